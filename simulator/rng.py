@@ -1,0 +1,157 @@
+"""Every random stream of the simulator: keyed, independent, reproducible.
+
+A stream is named by a *key*: the seed, a purpose, and the coordinates of the draw (layer name, tile row and
+column, call, repeat, time, epoch, batch, as the purpose has them). Equal keys give equal numbers, whatever
+was drawn before, on any worker, in any order. There is no global generator.
+
+The key is hashed to 128 bits. On the CPU these seed all 624 words of a Mersenne Twister: the plain
+`torch.Generator.manual_seed` keeps only the low 32 bits of its seed, so that among 100,000 streams some
+pair would almost surely be equal. On CUDA the generator is counter based and takes 64 bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import torch
+
+KeyPart = int | float | str | None
+
+_MT_WORDS = 624
+_MT_STATE_OFFSET = 24  # bytes before the words in torch's CPU generator state: seed, left, seeded, next
+
+
+class Purpose(StrEnum):
+    """What a stream is drawn for; a part of its key, so that purposes never share numbers."""
+
+    PROGRAMMING = "programming"
+    DRIFT = "drift"
+    READ = "read"
+    INSTANCE = "instance"
+    COMPENSATION = "compensation"
+    FORWARD = "forward"
+    MODIFIER = "modifier"
+    SAMPLE_ORDER = "sample_order"
+    CALIBRATION = "calibration"
+    DROPOUT = "dropout"
+    INITIAL_WEIGHTS = "initial_weights"
+    SPLIT = "split"
+    VERIFICATION = "verification"
+
+
+def _encode(part: KeyPart) -> bytes:
+    if part is None:
+        return b"n"
+    if isinstance(part, bool):
+        raise TypeError("a key part is an int, a float, a str or None, not a bool")
+    if isinstance(part, int):
+        text = str(part).encode()
+        return b"i" + struct.pack("<I", len(text)) + text
+    if isinstance(part, float):
+        return b"f" + struct.pack("<d", part)
+    encoded = part.encode()
+    return b"s" + struct.pack("<I", len(encoded)) + encoded
+
+
+def digest(parts: Sequence[KeyPart]) -> bytes:
+    """Return the 16-byte name of a stream: a hash of its key, unambiguous in types and lengths."""
+    return hashlib.blake2b(b"".join(_encode(part) for part in parts), digest_size=16).digest()
+
+
+def generator(
+    seed: int, purpose: Purpose, *parts: KeyPart, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return a fresh generator for the stream that the key names.
+
+    Args:
+        seed: the job's or the caller's seed, any integer.
+        purpose: what is drawn.
+        *parts: the coordinates of the draw; ints and floats are told apart, a time is always a float.
+        device: where the numbers are drawn. Different kinds of device give different numbers.
+    """
+    name = digest((seed, purpose.value, *parts))
+    target = torch.device(device)
+    if target.type != "cpu":
+        result = torch.Generator(device=target)
+        result.manual_seed(int.from_bytes(name[:8], "little", signed=True))
+        return result
+    words = np.random.SFC64(int.from_bytes(name, "little")).random_raw(_MT_WORDS) & np.uint64(0xFFFFFFFF)
+    words[0] |= np.uint64(0x80000000)  # a state of zeros would be absorbing
+    result = torch.Generator()
+    state = result.get_state().numpy()
+    state[8:12] = np.frombuffer(struct.pack("<i", 1), np.uint8)  # left = 1: the next draw makes new words
+    state[_MT_STATE_OFFSET : _MT_STATE_OFFSET + 8 * _MT_WORDS] = words.view(np.uint8)
+    result.set_state(torch.from_numpy(state))
+    return result
+
+
+@dataclass
+class NoiseContext:
+    """Where in a simulation a model is: the coordinates that complete every tile's stream keys.
+
+    One context is shared by all tiles of a model. Tiles ask it for streams; the caller (evaluation, training,
+    or nobody) moves it. While nobody moves it, each call of a tile draws anew: the call number is counted per
+    tile and purpose and starts again when the context moves.
+
+    Attributes:
+        seed: the seed of all streams.
+        repeat: the chip instance: programming, drift exponents and instance parameters depend on it.
+        t_inference_s: the time after programming in seconds, None before drift.
+        epoch: the fine-tuning epoch, None outside of training.
+        batch: the batch index, None while nobody counts.
+    """
+
+    seed: int = 0
+    repeat: int = 0
+    t_inference_s: float | None = None
+    epoch: int | None = None
+    batch: int | None = None
+    _calls: dict[tuple[KeyPart, ...], int] = field(default_factory=dict, repr=False)
+
+    def move(
+        self,
+        *,
+        repeat: int | None = None,
+        t_inference_s: float | None = None,
+        epoch: int | None = None,
+        batch: int | None = None,
+    ) -> None:
+        """Go to other coordinates; `repeat` stays when it is not given, the others become what is given."""
+        if repeat is not None:
+            self.repeat = repeat
+        self.t_inference_s = None if t_inference_s is None else float(t_inference_s)
+        self.epoch = epoch
+        self.batch = batch
+        self._calls.clear()
+
+    def at_batch(self, batch: int) -> None:
+        """Go to another batch of the same repeat, time and epoch."""
+        self.batch = batch
+        self._calls.clear()
+
+    def instance_stream(
+        self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
+    ) -> torch.Generator:
+        """Return a stream of the chip instance: it depends on the repeat, not on time, batch or call."""
+        return generator(self.seed, purpose, *tile, self.repeat, device=device)
+
+    def read_stream(
+        self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
+    ) -> torch.Generator:
+        """Return a stream of one readout: it depends on the repeat and the time, not on batch or call."""
+        return generator(self.seed, purpose, *tile, self.repeat, self.t_inference_s, device=device)
+
+    def call_stream(
+        self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
+    ) -> torch.Generator:
+        """Return a stream of one call of a tile: it depends on all coordinates and counts calls itself."""
+        key = (purpose.value, *tile)
+        call = self._calls.get(key, 0)
+        self._calls[key] = call + 1
+        parts = (*tile, call, self.repeat, self.t_inference_s, self.epoch, self.batch)
+        return generator(self.seed, purpose, *parts, device=device)
