@@ -1,0 +1,219 @@
+"""The tables. Relations are not loaded behind the reader's back: repositories ask for what they need."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.db.ids import new_id
+from app.db.types import Json, UtcDateTime, utc_now
+
+_ID = String(36)
+_NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """All tables of the service."""
+
+    metadata = MetaData(naming_convention=_NAMING)
+
+
+class Model(Base):
+    """An uploaded ONNX model and what its inspection found."""
+
+    __tablename__ = "models"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    blob_key: Mapped[str] = mapped_column(Text)
+    report: Mapped[dict[str, Any]] = mapped_column(Json)
+    verification_state: Mapped[str] = mapped_column(String(16), default="pending")
+    verification_max_rel_diff: Mapped[float | None] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Dataset(Base):
+    """An uploaded dataset; built-in ones need no row."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(Text)
+    # Content and split together: the same bytes split otherwise are another dataset.
+    identity: Mapped[str] = mapped_column(String(64), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    format: Mapped[str] = mapped_column(String(16))
+    options: Mapped[dict[str, Any]] = mapped_column(Json)
+    blob_key: Mapped[str] = mapped_column(Text)
+    report: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Job(Base):
+    """A job. Its state is derived from its work items, through `app.jobs.states` alone."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    name: Mapped[str | None] = mapped_column(Text)
+    tags: Mapped[list[str]] = mapped_column(Json)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    phase: Mapped[str | None] = mapped_column(String(32))
+    # Grows with every change that a client can see; the sequence number of events and the ETag.
+    version: Mapped[int] = mapped_column(BigInteger, default=0)
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    effective_config: Mapped[dict[str, Any]] = mapped_column(Json)
+    config_hash: Mapped[str] = mapped_column(String(64), index=True)
+    # What fixes the last bits of the numbers: threads, batch sizes, instances at once.
+    execution: Mapped[dict[str, Any]] = mapped_column(Json)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    dataset_ref: Mapped[str] = mapped_column(Text)
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
+    progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    attempt: Mapped[int] = mapped_column(Integer, default=1)
+    failure: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    retry_of: Mapped[str | None] = mapped_column(_ID)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class JobTag(Base):
+    """A tag of a job, for filtering."""
+
+    __tablename__ = "job_tags"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+
+
+class WorkItem(Base):
+    """A piece of a job that one worker does at a time, under a lease with a fencing token."""
+
+    __tablename__ = "work_items"
+    __table_args__ = (
+        Index("uq_work_items_job_id_key", "job_id", "key", unique=True),
+        Index("ix_work_items_state_priority", "state", "priority", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    # Names the item within its job, such as `finetune:hwa` or `evaluate:hwa:0`.
+    key: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    payload: Mapped[dict[str, Any]] = mapped_column(Json)
+    # Keys of the items of the same job that must have succeeded before.
+    needs: Mapped[list[str]] = mapped_column(Json)
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(Text)
+    lease_expires_s: Mapped[float | None] = mapped_column(Double)
+    rung_at_s: Mapped[float] = mapped_column(Double, default=0.0)
+    progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    # The last fine-tuning checkpoint: {"epoch": n, "blob_key": ...}.
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    failure: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Cell(Base):
+    """One evaluation: a variant on one chip instance at one time. Counts only; statistics are for readers."""
+
+    __tablename__ = "cells"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    variant: Mapped[str] = mapped_column(String(16), primary_key=True)
+    repeat: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    t_inference: Mapped[float] = mapped_column(Double, primary_key=True)
+    correct: Mapped[int | None] = mapped_column(BigInteger)
+    total: Mapped[int] = mapped_column(BigInteger)
+    loss_sum: Mapped[float] = mapped_column(Double)
+    abs_error_sum: Mapped[float | None] = mapped_column(Double)
+
+
+class Baseline(Base):
+    """The floating-point result of one of a job's models: `digital` as uploaded, `hwa` fine-tuned."""
+
+    __tablename__ = "baselines"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    variant: Mapped[str] = mapped_column(String(16), primary_key=True)
+    correct: Mapped[int | None] = mapped_column(BigInteger)
+    total: Mapped[int] = mapped_column(BigInteger)
+    loss_sum: Mapped[float] = mapped_column(Double)
+    abs_error_sum: Mapped[float | None] = mapped_column(Double)
+
+
+class Epoch(Base):
+    """One fine-tuning epoch."""
+
+    __tablename__ = "epochs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    variant: Mapped[str] = mapped_column(String(16), primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    train_loss: Mapped[float] = mapped_column(Double)
+    train_accuracy: Mapped[float | None] = mapped_column(Double)
+    learning_rate: Mapped[float] = mapped_column(Double)
+    seconds: Mapped[float] = mapped_column(Double)
+    finished_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Event(Base):
+    """Something that happened to a job, numbered by the job's version at the time."""
+
+    __tablename__ = "events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    type: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Artifact(Base):
+    """A file that a job made."""
+
+    __tablename__ = "artifacts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(128))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    blob_key: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Worker(Base):
+    """A worker process that has been seen."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    hostname: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int] = mapped_column(Integer)
+    concurrency: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    heartbeat_at_s: Mapped[float] = mapped_column(Double)

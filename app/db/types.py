@@ -1,0 +1,62 @@
+"""Column types and SQL functions that mean the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Double
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite stores it without an offset, so one is put on when reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse moments without an offset; store UTC."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time needs a UTC offset")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment in UTC."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class database_now_s(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+    """The database server's clock in seconds since 1970: the one clock that all workers share."""
+
+    type: TypeEngine[float] = Double()
+    inherit_cache = True
+
+
+@compiles(database_now_s, "sqlite")
+def _sqlite_now(element: database_now_s, compiler: SQLCompiler, **options: Any) -> str:
+    del element, compiler, options
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now_s, "postgresql")
+def _postgresql_now(element: database_now_s, compiler: SQLCompiler, **options: Any) -> str:
+    del element, compiler, options
+    return "(extract(epoch from clock_timestamp())::double precision)"
+
+
+def utc_now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)

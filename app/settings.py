@@ -1,0 +1,100 @@
+"""What a deployment may set, read from the environment once, at start.
+
+`DATABASE_URL` and `REDIS_URL` go by their usual names; everything else is `DRIFTLINE_<NAME>`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+def _default_threads() -> int:
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+class Settings(BaseSettings):
+    """Every setting of the service, with its default."""
+
+    model_config = SettingsConfigDict(env_prefix="DRIFTLINE_", extra="ignore", populate_by_name=True)
+
+    data_dir: Annotated[
+        Path, Field(description="Folder of the blobs, the SQLite database and the embedded broker.")
+    ] = Path(".driftline")
+    database_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+            description="SQLAlchemy URL; SQLite in the data folder when unset.",
+        ),
+    ] = None
+    redis_url: Annotated[
+        str | None,
+        Field(
+            validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+            description="Redis or Valkey URL of the broker; an embedded one when unset.",
+        ),
+    ] = None
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+
+    max_upload_bytes: Annotated[int, Field(gt=0, description="Largest model or dataset file.")] = 256 * MIB
+    max_json_bytes: Annotated[int, Field(gt=0, description="Largest JSON body.")] = MIB
+    upload_read_timeout_s: Annotated[
+        float, Field(gt=0, description="An upload that sends nothing for so long is dropped.")
+    ] = 30.0
+    inspection_timeout_s: Annotated[
+        float, Field(gt=0, description="Wall-clock limit of a file's inspection.")
+    ] = 60.0
+    max_cells_per_job: Annotated[int, Field(gt=0)] = 200_000
+
+    lease_s: Annotated[
+        float, Field(gt=0, description="A work item whose worker is silent for so long goes to another.")
+    ] = 20.0
+    heartbeat_s: Annotated[float, Field(gt=0, description="How often leases are renewed.")] = 4.0
+    sweep_s: Annotated[
+        float, Field(gt=0, description="How often workers look for items nobody took or whose lease ran out.")
+    ] = 5.0
+    item_timeout_s: Annotated[
+        float, Field(gt=0, description="Wall-clock limit of one attempt at a work item.")
+    ] = 24 * 3600.0
+    item_memory_bytes: Annotated[
+        int | None,
+        Field(description="Memory limit of a work item's process (Linux, data segment); unset: none."),
+    ] = None
+    max_attempts: Annotated[int, Field(ge=1, description="Attempts at a work item before the job fails.")] = 3
+    cancel_grace_s: Annotated[
+        float, Field(gt=0, description="Seconds from asking a runner to stop to SIGTERM, and again to SIGKILL.")
+    ] = 10.0
+    threads_per_item: Annotated[
+        int, Field(ge=1, description="CPU threads of one work item; stored with each job at submission.")
+    ] = Field(default_factory=_default_threads)
+    repeats_per_shard: Annotated[
+        int, Field(ge=1, description="Chip instances in one evaluation work item.")
+    ] = 5
+    worker_concurrency: Annotated[
+        int | None, Field(ge=1, description="Work items at once on one worker; unset: cores / threads.")
+    ] = None
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database URL, with the driver that this project uses spelled out."""
+        url = self.database_url
+        if url is None:
+            return f"sqlite:///{(self.data_dir / 'driftline.db').absolute()}"
+        for prefix in ("postgresql://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+    @property
+    def concurrency(self) -> int:
+        """Work items that one worker runs at once."""
+        return self.worker_concurrency or max(1, (os.cpu_count() or 1) // self.threads_per_item)
