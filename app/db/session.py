@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +26,13 @@ class Database:
             if parsed.database is None or parsed.database == ":memory:":
                 raise ValueError("the database must be a file: several processes share it")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(parsed, connect_args={"timeout": _BUSY_TIMEOUT_S})
+            self.engine = create_engine(
+                parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, json_serializer=_to_json
+            )
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = create_engine(parsed, pool_pre_ping=True)
+            self.engine = create_engine(parsed, pool_pre_ping=True, json_serializer=_to_json)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -51,6 +54,10 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

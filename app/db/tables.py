@@ -86,7 +86,7 @@ class Job(Base):
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
     attempt: Mapped[int] = mapped_column(Integer, default=1)
-    failure: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     retry_of: Mapped[str | None] = mapped_column(_ID)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
@@ -131,8 +131,8 @@ class WorkItem(Base):
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
     # The last fine-tuning checkpoint: {"epoch": n, "blob_key": ...}.
-    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
-    failure: Mapped[dict[str, Any] | None] = mapped_column(Json(none_as_null=True))
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -148,7 +148,8 @@ class Cell(Base):
     t_inference: Mapped[float] = mapped_column(Double, primary_key=True)
     correct: Mapped[int | None] = mapped_column(BigInteger)
     total: Mapped[int] = mapped_column(BigInteger)
-    loss_sum: Mapped[float] = mapped_column(Double)
+    # None when the loss was not finite.
+    loss_sum: Mapped[float | None] = mapped_column(Double)
     abs_error_sum: Mapped[float | None] = mapped_column(Double)
 
 
@@ -161,7 +162,8 @@ class Baseline(Base):
     variant: Mapped[str] = mapped_column(String(16), primary_key=True)
     correct: Mapped[int | None] = mapped_column(BigInteger)
     total: Mapped[int] = mapped_column(BigInteger)
-    loss_sum: Mapped[float] = mapped_column(Double)
+    # None when the loss was not finite.
+    loss_sum: Mapped[float | None] = mapped_column(Double)
     abs_error_sum: Mapped[float | None] = mapped_column(Double)
 
 
