@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     ] = None
     max_attempts: Annotated[int, Field(ge=1, description="Attempts at a work item before the job fails.")] = 3
     cancel_grace_s: Annotated[
-        float, Field(gt=0, description="Seconds from asking a runner to stop to SIGTERM, and again to SIGKILL.")
+        float,
+        Field(gt=0, description="Seconds from asking a runner to stop to SIGTERM, and again to SIGKILL."),
     ] = 10.0
     threads_per_item: Annotated[
         int, Field(ge=1, description="CPU threads of one work item; stored with each job at submission.")
