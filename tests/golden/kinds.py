@@ -1,0 +1,7 @@
+"""Which check judges which kind of case."""
+
+from __future__ import annotations
+
+from tests.golden.common import Check
+
+CHECKS: dict[str, Check] = {}
