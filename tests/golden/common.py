@@ -20,7 +20,7 @@ import numpy as np
 
 Case = dict[str, Any]
 
-GOLDEN_DIRECTORY = Path(__file__).resolve().parents[3] / "shared" / "golden"
+GOLDEN_DIRECTORY = Path(__file__).resolve().parent / "data"
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
