@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -88,6 +89,23 @@ def generator(
     state[_MT_STATE_OFFSET : _MT_STATE_OFFSET + 8 * _MT_WORDS] = words.view(np.uint8)
     result.set_state(torch.from_numpy(state))
     return result
+
+
+@contextmanager
+def as_default(
+    seed: int, purpose: Purpose, *parts: KeyPart, device: torch.device | str = "cpu"
+) -> Iterator[None]:
+    """Let torch's global generator be the named stream for a while, then restore it.
+
+    For operations that take no generator, such as `torch.nn.Dropout`.
+    """
+    target = torch.device(device)
+    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        if target.type == "cuda":
+            torch.cuda.set_rng_state(generator(seed, purpose, *parts, device=target).get_state(), target)
+        else:
+            torch.set_rng_state(generator(seed, purpose, *parts).get_state())
+        yield
 
 
 @dataclass

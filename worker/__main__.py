@@ -1,0 +1,27 @@
+"""Run a worker: `python -m worker`."""
+
+from __future__ import annotations
+
+import logging
+
+from worker.celery_app import celery_app, settings
+
+
+def main() -> None:
+    """Run until SIGTERM or Ctrl-C; unfinished work items go back to the queue."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    celery_app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={settings.concurrency}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A job's parts as torch objects: its data, its imported model, its analog and digital variants, its device."""
+
+from __future__ import annotations
+
+import io
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from app.jobs import recording
+from simulator.config import InferenceRPUConfig, LayerRules
+from simulator.data.loading import load_dataset
+from simulator.evaluate import Samples, Task
+from simulator.nn import convert_to_analog
+from simulator.onnx.importer import ImportedModel, import_model
+from worker.runner import ItemFailedError, Work
+
+
+class Bench:
+    """What a step works with; each part is made when it is first asked for."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.spec: dict[str, Any] = work.job.spec
+        self.seed = work.job.seed
+        self.task = Task(self.spec["task"])
+        self.evaluate: dict[str, Any] = self.spec["evaluate"]
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of the whole job: what was asked for, or what its first item found."""
+        wanted = self.spec["device"]
+        if wanted == "auto":
+            found = "cuda" if torch.cuda.is_available() else "cpu"
+            with self.work.transaction() as session:
+                wanted = recording.pin_device(session, self.work.lease, found)
+        if wanted == "cuda" and not torch.cuda.is_available():
+            raise ItemFailedError("device_unavailable", "this job runs on CUDA and this worker has none")
+        return torch.device(wanted)
+
+    @cached_property
+    def _splits(self) -> tuple[Samples, Samples]:
+        row = self.work.dataset_row
+        path = None if row is None else self.work.blobs.path(row.blob_key)
+        dataset = load_dataset(self.work.job.dataset_ref, path, **({} if row is None else row.options))
+        train = Samples(dataset.train.inputs, dataset.train.targets)
+        test = Samples(dataset.test.inputs, dataset.test.targets)
+        return train.to(self.device), test.to(self.device)
+
+    @property
+    def train(self) -> Samples:
+        """The training set."""
+        return self._splits[0]
+
+    @property
+    def test(self) -> Samples:
+        """The test set, or the part of it that the job asks for."""
+        return self._splits[1].first(self.evaluate["max_samples"])
+
+    @cached_property
+    def imported(self) -> ImportedModel:
+        """The user's model."""
+        return import_model(self.work.blobs.read(self.work.model.blob_key))
+
+    def digital(self, variant: str) -> nn.Module:
+        """Return the model of a variant in floating point: as uploaded, or as fine-tuned."""
+        module: nn.Module = self.imported.module
+        if variant == "control":
+            module.load_state_dict(self.checkpoint(variant))
+        elif variant == "hwa":
+            from simulator.nn import convert_to_digital
+
+            return convert_to_digital(self.analog(variant)).to(self.device).eval()
+        return module.to(self.device).eval()
+
+    def analog(self, variant: str) -> nn.Module:
+        """Return the model of a variant with its layers on tiles, not programmed yet."""
+        if variant == "control":
+            return self.convert(self.digital(variant)).eval()
+        analog = self.convert(self.imported.module)
+        if variant == "hwa":
+            analog.load_state_dict(self.checkpoint(variant))
+        return analog.to(self.device).eval()
+
+    def convert(self, module: nn.Module) -> nn.Module:
+        """Return the module with its layers on tiles, by the job's configuration."""
+        config = InferenceRPUConfig.model_validate(self.work.job.effective_config)
+        rules = LayerRules.model_validate(self.spec.get("layers") or {})
+        return convert_to_analog(
+            module, config, digital=rules.digital, overrides=rules.overrides, seed=self.seed
+        ).to(self.device)
+
+    def checkpoint(self, variant: str) -> dict[str, torch.Tensor]:
+        """Return the parameters and buffers that fine-tuning ended with."""
+        with self.work.transaction() as session:
+            where = recording.checkpoint_of(session, self.work.job.id, f"finetune:{variant}")
+        state = torch.load(io.BytesIO(self.work.blobs.read(where["blob_key"])), weights_only=True)
+        model: dict[str, torch.Tensor] = state["model"]
+        return model

@@ -1,0 +1,167 @@
+"""What each kind of work item does: verify, calibrate, fine-tune, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from torch import nn
+
+from app.jobs import recording
+from app.jobs.recording import Counts
+from simulator.config import FinetuneSpec
+from simulator.evaluate import Score, evaluate_cells, score
+from simulator.onnx.export import export_model
+from simulator.train import EpochReport, NonFiniteLossError
+from simulator.train import finetune as train
+from worker.bench import Bench
+from worker.provenance import analog_state_file, provenance
+from worker.runner import ItemFailedError, Work
+
+
+def verify(work: Work) -> None:
+    """Compare the imported model with a reference runtime on random inputs."""
+    from simulator.onnx.verify import FAIL_REL_DIFF, WARN_REL_DIFF, verify_import
+
+    found = verify_import(work.blobs.read(work.model.blob_key), seed=0)
+    failed = not found.max_rel_diff <= FAIL_REL_DIFF  # NaN fails
+    with work.transaction() as session:
+        state = "failed" if failed else "passed"
+        recording.save_verification(session, work.lease, state=state, max_rel_diff=found.max_rel_diff)
+    if failed:
+        raise ItemFailedError(
+            "import_mismatch",
+            f"the imported model differs from {found.reference} by {found.max_rel_diff:.3g} relative to the "
+            f"largest output (limit {FAIL_REL_DIFF:g}); export the model anew, or report this file",
+        )
+    if found.max_rel_diff > WARN_REL_DIFF:
+        message = (
+            f"the imported model differs from {found.reference} by {found.max_rel_diff:.2g} of the largest "
+            "output"
+        )
+        with work.transaction() as session:
+            recording.save_warning(session, work.lease, code="import_inexact", message=message)
+
+
+def finetune(work: Work) -> None:
+    """Train the variant `hwa` under analog noise, or `control` without; go on from the last checkpoint."""
+    bench = Bench(work)
+    variant = work.payload["variant"]
+    spec = FinetuneSpec.model_validate(bench.spec["finetune"])
+    digital = bench.imported.module.to(bench.device)
+    model = bench.convert(digital) if variant == "hwa" else digital
+    samples_an_epoch = len(bench.train.first(spec.max_samples))
+    checkpoint = work.item.checkpoint
+    resume = None if checkpoint is None else work.blobs.read(checkpoint["blob_key"])
+    work.set_done(0 if checkpoint is None else (checkpoint["epoch"] + 1) * samples_an_epoch)
+    last_key = None if checkpoint is None else checkpoint["blob_key"]
+
+    def on_epoch(report: EpochReport, state: bytes) -> None:
+        nonlocal last_key
+        key = f"jobs/{work.job.id}/checkpoints/{variant}-{report.epoch}"
+        work.blobs.write(key, state)
+        metrics = asdict(report)
+        epoch = metrics.pop("epoch")
+        with work.transaction() as session:
+            recording.save_epoch(
+                session,
+                work.lease,
+                epoch=epoch,
+                metrics=metrics,
+                checkpoint={"epoch": epoch, "blob_key": key},
+                progress_done=(epoch + 1) * samples_an_epoch,
+            )
+        if last_key is not None and last_key != key:
+            work.blobs.delete(last_key)
+        last_key = key
+
+    try:
+        train(
+            model,
+            bench.train,
+            spec,
+            task=bench.task,
+            seed=bench.seed,
+            resume=resume,
+            on_epoch=on_epoch,
+            on_batch=work.advance,
+            check_stop=work.check_stop,
+        )
+    except NonFiniteLossError as error:
+        raise ItemFailedError("non_finite_loss", str(error)) from error
+
+
+def baseline(work: Work) -> None:
+    """Score a model in floating point, and store the files that describe it."""
+    bench = Bench(work)
+    variant = work.payload["variant"]
+    model = bench.digital(variant)
+    result = score(
+        model,
+        bench.test,
+        task=bench.task,
+        batch_size=bench.evaluate["batch_size"],
+        check_stop=work.check_stop,
+        on_batch=work.advance,
+    )
+    with work.transaction() as session:
+        recording.save_baseline(session, work.lease, variant=variant, counts=_counts(result))
+    if variant == "digital":
+        work.save_artifact("provenance.json", "application/json", provenance(work, bench.device))
+    if variant == "hwa":
+        exported = export_model(bench.imported, model)
+        work.save_artifact("finetuned.onnx", "application/octet-stream", exported)
+    if variant == work.payload.get("state_of"):
+        _save_state(work, bench.analog("direct" if variant == "digital" else variant))
+
+
+def evaluate(work: Work) -> None:
+    """Compute the missing cells of a shard: a range of repeats at all times."""
+    bench = Bench(work)
+    variant = work.payload["variant"]
+    with work.transaction() as session:
+        done = recording.finished_cells(session, work.job.id, variant)
+    first, last = work.payload["repeats"]
+    times_s = bench.evaluate["t_inference"]
+    shard = [(repeat, t) for repeat in range(first, last) for t in times_s]
+    work.set_done(sum(cell in done for cell in shard) * len(bench.test))
+
+    def on_cell(repeat: int, t_inference_s: float, result: Score) -> None:
+        with work.transaction() as session:
+            recording.save_cell(
+                session,
+                work.lease,
+                variant=variant,
+                repeat=repeat,
+                t_inference=t_inference_s,
+                counts=_counts(result),
+            )
+
+    evaluate_cells(
+        bench.analog(variant),
+        bench.test,
+        task=bench.task,
+        repeats=range(first, last),
+        times_s=times_s,
+        batch_size=bench.evaluate["batch_size"],
+        done=done,
+        on_cell=on_cell,
+        check_stop=work.check_stop,
+        on_batch=work.advance,
+    )
+
+
+STEPS: dict[str, Callable[[Work], None]] = {
+    "verify": verify,
+    "finetune": finetune,
+    "baseline": baseline,
+    "evaluate": evaluate,
+}
+
+
+def _counts(result: Score) -> Counts:
+    return Counts(**asdict(result))
+
+
+def _save_state(work: Work, model: nn.Module) -> None:
+    work.save_artifact("analog_state.safetensors", "application/octet-stream", analog_state_file(model))
