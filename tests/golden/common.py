@@ -169,7 +169,7 @@ def case_id(value: object) -> str:
 
 def rpu_config(node: Mapping[str, Any]) -> Any:
     """Build our configuration from a case's: labels of the reference go, field names stay."""
-    from simulator.config import InferenceRPUConfig
+    from simulator.config.rpu import InferenceRPUConfig
 
     return InferenceRPUConfig.model_validate({k: v for k, v in node.items() if k not in ("class", "preset")})
 

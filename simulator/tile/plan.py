@@ -1,0 +1,216 @@
+"""The compiled plan of a tile's forward pass: what its configuration leaves to do, in plain numbers.
+
+Reading a configuration object in the hot path costs time and hides what is computed. A plan is made once per
+tile; steps that the configuration makes the identity are absent from it (None, 0 or False).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.config.enums import (
+    AnalogMVType,
+    BoundManagementType,
+    NoiseManagementType,
+    WeightNoiseType,
+)
+from simulator.config.io import IOParameters
+
+
+def grid_step(resolution: float, bound: float) -> float:
+    """Return the step of a converter's grid in float32, 0 when it does not quantise.
+
+    Args:
+        resolution: a fraction of the full range (0 < res <= 1) or a number of steps (res > 1); <= 0 is off.
+        bound: half of the full range; an infinite or non-positive bound has no grid.
+    """
+    if resolution <= 0 or not 0 < bound < math.inf:
+        return 0.0
+    fraction = np.float32(1) / np.float32(resolution) if resolution > 1 else np.float32(resolution)
+    return float(fraction * np.float32(2 * bound))
+
+
+def _bound(value: float) -> float:
+    """A bound as float32; non-positive ones, and those beyond float32, mean none."""
+    if value <= 0 or value > float(np.finfo(np.float32).max):
+        return math.inf
+    return float(np.float32(value))
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """One analog matrix-vector product, ready to run. Values are in the tile's normalised units.
+
+    Attributes:
+        is_perfect: a plain product times `out_scale`; nothing else applies.
+        management: how the scale of an input vector is found.
+        static_scale: that scale when it is the same for all vectors, else None.
+        scale_threshold: cap of the dynamic scales, infinite when absent.
+        assumed_wmax: the weight maximum that AbsMaxNPSum assumes.
+        average_decay: weight of the newest batch in AverageAbsMax.
+        inp_bound: where the DAC clips, infinite when it does not.
+        inp_step: the DAC's step, 0 without quantisation.
+        inp_noise: standard deviation added to every converted input.
+        inp_sto_round: whether the DAC rounds stochastically.
+        inp_asymmetry: negative inputs are scaled by one minus this.
+        separate_passes: negative and positive inputs run in passes of their own.
+        digital_sum: each of these passes has its own ADC conversion.
+        read_asymmetry_std: spread of the weights' factor for negative inputs (separate passes only).
+        ir_drop: strength of the IR drop, 0 when absent.
+        ir_drop_g_ratio: ratio of wire to physical device conductance.
+        offset_std: standard deviation whose positive part is an output's voltage offset.
+        reference_weight: weight units of the reference current per input, `-v_offset_w_min`.
+        r_series: series resistance, 0 when absent.
+        weight_noise: strength of the output-referred read noise, 0 when absent.
+        weight_noise_pcm: read noise grows with sum |w| x^2 (PCMRead) instead of the input's norm.
+        nonlinearity: slope of the output nonlinearity per output unit, 0 when absent.
+        nonlinearity_std: its relative spread over outputs.
+        slope_calibration: fraction of the out bound at which the gain is calibrated to one.
+        out_asymmetry: negative outputs are scaled by one minus this.
+        out_noise: standard deviation added before the ADC.
+        out_noise_std: its relative spread over outputs.
+        out_bound: where the ADC clips, infinite when it does not.
+        out_step: the ADC's step, 0 without quantisation.
+        out_sto_round: whether the ADC rounds stochastically.
+        out_scale: digital factor of the result.
+        manages_bounds: vectors whose output hit the bound are computed anew.
+        worst_case_first: the second round uses the AbsMaxNPSum scale.
+        tests_negative_bound: a hit of the negative bound counts.
+        max_bound_factor: bound management stops after a round with a larger factor.
+        max_bm_res: limits AbsMaxNPSum's scale to this many DAC steps' worth of the absolute maximum.
+    """
+
+    is_perfect: bool
+    management: NoiseManagementType
+    static_scale: float | None
+    scale_threshold: float
+    assumed_wmax: float
+    average_decay: float
+    inp_bound: float
+    inp_step: float
+    inp_noise: float
+    inp_sto_round: bool
+    inp_asymmetry: float
+    separate_passes: bool
+    digital_sum: bool
+    read_asymmetry_std: float
+    ir_drop: float
+    ir_drop_g_ratio: float
+    offset_std: float
+    reference_weight: float
+    r_series: float
+    weight_noise: float
+    weight_noise_pcm: bool
+    nonlinearity: float
+    nonlinearity_std: float
+    slope_calibration: float
+    out_asymmetry: float
+    out_noise: float
+    out_noise_std: float
+    out_bound: float
+    out_step: float
+    out_sto_round: bool
+    out_scale: float
+    manages_bounds: bool
+    worst_case_first: bool
+    tests_negative_bound: bool
+    max_bound_factor: float
+    max_bm_res: float
+
+    @property
+    def has_instance_parameters(self) -> bool:
+        """Whether a chip instance has parameters of its own in the forward pass."""
+        return not self.is_perfect and (
+            self.offset_std > 0
+            or (self.nonlinearity > 0 and self.nonlinearity_std > 0)
+            or (self.out_noise > 0 and self.out_noise_std > 0)
+            or (self.separate_passes and self.read_asymmetry_std > 0)
+        )
+
+    @property
+    def draws_noise(self) -> bool:
+        """Whether a forward pass needs random numbers."""
+        return not self.is_perfect and (
+            self.inp_noise > 0
+            or (self.inp_sto_round and self.inp_step > 0)
+            or self.weight_noise > 0
+            or self.out_noise > 0
+            or (self.out_sto_round and self.out_step > 0)
+        )
+
+    @property
+    def treats_vectors_alone(self) -> bool:
+        """Whether every input vector needs its own conversion, so that a convolution must be unfolded."""
+        if self.is_perfect:
+            return False
+        return (
+            self.static_scale is None
+            or self.manages_bounds
+            or self.inp_noise > 0
+            or (self.inp_sto_round and self.inp_step > 0)
+        )
+
+
+def compile_plan(forward: IOParameters) -> TilePlan:
+    """Return the plan of a tile's forward pass.
+
+    Args:
+        forward: the configuration, validated; meanings are those of the aihwkit fields of the same names.
+    """
+    management = forward.noise_management
+    threshold = forward.nm_thres if management is not NoiseManagementType.NONE else 0.0
+    static_scale = None
+    if management is NoiseManagementType.NONE:
+        static_scale = 1.0
+    elif management is NoiseManagementType.CONSTANT:
+        static_scale = float(np.float32(threshold)) if threshold > 0 else 1.0
+    inp_bound, out_bound = _bound(forward.inp_bound), _bound(forward.out_bound)
+    inp_step = grid_step(forward.inp_res, inp_bound)
+    manages_bounds = forward.bound_management is not BoundManagementType.NONE and out_bound < math.inf
+    noise_type = forward.w_noise_type
+    mv_type = forward.mv_type
+    separate = mv_type in (AnalogMVType.POS_NEG_SEPARATE, AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM)
+    max_bound_factor = float(forward.max_bm_factor)
+    if inp_step > 0:
+        max_bound_factor = min(max_bound_factor, forward.max_bm_res / inp_step)
+    return TilePlan(
+        is_perfect=forward.is_perfect or mv_type is AnalogMVType.IDEAL,
+        management=management,
+        static_scale=static_scale,
+        scale_threshold=float(np.float32(threshold)) if threshold > 0 else math.inf,
+        assumed_wmax=forward.nm_assumed_wmax,
+        average_decay=forward.nm_decay,
+        inp_bound=inp_bound,
+        inp_step=inp_step,
+        inp_noise=max(forward.inp_noise, 0.0),
+        inp_sto_round=forward.inp_sto_round,
+        inp_asymmetry=forward.inp_asymmetry,
+        separate_passes=separate,
+        digital_sum=mv_type is AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM,
+        read_asymmetry_std=max(forward.w_read_asymmetry_dtod, 0.0) if separate else 0.0,
+        ir_drop=max(forward.ir_drop, 0.0),
+        ir_drop_g_ratio=forward.ir_drop_g_ratio,
+        offset_std=max(forward.v_offset_std, 0.0),
+        reference_weight=-forward.v_offset_w_min,
+        r_series=max(forward.r_series, 0.0),
+        weight_noise=max(forward.w_noise, 0.0) if noise_type is not WeightNoiseType.NONE else 0.0,
+        weight_noise_pcm=noise_type is WeightNoiseType.PCM_READ,
+        nonlinearity=abs(forward.out_nonlinearity) / out_bound,
+        nonlinearity_std=max(forward.out_nonlinearity_std, 0.0),
+        slope_calibration=max(forward.slope_calibration, 0.0),
+        out_asymmetry=max(forward.out_asymmetry, 0.0),
+        out_noise=max(forward.out_noise, 0.0),
+        out_noise_std=max(forward.out_noise_std, 0.0),
+        out_bound=out_bound,
+        out_step=grid_step(forward.out_res, out_bound),
+        out_sto_round=forward.out_sto_round,
+        out_scale=forward.out_scale,
+        manages_bounds=manages_bounds,
+        worst_case_first=forward.bound_management is BoundManagementType.ITERATIVE_WORST_CASE,
+        tests_negative_bound=forward.bm_test_negative_bound,
+        max_bound_factor=max_bound_factor,
+        max_bm_res=forward.max_bm_res,
+    )
