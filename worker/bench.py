@@ -1,4 +1,4 @@
-"""A job's parts as torch objects: its data, its imported model, its analog and digital variants, its device."""
+"""A job's parts as torch objects: data, imported model, analog and digital variants, device."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def pin_device(session: Session, lease: Lease, found: str) -> str:
 def checkpoint_of(session: Session, job_id: str, key: str) -> dict[str, Any]:
     """Return where the last checkpoint of the job's fine-tuning item is."""
     query = select(WorkItem.checkpoint).where(WorkItem.job_id == job_id, WorkItem.key == key)
-    checkpoint = session.scalars(query).one()
+    checkpoint: dict[str, Any] | None = session.scalars(query).one()
     if checkpoint is None:
         raise LookupError(f"item {key} of job {job_id} has no checkpoint")
     return checkpoint

@@ -1,0 +1,64 @@
+# The two commands are `make demo` and `make test`. All targets set up .venv first, from the lock.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# On Linux, pip's default torch brings CUDA along (gigabytes). To take the CPU build, name the index that
+# PyTorch's installation page gives for it: make demo TORCH_INDEX_URL=<that address>
+TORCH_INDEX_URL ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint format lock clean
+
+help:
+	@echo "make demo    run the whole service once, on a real job, and draw the result into demo/"
+	@echo "make run     start the service and stay; Ctrl-C stops it"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff, mypy, import contracts"
+
+demo: $(VENV)/.runtime
+	$(BIN)/python -m examples.demo
+
+run: $(VENV)/.runtime
+	@exec $(BIN)/python -m worker.local
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Choose versions anew; both files together, so that they agree.
+lock: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-emit-options --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --extra embedded --extra postgres -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-emit-options --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --extra embedded --extra postgres --extra dev \
+		-c requirements.lock -o requirements-dev.lock pyproject.toml
+	sed -i.bak 's/+cpu$$//' requirements.lock requirements-dev.lock && rm -f requirements*.lock.bak
+
+clean:
+	rm -rf $(VENV) demo .driftline build *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Driftline needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+ifneq ($(TORCH_INDEX_URL),)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --index-url $(TORCH_INDEX_URL) "torch==2.13.0"
+endif
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,72 @@
+"""From a job's specification to its work items: what must happen, in which order, and how much it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.db.tables import WorkItem
+from app.jobs.states import ItemState
+
+TRAINED = ("hwa", "control")
+ANALOG = ("direct", "hwa", "control")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Samples that the job works with, after its own limits."""
+
+    train: int
+    test: int
+
+
+def plan(
+    spec: dict[str, Any], sizes: Sizes, *, verified: bool, repeats_per_shard: int
+) -> list[WorkItem]:
+    """Return the job's work items.
+
+    Args:
+        spec: the stored specification, defaults filled in.
+        sizes: samples of an epoch and of a pass over the test set.
+        verified: the model's import was verified before, so no `verify` item is needed.
+        repeats_per_shard: chip instances in one evaluation item; the numbers do not depend on it.
+    """
+    variants = spec["evaluate"]["variants"]
+    trained = [variant for variant in TRAINED if variant in variants]
+    repeats = spec["evaluate"]["repeats"]
+    times = len(spec["evaluate"]["t_inference"])
+    items: list[WorkItem] = []
+    first: list[str] = []
+    if not verified:
+        items.append(_item("verify", "verify", {}, []))
+        first = ["verify"]
+    for variant in trained:
+        total = spec["finetune"]["epochs"] * sizes.train
+        items.append(_item(f"finetune:{variant}", "finetune", {"variant": variant}, first, total))
+    state_of = "hwa" if "hwa" in trained else "digital"
+    for variant in ("digital", *trained):
+        needs = [f"finetune:{variant}"] if variant in trained else first
+        payload = {"variant": variant, "state_of": state_of}
+        items.append(_item(f"baseline:{variant}", "baseline", payload, needs, sizes.test))
+    for variant in ANALOG:
+        if variant not in variants:
+            continue
+        needs = [f"finetune:{variant}"] if variant in trained else first
+        for start in range(0, repeats, repeats_per_shard):
+            end = min(repeats, start + repeats_per_shard)
+            payload = {"variant": variant, "repeats": [start, end]}
+            total = (end - start) * times * sizes.test
+            items.append(_item(f"evaluate:{variant}:{start}", "evaluate", payload, needs, total))
+    return items
+
+
+def cells(spec: dict[str, Any]) -> int:
+    """Return how many cells the specification asks for."""
+    evaluate = spec["evaluate"]
+    analog = sum(variant in ANALOG for variant in evaluate["variants"])
+    return analog * int(evaluate["repeats"]) * len(evaluate["t_inference"])
+
+
+def _item(key: str, kind: str, payload: dict[str, Any], needs: list[str], total: int = 0) -> WorkItem:
+    state = ItemState.BLOCKED if needs else ItemState.QUEUED
+    return WorkItem(key=key, kind=kind, payload=payload, needs=needs, state=state, progress_total=total)

@@ -1,0 +1,94 @@
+"""The queries of jobs, for the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import (
+    Artifact, Baseline, Cell, Dataset, Epoch, Event, Job, JobTag, Model, WorkItem,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs a list shows; None is any."""
+
+    state: str | None = None
+    tag: str | None = None
+    model_id: str | None = None
+
+
+class JobRepository:
+    """Jobs and what belongs to them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, job: Job, items: Sequence[WorkItem]) -> None:
+        """Store a new job with its tags and work items."""
+        self._session.add(job)
+        self._session.flush()
+        for tag in dict.fromkeys(job.tags):
+            self._session.add(JobTag(job_id=job.id, tag=tag))
+        for item in items:
+            item.job_id = job.id
+            item.priority = job.priority
+        self._session.add_all(items)
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job."""
+        return self._session.get(Job, job_id)
+
+    def listing(self, job_filter: JobFilter) -> Select[tuple[Job]]:
+        """Return the query of the jobs that pass the filter; the caller adds order and page."""
+        query = select(Job)
+        if job_filter.state is not None:
+            query = query.where(Job.state == job_filter.state)
+        if job_filter.model_id is not None:
+            query = query.where(Job.model_id == job_filter.model_id)
+        if job_filter.tag is not None:
+            query = query.join(JobTag, JobTag.job_id == Job.id).where(JobTag.tag == job_filter.tag)
+        return query
+
+    def model(self, model_id: str) -> Model | None:
+        """Return an uploaded model."""
+        return self._session.get(Model, model_id)
+
+    def dataset(self, dataset_id: str) -> Dataset | None:
+        """Return an uploaded dataset."""
+        return self._session.get(Dataset, dataset_id)
+
+    def cells(self, job_id: str) -> Sequence[Cell]:
+        """Return the job's cells, ordered."""
+        query = (
+            select(Cell).where(Cell.job_id == job_id).order_by(Cell.variant, Cell.t_inference, Cell.repeat)
+        )
+        return self._session.scalars(query).all()
+
+    def baselines(self, job_id: str) -> Sequence[Baseline]:
+        """Return the floating-point results of the job's models."""
+        return self._session.scalars(select(Baseline).where(Baseline.job_id == job_id)).all()
+
+    def epochs(self, job_id: str) -> Sequence[Epoch]:
+        """Return the fine-tuning epochs, ordered."""
+        query = select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.variant, Epoch.epoch)
+        return self._session.scalars(query).all()
+
+    def artifacts(self, job_id: str) -> Sequence[Artifact]:
+        """Return the job's files by name."""
+        query = select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)
+        return self._session.scalars(query).all()
+
+    def artifact(self, job_id: str, name: str) -> Artifact | None:
+        """Return one file of the job."""
+        return self._session.get(Artifact, (job_id, name))
+
+    def delete(self, job: Job) -> None:
+        """Delete the job with all that belongs to it."""
+        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag):
+            self._session.execute(delete(table).where(table.job_id == job.id))
+        self._session.delete(job)

@@ -1,0 +1,89 @@
+"""What all tests share: databases made by the migrations, and the servers that some tests need.
+
+Tests that need PostgreSQL or Redis use `TEST_POSTGRES_URL` and `TEST_REDIS_URL`, by default the servers on this
+machine. Where there is none they skip and say so; with `DRIFTLINE_TEST_REQUIRE_SERVERS=1` they fail instead.
+Nothing that a server holds is touched: a database of its own is made and dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from app.db.ids import new_id
+from app.db.migrate import migrate
+from app.db.session import Database
+
+POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+
+
+def _need(name: str, url: str, default_port: int) -> None:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or default_port), 2).close()
+    except OSError as error:
+        message = f"no {name} at {parts.hostname}:{parts.port} ({error})"
+        if os.environ.get("DRIFTLINE_TEST_REQUIRE_SERVERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis database; what is put there carries the service's prefix."""
+    _need("Redis", REDIS_URL, 6379)
+    return REDIS_URL
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL database of this test run, migrated, dropped at the end."""
+    _need("PostgreSQL", POSTGRES_URL, 5432)
+    server = sa.create_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
+    name = f"driftline_test_{new_id().replace('-', '')}"
+    with server.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    url = sa.make_url(POSTGRES_URL).set(database=name).render_as_string(hide_password=False)
+    try:
+        migrate(url)
+        yield url
+    finally:
+        with server.connect() as connection:
+            connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+        server.dispose()
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("migrated") / "driftline.db"
+    migrate(f"sqlite:///{path}")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, _migrated_sqlite: bytes) -> str:
+    """A SQLite database of this test, migrated."""
+    path = tmp_path / "driftline.db"
+    path.write_bytes(_migrated_sqlite)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Each of the two databases, one after the other."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open database of each kind."""
+    database = Database(database_url)
+    yield database
+    database.dispose()

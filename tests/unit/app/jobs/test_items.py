@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import select, update
+
+from app.db.session import Database
+from app.db.tables import Cell, Event, Job, WorkItem
+from app.jobs import items, recording
+from app.jobs.items import Failure, Lease, LeaseLost
+from app.jobs.recording import Counts
+from app.jobs.states import TransitionError, lock
+
+from .conftest import MakeJob
+
+CRASH = Failure("worker_lost", "gone", retryable=True)
+
+
+def take(database: Database, job_id: str, *, owner: str = "w1", lease_s: float = 60.0) -> Lease:
+    with database.transaction() as session:
+        lease = items.claim(session, owner=owner, lease_s=lease_s, job_id=job_id)
+    assert lease is not None
+    return lease
+
+
+def job_of(database: Database, job_id: str) -> Job:
+    with database.reading() as session:
+        return session.get_one(Job, job_id)
+
+
+def item_of(database: Database, lease: Lease) -> WorkItem:
+    with database.reading() as session:
+        return session.get_one(WorkItem, lease.item_id)
+
+
+def test_a_claimed_item_is_not_claimed_again(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        assert items.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
+    assert lease.token == 1
+    assert job_of(database, job_id).state == "running"
+
+
+def test_many_workers_claim_each_item_once(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(*[(f"evaluate:{n}", []) for n in range(12)])
+    claimed: list[str] = []
+
+    def work(owner: str) -> None:
+        while True:
+            with database.transaction() as session:
+                lease = items.claim(session, owner=owner, lease_s=60, job_id=job_id)
+            if lease is None:
+                return
+            claimed.append(lease.key)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(claimed) == sorted(f"evaluate:{n}" for n in range(12))
+
+
+def test_an_item_waits_for_what_it_needs(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("finetune:hwa", []), ("evaluate:0", ["finetune:hwa"]))
+    first = take(database, job_id)
+    assert first.key == "finetune:hwa"
+    with database.transaction() as session:
+        assert items.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
+        assert items.succeed(session, first) == ["evaluate:0"]
+    second = take(database, job_id)
+    with database.transaction() as session:
+        items.succeed(session, second)
+    job = job_of(database, job_id)
+    assert (job.state, job.progress_done) == ("succeeded", 200)
+
+
+def test_priority_comes_before_age(database: Database, make_job: MakeJob) -> None:
+    make_job(("evaluate:0", []))
+    urgent = make_job(("evaluate:0", []), priority=10)
+    with database.transaction() as session:
+        lease = items.claim(session, owner="w", lease_s=60)
+    assert lease is not None
+    assert lease.job_id == urgent
+
+
+def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    stale = take(database, job_id, lease_s=-1)  # has run out already
+    with database.transaction() as session:
+        assert job_id in items.reap(session, max_attempts=3)
+    fresh = take(database, job_id, owner="w2")
+    assert (fresh.token, fresh.attempt) == (2, 2)
+    with database.transaction() as session:
+        assert not items.renew(session, stale, lease_s=60)
+    writes = [
+        lambda session: recording.save_progress(session, stale, 5),
+        lambda session: recording.save_cell(
+            session, stale, variant="hwa", repeat=0, t_inference=1.0, counts=Counts(10, 1.0, correct=9)
+        ),
+        lambda session: items.succeed(session, stale),
+        lambda session: items.release(session, stale),
+        lambda session: items.fail(session, stale, CRASH),
+    ]
+    for write in writes:
+        with pytest.raises(LeaseLost), database.transaction() as session:
+            write(session)
+    assert item_of(database, fresh).state == "running"
+
+
+def test_a_lease_that_is_renewed_is_not_reaped(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id, lease_s=-1)
+    with database.transaction() as session:
+        assert items.renew(session, lease, lease_s=60)
+    with database.transaction() as session:
+        assert job_id not in items.reap(session, max_attempts=3)
+
+
+def test_the_third_crash_fails_the_job(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []), ("evaluate:1", []))
+    for attempt in (1, 2, 3):
+        lease = take(database, job_id)
+        assert lease.attempt == attempt
+        with database.transaction() as session:
+            items.crash(session, lease, CRASH, max_attempts=3)
+    job = job_of(database, job_id)
+    assert job.state == "failed"
+    assert job.failure == {**CRASH.as_json(), "item": "evaluate:0"}
+    with database.transaction() as session:
+        assert items.claim(session, owner="w", lease_s=60, job_id=job_id) is None
+
+
+def test_releasing_on_shutdown_spends_no_attempt(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    for _ in range(5):
+        lease = take(database, job_id)
+        assert lease.attempt == 1
+        with database.transaction() as session:
+            items.release(session, lease)
+    assert job_of(database, job_id).state == "running"
+
+
+def test_cancelling_a_queued_job_is_immediate(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    assert job_of(database, job_id).state == "cancelled"
+
+
+def test_cancelling_a_running_job_waits_for_its_runner(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []), ("evaluate:1", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    assert job_of(database, job_id).state == "cancelling"
+    with database.reading() as session:
+        assert items.stop_requested(session, lease)
+    with database.transaction() as session:
+        items.stopped(session, lease)
+    assert job_of(database, job_id).state == "cancelled"
+
+
+def test_cancelling_a_job_whose_worker_died_ends_with_the_lease(
+    database: Database, make_job: MakeJob
+) -> None:
+    job_id = make_job(("evaluate:0", []))
+    take(database, job_id, lease_s=-1)
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    with database.transaction() as session:
+        items.reap(session, max_attempts=3)
+    assert job_of(database, job_id).state == "cancelled"
+
+
+def test_a_job_that_finished_while_cancelling_has_succeeded(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    with database.transaction() as session:
+        items.succeed(session, lease)
+    assert job_of(database, job_id).state == "succeeded"
+
+
+def test_final_states_never_change(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        items.fail(session, lease, CRASH)
+    with pytest.raises(TransitionError), database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    assert job_of(database, job_id).state == "failed"
+
+
+def test_a_cell_is_stored_once_and_counts_once(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    for correct in (9, 3):  # the second writer finds the cell there
+        with database.transaction() as session:
+            recording.save_cell(
+                session, lease, variant="hwa", repeat=0, t_inference=1.0,
+                counts=Counts(10, 1.0, correct=correct),
+            )  # fmt: skip
+    with database.reading() as session:
+        assert session.scalars(select(Cell.correct).where(Cell.job_id == job_id)).all() == [9]
+    assert job_of(database, job_id).progress_done == 10
+
+
+def test_a_loss_that_is_not_finite_is_stored_as_absent(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        recording.save_cell(
+            session, lease, variant="hwa", repeat=0, t_inference=1.0,
+            counts=Counts(10, float("inf"), correct=1),
+        )  # fmt: skip
+    with database.reading() as session:
+        assert session.scalars(select(Cell.loss_sum).where(Cell.job_id == job_id)).all() == [None]
+
+
+def test_events_are_numbered_by_the_jobs_version(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        items.succeed(session, lease)
+    with database.reading() as session:
+        rows = session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.seq)).all()
+    assert [row.type for row in rows] == ["job.running", "item.started", "item.succeeded", "job.succeeded"]
+    assert rows[-1].seq == job_of(database, job_id).version
+
+
+def test_a_bell_rings_again_only_after_a_while(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    with database.transaction() as session:
+        assert job_id in items.unrung(session, older_than_s=60)
+    with database.transaction() as session:
+        assert job_id not in items.unrung(session, older_than_s=60)
+        session.execute(update(WorkItem).where(WorkItem.job_id == job_id).values(rung_at_s=0.0))
+    with database.transaction() as session:
+        assert job_id in items.unrung(session, older_than_s=60)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+import pytest
+from scipy import stats
+
+from app.jobs import results
+
+
+@dataclass
+class Row:
+    variant: str
+    repeat: int
+    t_inference: float
+    correct: int | None
+    total: int
+    loss_sum: float | None
+    abs_error_sum: float | None = None
+
+
+def cells(values: list[int], variant: str = "direct", t: float = 1.0) -> list[Row]:
+    return [Row(variant, n, t, correct, 100, float(correct)) for n, correct in enumerate(values)]
+
+
+def test_a_point_is_the_textbooks_statistics_over_chips() -> None:
+    values = [90, 91, 95, 88, 93]
+    point = results.point("classification", 1.0, cells(values))
+    shares = [value / 100 for value in values]
+    low, high = stats.t.interval(0.95, 4, loc=sum(shares) / 5, scale=stats.sem(shares))
+    assert point.mean == pytest.approx(0.914)
+    assert point.std == pytest.approx(stats.tstd(shares))
+    assert point.ci95 == pytest.approx((low, high))
+    assert (point.min, point.max, point.repeats) == (0.88, 0.95, 5)
+    assert point.loss_mean == pytest.approx(0.914)
+
+
+def test_one_chip_has_no_spread() -> None:
+    point = results.point("classification", 1.0, cells([90]))
+    assert (point.std, point.ci95, point.p05, point.p95) == (None, None, None, None)
+
+
+def test_a_loss_that_overflowed_on_one_chip_is_absent_from_the_mean() -> None:
+    rows = cells([90, 80])
+    rows[0].loss_sum = None
+    assert results.point("classification", 1.0, rows).loss_mean is None
+
+
+def test_series_are_ordered_by_variant_and_time() -> None:
+    rows = cells([1], "hwa", 3600.0) + cells([1], "hwa", 1.0) + cells([1], "direct", 1.0)
+    found = [(s["variant"], [p["t_inference"] for p in s["points"]]) for s in results.series("classification", rows)]
+    assert found == [("direct", [1.0]), ("hwa", [1.0, 3600.0])]
+
+
+def test_regression_reports_the_mean_squared_error() -> None:
+    row = Row("direct", 0, 1.0, None, 10, 2.5, 5.0)
+    assert results.point("regression", 1.0, [row]).mean == 0.25
+    assert results.baseline_json("regression", row) == {"mse": 0.25, "mae": 0.5, "total": 10}
+
+
+def test_csv_has_the_points_with_absent_values_empty() -> None:
+    text = results.to_csv(results.series("classification", cells([90]) + cells([80, 90], "hwa")))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["variant"], row["repeats"], row["std"] == "") for row in rows] == [
+        ("direct", "1", True),
+        ("hwa", "2", False),
+    ]
+
+
+@pytest.mark.parametrize(("correct", "total"), [(0, 10), (10, 10), (588, 597)])
+def test_the_test_set_interval_is_wilsons(correct: int, total: int) -> None:
+    expected = stats.binomtest(correct, total).proportion_ci(method="wilson")
+    assert results.wilson95(correct, total) == pytest.approx((expected.low, expected.high), abs=1e-12)

