@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# On Linux, pip's default torch brings CUDA along (gigabytes). To take the CPU build, name the index that
-# PyTorch's installation page gives for it: make demo TORCH_INDEX_URL=<that address>
-TORCH_INDEX_URL ?=
+# On Linux, pip's default torch brings CUDA along (gigabytes). TORCH_BACKEND=cpu takes the CPU build from
+# PyTorch's own index instead; cu126, cu130, ... take a CUDA build of choice. Empty: what pip does.
+TORCH_BACKEND ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test lint format lock clean
@@ -52,8 +52,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
-ifneq ($(TORCH_INDEX_URL),)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --index-url $(TORCH_INDEX_URL) "torch==2.13.0"
+ifneq ($(TORCH_BACKEND),)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) "torch==2.13.0"
 endif
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .

@@ -1,0 +1,35 @@
+"""Whether this machine's worker lives: `python -m worker.health` ends with 0 if its heartbeat is fresh."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from sqlalchemy import select
+
+from app.db.session import Database
+from app.db.tables import Worker
+from app.jobs.items import database_time_s
+from app.settings import Settings
+
+_MISSED_SWEEPS = 4
+
+
+def main() -> int:
+    """Return 0 when a worker of this host has been heard of lately, else 1."""
+    settings = Settings()
+    database = Database(settings.resolved_database_url)
+    try:
+        with database.reading() as session:
+            oldest = database_time_s(session) - _MISSED_SWEEPS * settings.sweep_s
+            query = select(Worker.id).where(
+                Worker.hostname == socket.gethostname(), Worker.heartbeat_at_s >= oldest
+            )
+            alive = session.scalars(query).first() is not None
+    finally:
+        database.dispose()
+    return 0 if alive else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
