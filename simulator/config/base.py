@@ -1,0 +1,215 @@
+"""What all configuration models share: strictness, numbers, and types that are found by name.
+
+Every model refuses unknown fields (naming the nearest known one), NaN, infinities where they have no meaning,
+and numbers that do not fit float32, in which the simulator computes. Assignments are validated too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    Strict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+FLOAT32_MAX = 3.4028234663852886e38
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that looks most like `name`, None when none does."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    match = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
+    return folded[match[0]] if match else None
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
+    """Say that a name is unknown, with the nearest known one and all of them."""
+    names = sorted(known)
+    guess = nearest(name, names) if isinstance(name, str) else None
+    hint = f", did you mean {guess!r}?" if guess else ""
+    return f"unknown {what} {name!r}{hint} (known: {', '.join(names) or 'none'})"
+
+
+def unknown_field(name: object, known: Iterable[str]) -> str:
+    """Say that a field is unknown, with the nearest known one or else all of them."""
+    names = sorted(known)
+    guess = nearest(name, names) if isinstance(name, str) else None
+    return f"unknown field {name!r}, " + (
+        f"did you mean {guess!r}?" if guess else f"known: {', '.join(names)}"
+    )
+
+
+def custom_error(code: str, message: str) -> PydanticCustomError:
+    """Return an error that pydantic reports with this code and this message, taken literally."""
+    return PydanticCustomError(code, "{message}", {"message": message})
+
+
+def _fits_float32(value: float) -> float:
+    if abs(value) > FLOAT32_MAX:
+        raise custom_error("float32_overflow", f"{value!r} does not fit a 32-bit float (at most 3.4e38)")
+    return value + 0.0  # -0.0 and 0.0 are one value and hash alike
+
+
+def _read_bound(value: object) -> object:
+    if value == "inf":
+        return math.inf
+    if isinstance(value, float) and value > FLOAT32_MAX:
+        return math.inf
+    return value
+
+
+def _check_bound(value: float) -> float:
+    if math.isnan(value) or value == -math.inf:
+        raise custom_error("finite_number", "a bound is a number, or infinite or <= 0 for no bound")
+    return value + 0.0
+
+
+Number = Annotated[float, Strict(), AfterValidator(_fits_float32)]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, Strict(), Field(ge=0, le=2**31 - 1)]
+PositiveCount = Annotated[int, Strict(), Field(ge=1, le=2**31 - 1)]
+Switch = Annotated[bool, Strict()]
+Bound = Annotated[
+    float,
+    Strict(),
+    Field(allow_inf_nan=True),
+    AfterValidator(_check_bound),
+    BeforeValidator(_read_bound),
+    PlainSerializer(lambda value: "inf" if math.isinf(value) else value, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"const": "inf"}]}),
+]
+
+
+class StrictModel(BaseModel):
+    """A configuration model: unknown fields and non-finite numbers are errors, assignments are validated."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_assignment=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_nearest_field(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(data)
+        except ValidationError as error:
+            if not any(line["type"] == "extra_forbidden" for line in error.errors(include_url=False)):
+                raise
+            raise ValidationError.from_exception_data(
+                error.title, [cls._explained(line) for line in error.errors(include_url=False)]
+            ) from None
+
+    @classmethod
+    def _explained(cls, line: Any) -> InitErrorDetails:
+        kind, location = line["type"], line["loc"]
+        details = InitErrorDetails(type=kind, loc=location, input=line["input"], ctx=line.get("ctx", {}))
+        if kind == "extra_forbidden" and len(location) == 1:
+            details["type"] = custom_error("unknown_field", unknown_field(location[0], cls.model_fields))
+        elif "message" in line.get("ctx", {}):
+            details["type"] = custom_error(kind, line["ctx"]["message"])
+        return details
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in type(self).model_fields and not name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__}: {unknown_field(name, type(self).model_fields)}")
+        before = dict(self.__dict__)
+        try:
+            super().__setattr__(name, value)
+        except ValidationError:
+            self.__dict__.update(before)  # a refused assignment leaves the model as it was
+            raise
+
+
+class TypedConfig(StrictModel):
+    """Base of the models that a `type` field tells apart: noise models, converters, compensations.
+
+    A subclass that names a `family` is one: fields are annotated with it, and validation finds the member by
+    its name. A member declares `type: Literal["Name"] = "Name"`; declaring the class registers it, so that a
+    user's own member validates from JSON as the built-in ones do. A class without a `type` default is
+    abstract.
+    """
+
+    family: ClassVar[str] = ""
+    members: ClassVar[dict[str, type[TypedConfig]]] = {}
+
+    type: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls._is_family():
+            cls.members = {}
+            return
+        name = cls.model_fields["type"].default
+        if not isinstance(name, str):
+            return
+        taken = cls.members.get(name)
+        if taken and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise TypeError(
+                f"{cls.__qualname__}: the {cls.family} type {name!r} is taken by {taken.__qualname__}; "
+                f'give the class its own `type: Literal["..."] = "..."`'
+            )
+        cls.members[name] = cls
+
+    @classmethod
+    def _is_family(cls) -> bool:
+        return bool(cls.__dict__.get("family"))
+
+    @classmethod
+    def _find(cls, value: Any) -> TypedConfig:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, dict):
+            raise custom_error(
+                f"{cls.family.replace(' ', '_')}_type",
+                f'a {cls.family} is an object with a "type": one of {", ".join(sorted(cls.members))}',
+            )
+        name = value.get("type")
+        if name is None:
+            raise custom_error(
+                "type_missing",
+                f'a {cls.family} needs a "type": one of {", ".join(sorted(cls.members))}',
+            )
+        member = cls.members.get(name) if isinstance(name, str) else None
+        if member is None:
+            raise custom_error("unknown_type", unknown(cls.family, name, cls.members))
+        return member.model_validate(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if cls._is_family():
+            return core_schema.no_info_plain_validator_function(cls._find)
+        return handler(source)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        if not cls._is_family():
+            return handler(schema)
+        return {
+            "oneOf": [handler(member.__pydantic_core_schema__) for _, member in sorted(cls.members.items())],
+            "description": f"A {cls.family}, told by its `type`.",
+        }

@@ -1,0 +1,148 @@
+"""What a job asks for in evaluation and calibration, and which layers it treats apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error
+from simulator.config.faults import Fault
+from simulator.config.overrides import Location, with_overrides
+from simulator.config.rpu import InferenceRPUConfig
+from simulator.config.training import MAX_BATCH_SIZE
+
+MAX_TIMES = 1000
+MAX_REPEATS = 10_000
+MAX_T_INFERENCE_S = 1e12  # 30,000 years
+
+
+class Variant(StrEnum):
+    """Which network is evaluated.
+
+    `DIGITAL` is the model as uploaded in floating point; `DIRECT` that model programmed as it is; `HWA` the
+    fine-tuned one, programmed; `CONTROL` one fine-tuned as long without analog noise, programmed.
+    """
+
+    DIGITAL = "digital"
+    DIRECT = "direct"
+    HWA = "hwa"
+    CONTROL = "control"
+
+
+class EvaluateSpec(StrictModel):
+    """Accuracy over time: at which times, on how many chip instances, of which networks."""
+
+    t_inference: tuple[Annotated[Number, Field(ge=0, le=MAX_T_INFERENCE_S)], ...] = Field(
+        min_length=1,
+        max_length=MAX_TIMES,
+        description="Times after programming in s, each once; they are put in order.",
+    )
+    repeats: Annotated[PositiveCount, Field(le=MAX_REPEATS)] = Field(
+        default=10, description="Chip instances, each programmed anew."
+    )
+    batch_size: Annotated[PositiveCount, Field(le=MAX_BATCH_SIZE)] = Field(
+        default=256, description="Samples per forward pass."
+    )
+    max_samples: PositiveCount | None = Field(
+        default=None, description="Evaluate on the first N test samples only; null: all."
+    )
+    variants: tuple[Variant, ...] = Field(
+        default=(Variant.DIGITAL, Variant.DIRECT), min_length=1, description="Networks to evaluate."
+    )
+
+    @field_validator("t_inference")
+    @classmethod
+    def _in_order_and_once(cls, times: tuple[float, ...]) -> tuple[float, ...]:
+        _refuse_repetition("t_inference", times)
+        return tuple(sorted(times))
+
+    @field_validator("variants")
+    @classmethod
+    def _each_variant_once(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        _refuse_repetition("variants", variants)
+        return variants
+
+
+def _refuse_repetition(name: str, values: tuple[Any, ...]) -> None:
+    twice = sorted({str(getattr(value, "value", value)) for value in values if values.count(value) > 1})
+    if twice:
+        raise custom_error("repeated_value", f"{name} has values more than once: {', '.join(twice)}")
+
+
+class CalibrationMethod(StrEnum):
+    """How input ranges are found from data."""
+
+    MAX = "Max"
+    CACHE_QUANTILE = "CacheQuantile"
+    MOVING_QUANTILE = "MovingQuantile"
+    MOVING_STD = "MovingStd"
+
+
+class CalibrationSpec(StrictModel):
+    """Calibration of the input ranges on training batches."""
+
+    method: CalibrationMethod = Field(
+        default=CalibrationMethod.MAX, description="How the range is found from the inputs of a tile."
+    )
+    batches: Annotated[PositiveCount, Field(le=10_000)] = Field(
+        default=10, description="Number of first training batches to use."
+    )
+    quantile: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=0.99995, description="Share of |x| inside the range; the Quantile methods."
+    )
+    std_alpha: Positive = Field(
+        default=3.0, description="Range in standard deviations of the input; MovingStd."
+    )
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class LayerOverride(StrictModel):
+    """A part of the configuration that differs for the layers whose name matches."""
+
+    match: Pattern = Field(description="Shell pattern (*, ?, [...]) on the names of the model's report.")
+    rpu_config: dict[str, Any] = Field(description="Fields to deep-merge into the job's configuration.")
+
+
+class LayerRules(StrictModel):
+    """Which layers stay digital, and which have a configuration of their own."""
+
+    digital: tuple[Pattern, ...] = Field(
+        default=(), max_length=1000, description="Shell patterns of layers to keep digital."
+    )
+    overrides: tuple[LayerOverride, ...] = Field(
+        default=(), max_length=1000, description="Overrides, applied in order."
+    )
+
+    def is_digital(self, layer: str) -> bool:
+        """Return whether the layer of that name stays digital."""
+        return any(fnmatchcase(layer, pattern) for pattern in self.digital)
+
+    def config_for(self, layer: str, base: InferenceRPUConfig, location: Location = ()) -> InferenceRPUConfig:
+        """Return the layer's configuration: `base` itself when no override matches.
+
+        Raises:
+            pydantic.ValidationError: when an override does not fit, located in `overrides`.
+        """
+        config = base
+        for index, override in enumerate(self.overrides):
+            if fnmatchcase(layer, override.match):
+                where = (*location, "overrides", index, "rpu_config")
+                config = with_overrides(config, override.rpu_config, where)
+        return config
+
+    def unmatched(self, layers: Iterable[str]) -> list[Fault]:
+        """Return every pattern that matches none of the layers (`pattern_matches_nothing`)."""
+        names = list(layers)
+        patterns = [(f"/digital/{i}", pattern) for i, pattern in enumerate(self.digital)]
+        patterns += [(f"/overrides/{i}/match", override.match) for i, override in enumerate(self.overrides)]
+        return [
+            Fault(pointer, "pattern_matches_nothing", f"{pattern!r} matches no layer of the model")
+            for pointer, pattern in patterns
+            if not any(fnmatchcase(name, pattern) for name in names)
+        ]
