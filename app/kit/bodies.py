@@ -1,0 +1,68 @@
+"""Reading a request's body with a size limit that holds while reading, and a deadline for each read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+from starlette.requests import Request
+
+from app.kit.problems import BadRequest, Fault, TooLarge, UploadTimeout
+
+# What is left of a refused body is not read: the connection ends with the answer.
+CLOSE = {"Connection": "close"}
+
+
+async def read_chunks(
+    request: Request, *, max_bytes: int, read_timeout_s: float, what: str = "body"
+) -> AsyncIterator[bytes]:
+    """Yield the body's chunks as they arrive.
+
+    Raises:
+        TooLarge: the body is declared, or turns out, to be larger than the limit.
+        UploadTimeout: nothing arrived for so long.
+        BadRequest: Content-Length is not a number.
+        ClientDisconnect: the client went away.
+    """
+    if _declared_length(request) > max_bytes:
+        raise _too_large(max_bytes, what)
+    received = 0
+    stream = request.stream()
+    while True:
+        try:
+            with anyio.fail_after(read_timeout_s):
+                chunk = await anext(stream, b"")
+        except TimeoutError:
+            raise UploadTimeout(
+                f"nothing arrived for {read_timeout_s:g} s after {received} bytes; send it again",
+                headers=CLOSE,
+            ) from None
+        if not chunk:
+            return
+        received += len(chunk)
+        if received > max_bytes:
+            raise _too_large(max_bytes, what)
+        yield chunk
+
+
+async def read_all(request: Request, *, max_bytes: int, read_timeout_s: float) -> bytes:
+    """Return the whole body; raises as `read_chunks` does."""
+    chunks = [
+        chunk async for chunk in read_chunks(request, max_bytes=max_bytes, read_timeout_s=read_timeout_s)
+    ]
+    return b"".join(chunks)
+
+
+def _declared_length(request: Request) -> int:
+    declared = request.headers.get("content-length")
+    if declared is None:
+        return 0
+    if not (declared.isascii() and declared.isdigit()):
+        raise BadRequest("Content-Length is not a number of bytes", headers=CLOSE)
+    # More digits than any limit has: not worth converting, and Python would refuse thousands of them.
+    return int(declared) if len(declared) < 20 else 10**20
+
+
+def _too_large(max_bytes: int, what: str) -> TooLarge:
+    message = f"the {what} is larger than the limit of {max_bytes} bytes"
+    return TooLarge(message, errors=[Fault(pointer="", code="too_large", message=message)], headers=CLOSE)

@@ -1,0 +1,45 @@
+"""Entity tags: a client that holds the newest version is told so in a few bytes (RFC 9110, 13.1.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Depends, Header, Response
+from pydantic import BaseModel
+
+
+def etag_of(value: BaseModel | str) -> str:
+    """Return the strong entity tag of a representation."""
+    text = value if isinstance(value, str) else value.model_dump_json()
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+class Conditional:
+    """The request's `If-None-Match`."""
+
+    def __init__(
+        self,
+        if_none_match: Annotated[
+            str | None, Header(description="Entity tags the client holds; a match is answered 304.")
+        ] = None,
+    ) -> None:
+        self._tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+
+    def holds(self, etag: str) -> bool:
+        """Tell whether the client holds this version already."""
+        return etag.removeprefix("W/") in self._tags or "*" in self._tags
+
+    def not_modified(self, etag: str, response: Response) -> Response | None:
+        """Return the 304 answer if the client holds this version, else tag the answer to come."""
+        if self.holds(etag):
+            return Response(status_code=304, headers={"ETag": etag})
+        response.headers["ETag"] = etag
+        return None
+
+
+ConditionalDep = Annotated[Conditional, Depends()]
+
+NOT_MODIFIED: dict[int | str, dict[str, str]] = {
+    304: {"description": "The client holds this version already."}
+}

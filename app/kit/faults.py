@@ -1,0 +1,94 @@
+"""pydantic's errors as faults: JSON pointers into the input as the client wrote it, stable codes, hints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.kit.problems import Fault, shortened
+from simulator.config.base import nearest
+
+_PARAMETER_KINDS = frozenset({"query", "path", "header", "cookie"})
+_CODES = {
+    "extra_forbidden": "unknown_field",
+    "value_error": "invalid_value",
+    "assertion_error": "invalid_value",
+}
+# How `simulator.config` words its hints.
+_HINT = re.compile(r"(.+?)(?:, (did you mean .*)| \((known: .*)\))", re.DOTALL)
+_QUOTED = re.compile(r"'([^']*)'")
+_CHOICES = frozenset({"enum", "literal_error"})
+_ADDS_A_KEY = frozenset({"missing", "missing_argument"})
+
+
+def pointer(parts: Iterable[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901) of a path of keys and indices."""
+    return "".join("/" + shortened(str(part), 100).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def from_pydantic(errors: Iterable[Any], value: Any, prefix: Sequence[str | int] = ()) -> list[Fault]:
+    """Return pydantic's errors as faults.
+
+    Args:
+        errors: the errors of a ValidationError, with `loc` relative to `value`.
+        value: what was validated, in which the locations are found again: pydantic's locations also name
+            the chosen member of a union, which the client never wrote.
+        prefix: where in the body the value stands.
+    """
+    faults = []
+    for error in errors:
+        path = _written_path(error["loc"], value, adds_key=error["type"] in _ADDS_A_KEY)
+        faults.append(_fault(pointer([*prefix, *path]), error))
+    return _without_repetition(faults)
+
+
+def from_request_validation(errors: Iterable[Any], body: Any) -> list[Fault]:
+    """Return FastAPI's errors of a whole request, parameters and body, as faults."""
+    faults: list[Fault] = []
+    for error in errors:
+        where, *rest = error["loc"] or ("body",)
+        if where == "body":
+            faults += from_pydantic([{**error, "loc": rest}], body)
+        elif where in _PARAMETER_KINDS:
+            faults.append(_fault(pointer([where, *rest[:1]]), error))
+        else:
+            faults.append(_fault(pointer(error["loc"]), error))
+    return _without_repetition(faults)
+
+
+def explained(where: str, code: str, message: str) -> Fault:
+    """Return a fault; what the message says to do about it becomes the hint."""
+    found = _HINT.fullmatch(message)
+    if found is None:
+        return Fault(pointer=where, code=code, message=shortened(message))
+    return Fault(pointer=where, code=code, message=shortened(found[1]), hint=shortened(found[2] or found[3]))
+
+
+def _written_path(location: Sequence[str | int], value: Any, *, adds_key: bool) -> list[str | int]:
+    path: list[str | int] = []
+    for index, part in enumerate(location):
+        is_last = index == len(location) - 1
+        if isinstance(value, dict):
+            if part in value:
+                value = value[part]
+            elif not (adds_key and is_last):
+                continue  # a union's tag
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            continue  # a scalar's union member
+        path.append(part)
+    return path
+
+
+def _fault(where: str, error: Any) -> Fault:
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if error["type"] in _CHOICES and isinstance(error["input"], str):
+        guess = nearest(error["input"][:100], _QUOTED.findall(error["ctx"]["expected"]))
+        message += f", did you mean {guess!r}?" if guess else ""
+    return explained(where, _CODES.get(error["type"], error["type"]), message)
+
+
+def _without_repetition(faults: Iterable[Fault]) -> list[Fault]:
+    return list(dict.fromkeys(faults))

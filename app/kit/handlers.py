@@ -1,0 +1,97 @@
+"""Exceptions become problems."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from app.kit.faults import from_request_validation
+from app.kit.middleware import request_id_of
+from app.kit.problems import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    StorageFull,
+    Unavailable,
+    from_http_exception,
+    respond,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = "5"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def install(app: FastAPI) -> None:
+    """Have the application answer every exception with a problem."""
+    handlers: dict[type[Exception], Any] = {
+        Problem: _problem,
+        RequestValidationError: _validation,
+        HTTPException: _http,
+        OperationalError: _database,
+        OSError: _storage,
+        ClientDisconnect: _gone,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _problem(request: Request, error: Problem) -> Response:
+    return respond(error, request_id_of(request))
+
+
+async def _validation(request: Request, error: RequestValidationError) -> Response:
+    faults = from_request_validation(error.errors(), error.body)
+    count = len(faults)
+    detail = "the request has a fault" if count == 1 else f"the request has {count} faults"
+    return respond(InvalidRequest(detail, errors=faults), request_id_of(request))
+
+
+async def _http(request: Request, error: HTTPException) -> Response:
+    problem = from_http_exception(error)
+    path = shortened(request.url.path, 200)
+    if isinstance(problem, NotFound):
+        problem.detail = f"there is nothing at {path}"
+    elif isinstance(problem, MethodNotAllowed):
+        allowed = (error.headers or {}).get("Allow", "")
+        problem.detail = f"{request.method} is not possible on {path}; allowed: {allowed}"
+    return respond(problem, request_id_of(request))
+
+
+async def _database(request: Request, error: OperationalError) -> Response:
+    request_id = request_id_of(request)
+    log.error("request %s: the database failed: %s", request_id, error.orig)
+    if "disk is full" in str(error.orig):
+        return respond(StorageFull("there is no room left in the database's storage"), request_id)
+    detail = "the database does not answer; try again"
+    return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
+
+
+async def _storage(request: Request, error: OSError) -> Response:
+    request_id = request_id_of(request)
+    log.error("request %s: the storage failed", request_id, exc_info=error)
+    if error.errno in _FULL:
+        return respond(StorageFull("there is no room left in the service's storage"), request_id)
+    return respond(
+        InternalError(f"the storage failed; the log has more under request {request_id}"), request_id
+    )
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> Response:
+    del error
+    log.info("request %s: the client went away while sending", request_id_of(request))
+    return Response(status_code=499)  # nobody reads it

@@ -1,0 +1,135 @@
+"""Looking into files of clients in a limited child process, never in the API's own.
+
+The child is one of the simulator's command lines; it limits its own memory and processor time. Here it gets
+an empty folder, next to no environment, and a wall-clock limit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+import anyio
+import anyio.to_thread
+
+import simulator.config
+from app.kit.problems import Fault, InvalidRequest, Problem, TooLarge
+
+log = logging.getLogger(__name__)
+
+_REJECTED = 3
+_MAX_REPORT_BYTES = 32 * 1024 * 1024
+_AT_ONCE = 2
+_CODE_ROOT = Path(simulator.config.__file__).resolve().parents[2]
+
+
+class Inspector:
+    """Runs inspections, a few at a time."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def inspect(self, module: str, path: Path, *options: str, too_complex: str) -> dict[str, Any]:
+        """Return the report of `python -m <module> inspect <path> <options>`.
+
+        Args:
+            module: a package of the simulator with a command line, such as `simulator.onnx`.
+            path: the client's file.
+            options: further arguments.
+            too_complex: the code of a file whose inspection exceeds the child's limits.
+
+        Raises:
+            InvalidRequest: the child rejected the file (its code and all its faults), or exceeded a limit.
+            TooLarge: the child rejected the file for its size.
+        """
+        return await anyio.to_thread.run_sync(
+            self._inspect, module, path, options, too_complex, limiter=self._limiter
+        )
+
+    def _inspect(self, module: str, path: Path, options: tuple[str, ...], too_complex: str) -> dict[str, Any]:
+        command = [sys.executable, "-P", "-s", "-m", module, "inspect", str(path.absolute()), *options]
+        with (
+            tempfile.TemporaryDirectory(prefix="driftline-inspect-") as folder,
+            tempfile.TemporaryFile() as report,
+            tempfile.TemporaryFile() as complaints,
+        ):
+            code = _run(command, folder, report, complaints, self._timeout_s)
+            result = _read_json(report) if code in (0, _REJECTED) else None
+            if isinstance(result, dict) and (code == 0) != ("error" in result):
+                if code == 0:
+                    return result
+                raise _rejection(result["error"])
+            log.error("%s ended with %s: %s", module, code, _tail(complaints))
+            message = f"looking into the file exceeded the limits of {self._timeout_s:g} s or of memory"
+            fault = Fault(pointer="", code=too_complex, message=message, hint="send a smaller file")
+            raise InvalidRequest(message, code=too_complex, errors=[fault])
+
+
+def _run(
+    command: list[str], folder: str, report: IO[bytes], complaints: IO[bytes], timeout_s: float
+) -> int | None:
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": str(_CODE_ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    child = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=report,
+        stderr=complaints,
+        start_new_session=True,
+    )
+    try:
+        return child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if child.returncode is None:
+            os.killpg(child.pid, signal.SIGKILL)  # its own session: whatever it started goes with it
+            child.wait()
+
+
+def _read_json(report: IO[bytes]) -> Any:
+    report.seek(0)
+    text = report.read(_MAX_REPORT_BYTES + 1)
+    if len(text) > _MAX_REPORT_BYTES:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _tail(complaints: IO[bytes]) -> str:
+    size = complaints.seek(0, os.SEEK_END)
+    complaints.seek(max(0, size - 4000))
+    return complaints.read().decode("utf-8", "replace")
+
+
+def _rejection(error: dict[str, Any]) -> Problem:
+    code, message = str(error["code"]), str(error["message"])
+    faults = [
+        Fault(
+            pointer=str(fault.get("pointer") or ""),
+            code=str(fault.get("code") or code),
+            message=str(fault["message"]),
+            hint=fault.get("hint"),
+        )
+        for fault in error.get("errors") or []
+    ]
+    kind = TooLarge if code == "too_large" else InvalidRequest
+    return kind(message, code=code, errors=faults or [Fault(pointer="", code=code, message=message)])

@@ -1,0 +1,98 @@
+"""Keyset pages: newest first, an opaque cursor, stable while rows come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query, Response
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from app.kit.problems import Fault, InvalidRequest
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+Key = tuple[str | int | float, ...]
+ItemT = TypeVar("ItemT")
+RowT = TypeVar("RowT")
+
+
+class Page(BaseModel, Generic[ItemT]):
+    """One page of a list."""
+
+    items: list[ItemT]
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+@dataclass(frozen=True)
+class PageQuery:
+    """Which page a client asks for."""
+
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items on a page.")] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = (
+        None
+    )
+
+    def after(self, listing: str, shape: tuple[type, ...]) -> Key | None:
+        """Return the key of the last item of the page before, None for the first page.
+
+        Args:
+            listing: names the list and its order; a cursor of another one is refused.
+            shape: the types of the key's parts.
+
+        Raises:
+            InvalidRequest: the cursor is not one that this list gave.
+        """
+        if self.cursor is None:
+            return None
+        try:
+            padded = self.cursor + "=" * (-len(self.cursor) % 4)
+            name, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        except (ValueError, TypeError, binascii.Error, RecursionError):
+            name, key = None, []
+        if name != listing or [type(part) for part in key] != list(shape):
+            fault = Fault(
+                pointer="/query/cursor",
+                code="invalid_cursor",
+                message="the cursor is not one that this list gave",
+                hint="pass next_cursor as it was, with the same filters; start without a cursor",
+            )
+            raise InvalidRequest("the cursor is not valid", errors=[fault])
+        return tuple(key)
+
+
+PageDep = Annotated[PageQuery, Depends()]
+
+
+def encode_cursor(listing: str, key: Key) -> str:
+    """Return the cursor of the page after the item with this key."""
+    text = json.dumps([listing, *key], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def cut(
+    rows: Sequence[RowT], page: PageQuery, *, listing: str, key: Callable[[RowT], Key]
+) -> tuple[Sequence[RowT], str | None]:
+    """Return the page's rows and the next cursor, from up to `limit + 1` rows after the cursor."""
+    if len(rows) <= page.limit:
+        return rows, None
+    kept = rows[: page.limit]
+    return kept, encode_cursor(listing, key(kept[-1]))
+
+
+def link_next(request: Request, response: Response, next_cursor: str | None) -> None:
+    """Name the next page in the answer's `Link` header (RFC 8288), if there is one."""
+    if next_cursor is None:
+        return
+    url = request.url.include_query_params(cursor=next_cursor)
+    response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+PAGE_HEADERS: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"Link": {"description": 'The next page, `rel="next"`.', "schema": {"type": "string"}}}}
+}

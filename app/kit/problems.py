@@ -1,0 +1,222 @@
+"""Errors as `application/problem+json` (RFC 9457): one class per kind, which also writes its OpenAPI.
+
+A service raises a `Problem`; `app.kit.handlers` answers it. The body lists all faults at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+_MAX_FAULTS = 200
+_MAX_TEXT = 1000
+
+
+class Fault(BaseModel):
+    """One thing wrong with a request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the body; `/query/<name>`, `/path/<name>` and"
+        " `/header/<name>` for parameters; empty for the request as a whole."
+    )
+    code: str = Field(description="Stable, for programs.")
+    message: str = Field(description="What is wrong, for people.")
+    hint: str | None = Field(default=None, description="What to do about it.")
+
+
+class ProblemDetails(BaseModel):
+    """The body of every error (RFC 9457)."""
+
+    type: str = Field(description="URI of the kind of problem.")
+    title: str = Field(description="The kind of problem, in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened this time.")
+    code: str = Field(description="Stable, for programs.")
+    errors: list[Fault] = Field(description="Every fault that was found.")
+    request_id: str = Field(description="The request's `X-Request-Id`, which the logs name.")
+
+
+class Problem(HTTPException):
+    """An error that a client is told about; subclasses fix status, code and title.
+
+    Args:
+        detail: what happened this time, and what to do.
+        errors: every fault that was found.
+        code: a more specific code than the class's.
+        headers: further headers of the answer.
+    """
+
+    status: ClassVar[int]
+    code: str
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Iterable[Fault] = (),
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(self.status, detail, dict(headers or {}))
+        self.errors = list(errors)
+        if code is not None:
+            self.code = code
+
+
+class BadRequest(Problem):
+    """The request cannot be understood."""
+
+    status, code, title = 400, "bad_request", "Bad request"
+
+
+class InvalidJson(BadRequest):
+    """The body is not strict JSON."""
+
+    code, title = "invalid_json", "The body is not valid JSON"
+
+
+class NotFound(Problem):
+    """There is no such thing."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The path is right, the method is not."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class UploadTimeout(Problem):
+    """The client stopped sending its body."""
+
+    status, code, title = 408, "request_timeout", "The body did not arrive in time"
+
+
+class Conflict(Problem):
+    """The state of the thing forbids it."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class TooLarge(Problem):
+    """The body is larger than the limit."""
+
+    status, code, title = 413, "too_large", "The body is too large"
+
+
+class UnsupportedMediaType(Problem):
+    """The body is of a kind that is not taken here."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class InvalidRequest(Problem):
+    """The request is understood and wrong."""
+
+    status, code, title = 422, "invalid_request", "The request has faults"
+
+
+class InternalError(Problem):
+    """The fault is the service's."""
+
+    status, code, title = 500, "internal", "Internal error"
+
+
+class Unavailable(Problem):
+    """Something that the service needs does not work at the moment."""
+
+    status, code, title = 503, "unavailable", "Temporarily unavailable"
+
+
+class StorageFull(Problem):
+    """There is no room left on the service's disk."""
+
+    status, code, title = 507, "storage_full", "The storage is full"
+
+
+_BY_STATUS: dict[int, type[Problem]] = {
+    kind.status: kind
+    for kind in (BadRequest, NotFound, MethodNotAllowed, Conflict, TooLarge, UnsupportedMediaType)
+}
+
+
+def from_http_exception(error: HTTPException) -> Problem:
+    """Return a framework's exception as the problem of the same status."""
+    kind = _BY_STATUS.get(error.status_code)
+    if kind is None:
+        kind = BadRequest if error.status_code < 500 else InternalError
+    problem = kind(str(error.detail), headers=error.headers)
+    problem.status_code = error.status_code
+    return problem
+
+
+def type_uri(code: str) -> str:
+    """Return the URI of a kind of problem."""
+    return f"urn:driftline:problem:{code}"
+
+
+def respond(problem: Problem, request_id: str) -> Response:
+    """Return the answer that tells a client of the problem."""
+    errors = [fault.model_dump(exclude_none=True) for fault in problem.errors[:_MAX_FAULTS]]
+    if len(problem.errors) > _MAX_FAULTS:
+        rest = len(problem.errors) - _MAX_FAULTS
+        errors.append({"pointer": "", "code": "more_errors", "message": f"and {rest} more faults"})
+    body = {
+        "type": type_uri(problem.code),
+        "title": problem.title,
+        "status": problem.status_code,
+        "detail": problem.detail,
+        "code": problem.code,
+        "errors": errors,
+        "request_id": request_id,
+    }
+    # A lone surrogate that a client managed to send becomes a question mark, never an encoding error.
+    content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    return Response(content, problem.status_code, problem.headers, media_type=MEDIA_TYPE)
+
+
+def shortened(text: str, limit: int = _MAX_TEXT) -> str:
+    """Return the text, cut when a client made it so long that an answer should not repeat it."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def problem_responses(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI `responses` of an operation that may answer these problems."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        entry = responses.setdefault(
+            kind.status,
+            {
+                "description": kind.title,
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+                        "examples": {},
+                    }
+                },
+            },
+        )
+        summary = (kind.__doc__ or kind.title).strip().partition("\n")[0]
+        entry["content"][MEDIA_TYPE]["examples"][kind.code] = {
+            "summary": summary,
+            "value": {
+                "type": type_uri(kind.code),
+                "title": kind.title,
+                "status": kind.status,
+                "detail": summary,
+                "code": kind.code,
+                "errors": [],
+                "request_id": "0192f0c1-6f3e-7a53-9f0e-2b1d6c1f9a10",
+            },
+        }
+    return responses

@@ -1,0 +1,98 @@
+"""Routes that are strict: JSON bodies are read by `strictjson`, unknown query parameters are errors.
+
+`APIRouter(route_class=StrictRoute)` is all that a resource needs; body models and OpenAPI stay FastAPI's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from email.message import Message
+from typing import Any
+
+from fastapi import params
+from fastapi._compat import ModelField
+from fastapi.dependencies.utils import get_flat_params, get_validation_alias, request_params_to_args
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.kit import strictjson
+from app.kit.bodies import read_all
+from app.kit.faults import explained, from_request_validation, pointer
+from app.kit.problems import Fault, InvalidRequest, UnsupportedMediaType, shortened
+from app.kit.services import services_of
+from simulator.config.base import unknown as unknown_name
+
+
+class StrictRequest(Request):
+    """A request whose body is limited, and whose JSON is read strictly."""
+
+    async def body(self) -> bytes:
+        """Return the body; a Problem when it is too large, too slow, or not declared as JSON."""
+        if not hasattr(self, "_body"):
+            settings = services_of(self).settings
+            self._body = await read_all(
+                self, max_bytes=settings.max_json_bytes, read_timeout_s=settings.upload_read_timeout_s
+            )
+            if self._body:
+                _require_json(self.headers.get("content-type"))
+        return self._body
+
+    async def json(self) -> Any:
+        """Return the body's JSON value; InvalidJson names every fault."""
+        if not hasattr(self, "_json"):
+            self._json = strictjson.loads(await self.body())
+        return self._json
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses unknown query parameters and reads its JSON strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, on a strict request."""
+        handle = super().get_route_handler()
+        known = [
+            field for field in get_flat_params(self.dependant) if isinstance(field.field_info, params.Query)
+        ]
+
+        async def strict(request: Request) -> Response:
+            _check_query(request, known)
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def _check_query(request: Request, known: list[ModelField]) -> None:
+    names = [get_validation_alias(field) for field in known]
+    strangers = [name for name in dict.fromkeys(request.query_params.keys()) if name not in names]
+    if not strangers:
+        return
+    faults = [
+        explained(
+            pointer(["query", name]),
+            "unknown_parameter",
+            unknown_name("query parameter", shortened(name, 100), names),
+        )
+        for name in strangers
+    ]
+    # The known ones are judged as well, so that all faults of the query are told at once.
+    _, errors = request_params_to_args(known, request.query_params)
+    faults += from_request_validation(errors, None)
+    raise InvalidRequest("the query has faults", errors=faults)
+
+
+def _require_json(content_type: str | None) -> None:
+    if content_type is not None:
+        message = Message()
+        message["content-type"] = content_type
+        charset = str(message.get_param("charset", "utf-8")).lower()
+        if message.get_content_type() == "application/json" and charset in ("utf-8", "utf8"):
+            return
+    said = "no Content-Type" if content_type is None else f"Content-Type {shortened(content_type, 100)!r}"
+    fault = Fault(
+        pointer="/header/content-type",
+        code="unsupported_media_type",
+        message=f"the body came with {said}",
+        hint="send it as application/json, in UTF-8",
+    )
+    raise UnsupportedMediaType("the body has to be application/json", errors=[fault])

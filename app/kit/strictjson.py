@@ -1,0 +1,158 @@
+"""JSON as RFC 8259 and I-JSON (RFC 7493) mean it, and nothing that Python's reader would let through besides.
+
+Refused: other encodings than UTF-8, a byte order mark, NaN and Infinity, numbers beyond a double or a 64-bit
+integer, lone surrogates, NUL, the same key twice, deep nesting. All faults are found at once, with pointers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from app.kit.faults import pointer
+from app.kit.problems import Fault, InvalidJson, shortened
+
+MAX_DEPTH = 64
+_MAX_INTEGER = 2**63 - 1
+_MAX_INTEGER_DIGITS = 19
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Stands in the parsed value where a literal was refused, until the walk finds its place."""
+
+    code: str
+    literal: str
+
+
+class _Object(dict[str, Any]):
+    """An object that remembers the keys it was given twice."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def loads(body: bytes) -> Any:
+    """Return the JSON value of a request's body.
+
+    Raises:
+        InvalidJson: with every fault and its pointer.
+    """
+    text = _decode(body)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _refusal("syntax", f"{error.msg} at {where}", hint="check the JSON with a parser") from error
+    except RecursionError as error:
+        raise _refusal(*_too_deep()) from error
+    faults = list(_faults(value))
+    if faults:
+        raise InvalidJson("the body is not strict JSON", errors=faults)
+    return value
+
+
+def _decode(body: bytes) -> str:
+    if body.startswith(_UTF8_BOM):
+        raise _refusal(
+            "byte_order_mark", "the body starts with a byte order mark", hint="save it as UTF-8 without BOM"
+        )
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _refusal(
+            "not_utf8", f"byte {error.start} is not UTF-8", hint="send JSON encoded as UTF-8"
+        ) from error
+
+
+def _refusal(code: str, message: str, hint: str | None = None) -> InvalidJson:
+    fault = Fault(pointer="", code=code, message=message, hint=hint)
+    return InvalidJson(f"the body is not strict JSON: {message}", errors=[fault])
+
+
+def _too_deep() -> tuple[str, str]:
+    return "too_deep", f"nested deeper than {MAX_DEPTH} levels"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    result = _Object(pairs)
+    if len(result) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        result.repeated = tuple(key for key, count in counts.items() if count > 1)
+    return result
+
+
+def _integer(literal: str) -> int | _Refused:
+    # Judged by length first: converting thousands of digits is slow, and Python refuses beyond 4300.
+    if len(literal.lstrip("-")) > _MAX_INTEGER_DIGITS or abs(int(literal)) > _MAX_INTEGER:
+        return _Refused("integer_too_large", literal)
+    return int(literal)
+
+
+def _float(literal: str) -> float | _Refused:
+    number = float(literal)
+    return number if math.isfinite(number) else _Refused("number_too_large", literal)
+
+
+def _constant(literal: str) -> _Refused:
+    return _Refused("not_a_number", literal)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+_MESSAGES = {
+    "integer_too_large": ("does not fit a 64-bit integer", "write a smaller number"),
+    "number_too_large": ("does not fit a double", "write a smaller number"),
+    "not_a_number": ("is not a JSON number", "leave the field out, or use null where the schema allows it"),
+}
+
+
+def _faults(root: Any) -> Iterator[Fault]:
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, _Refused):
+            message, hint = _MESSAGES[value.code]
+            yield Fault(
+                pointer=pointer(path),
+                code=value.code,
+                message=f"{shortened(value.literal, 40)} {message}",
+                hint=hint,
+            )
+        elif isinstance(value, str):
+            yield from _text_faults(path, value, "the text")
+        elif isinstance(value, (dict, list)):
+            if len(path) >= MAX_DEPTH:
+                code, message = _too_deep()
+                yield Fault(pointer=pointer(path[:4]), code=code, message=message)
+                continue
+            if isinstance(value, list):
+                pending.extend(((*path, index), child) for index, child in enumerate(value))
+                continue
+            for key, child in value.items():
+                yield from _text_faults((*path, key), key, "the key")
+                pending.append(((*path, key), child))
+            for key in getattr(value, "repeated", ()):
+                yield Fault(
+                    pointer=pointer((*path, key)),
+                    code="duplicate_key",
+                    message="the key stands more than once in its object",
+                    hint="keep one of them",
+                )
+
+
+def _text_faults(path: tuple[str | int, ...], text: str, what: str) -> Iterator[Fault]:
+    if "\0" in text:
+        yield Fault(pointer=pointer(path), code="nul_character", message=f"{what} holds a NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        yield Fault(
+            pointer=pointer(path),
+            code="lone_surrogate",
+            message=f"{what} holds half of a surrogate pair",
+            hint="write the character itself in UTF-8",
+        )

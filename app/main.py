@@ -1,0 +1,86 @@
+"""The HTTP application: `uvicorn --factory app.main:create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from app.configs.endpoints import router as configs_router
+from app.db.blobs import BlobStore
+from app.db.session import Database
+from app.jobs.broker import Doorbell, make_celery
+from app.kit import handlers, openapi
+from app.kit.inspection import Inspector
+from app.kit.middleware import RequestIdMiddleware
+from app.kit.services import Services
+from app.settings import Settings
+
+_DESCRIPTION = """
+What is a trained network's accuracy one second, one hour, one year after it is programmed onto an analog
+in-memory-computing chip, and how much of the loss does hardware-aware fine-tuning win back?
+
+Upload an ONNX model, name or upload a dataset, post a job with an RPU configuration, read its results.
+Errors are `application/problem+json` (RFC 9457) and list every fault with a JSON pointer.
+Times are UTC, in RFC 3339; `t_inference` is in seconds after programming.
+"""
+_TAGS = [
+    {"name": "models", "description": "Uploaded ONNX models."},
+    {"name": "datasets", "description": "Built-in and uploaded datasets."},
+    {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
+    {"name": "jobs", "description": "Simulations and their results."},
+    {"name": "service", "description": "Health and workers."},
+]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        settings: read from the environment when None.
+    """
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        blobs = BlobStore(settings.data_dir / "blobs")
+        blobs.drop_abandoned()
+        database = Database(settings.resolved_database_url)
+        app.state.services = Services(
+            settings=settings,
+            database=database,
+            blobs=blobs,
+            doorbell=Doorbell(make_celery(settings)),
+            inspector=Inspector(settings.inspection_timeout_s),
+        )
+        try:
+            yield
+        finally:
+            database.dispose()
+
+    app = FastAPI(
+        title="Driftline",
+        version=_version(),
+        summary="Accuracy over time of neural networks on analog in-memory-computing hardware.",
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        generate_unique_id_function=openapi.operation_id,
+        responses=openapi.COMMON_RESPONSES,
+    )
+    app.add_middleware(RequestIdMiddleware)
+    handlers.install(app)
+    openapi.describe(app)
+    for router in (configs_router,):
+        app.include_router(router)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("driftline")
+    except PackageNotFoundError:  # run from the source tree, without installing
+        return "0.0.0"

@@ -1,0 +1,92 @@
+"""A small application of strict routes, with the kit's own handlers and middleware."""
+
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Body, FastAPI, Query
+from pydantic import Field
+from sqlalchemy.exc import OperationalError
+
+from app.db.blobs import BlobStore
+from app.db.session import Database
+from app.jobs.broker import Doorbell, make_celery
+from app.kit import handlers, openapi
+from app.kit.inspection import Inspector
+from app.kit.middleware import RequestIdMiddleware
+from app.kit.routing import StrictRoute
+from app.kit.services import Services
+from app.settings import Settings
+from simulator.config.base import StrictModel
+from tests.unit.app.conftest import TestClient
+
+
+class Wheel(StrictModel):
+    diameter_mm: float = Field(gt=0)
+
+
+class Cart(StrictModel):
+    name: str = "cart"
+    wheels: list[Wheel] = Field(default_factory=list)
+    load_kg: int | None = None
+
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute)
+
+
+@router.post("/carts")
+def make_cart(cart: Cart, speed: Annotated[int, Query(ge=0)] = 0) -> Cart:
+    return cart
+
+
+@router.post("/anything")
+def take_anything(body: Annotated[dict, Body()]) -> int:
+    return len(body)
+
+
+@router.get("/boom")
+def fail() -> int:
+    raise RuntimeError("secret detail")
+
+
+@router.get("/locked")
+def find_locked() -> int:
+    raise OperationalError("SELECT secret", {}, Exception("database is locked"))
+
+
+@router.get("/full")
+def find_full() -> int:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.fixture
+def services(settings: Settings) -> Services:
+    database = Database(settings.resolved_database_url)
+    yield Services(
+        settings,
+        database,
+        BlobStore(settings.data_dir / "blobs"),
+        Doorbell(make_celery(settings)),
+        Inspector(settings.inspection_timeout_s),
+    )
+    database.dispose()
+
+
+@pytest.fixture
+def small_app(services) -> FastAPI:
+    app = FastAPI(
+        redirect_slashes=False,
+        responses=openapi.COMMON_RESPONSES,
+        generate_unique_id_function=openapi.operation_id,
+    )
+    app.state.services = services
+    app.add_middleware(RequestIdMiddleware)
+    handlers.install(app)
+    openapi.describe(app)
+    app.include_router(router)
+    return app
+
+
+@pytest.fixture
+def small(small_app):
+    with TestClient(small_app, raise_server_exceptions=False) as client:
+        yield client
