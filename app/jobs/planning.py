@@ -20,9 +20,7 @@ class Sizes:
     test: int
 
 
-def plan(
-    spec: dict[str, Any], sizes: Sizes, *, verified: bool, repeats_per_shard: int
-) -> list[WorkItem]:
+def plan(spec: dict[str, Any], sizes: Sizes, *, verified: bool, repeats_per_shard: int) -> list[WorkItem]:
     """Return the job's work items.
 
     Args:
@@ -46,15 +44,15 @@ def plan(
     state_of = "hwa" if "hwa" in trained else "digital"
     for variant in ("digital", *trained):
         needs = [f"finetune:{variant}"] if variant in trained else first
-        payload = {"variant": variant, "state_of": state_of}
-        items.append(_item(f"baseline:{variant}", "baseline", payload, needs, sizes.test))
+        described = {"variant": variant, "state_of": state_of}
+        items.append(_item(f"baseline:{variant}", "baseline", described, needs, sizes.test))
     for variant in ANALOG:
         if variant not in variants:
             continue
         needs = [f"finetune:{variant}"] if variant in trained else first
         for start in range(0, repeats, repeats_per_shard):
             end = min(repeats, start + repeats_per_shard)
-            payload = {"variant": variant, "repeats": [start, end]}
+            payload: dict[str, Any] = {"variant": variant, "repeats": [start, end]}
             total = (end - start) * times * sizes.test
             items.append(_item(f"evaluate:{variant}:{start}", "evaluate", payload, needs, total))
     return items

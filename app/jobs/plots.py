@@ -21,7 +21,7 @@ _TICKS = (
 
 
 def draw(results: dict[str, Any], title: str, file_format: Literal["svg", "png"]) -> bytes:
-    """Return the picture of a job's results over time: mean over chips, its 95 % interval, 5 to 95 % of chips.
+    """Return the picture of results over time: mean over chips, its 95 % interval, 5 to 95 % of chips.
 
     Args:
         results: as the results endpoint answers them.

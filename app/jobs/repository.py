@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import (
-    Artifact, Baseline, Cell, Dataset, Epoch, Event, Job, JobTag, Model, WorkItem,
+    Artifact,
+    Baseline,
+    Cell,
+    Dataset,
+    Epoch,
+    Event,
+    Job,
+    JobTag,
+    Model,
+    WorkItem,
 )  # fmt: skip
 
 
@@ -43,16 +52,18 @@ class JobRepository:
         """Return the job."""
         return self._session.get(Job, job_id)
 
-    def listing(self, job_filter: JobFilter) -> Select[tuple[Job]]:
-        """Return the query of the jobs that pass the filter; the caller adds order and page."""
-        query = select(Job)
+    def listing(self, job_filter: JobFilter, *, before_id: str | None, limit: int) -> Sequence[Job]:
+        """Return the jobs that pass the filter, newest first, older than the given one."""
+        query = select(Job).order_by(Job.id.desc()).limit(limit)  # ids sort by the time they were made
+        if before_id is not None:
+            query = query.where(Job.id < before_id)
         if job_filter.state is not None:
             query = query.where(Job.state == job_filter.state)
         if job_filter.model_id is not None:
             query = query.where(Job.model_id == job_filter.model_id)
         if job_filter.tag is not None:
             query = query.join(JobTag, JobTag.job_id == Job.id).where(JobTag.tag == job_filter.tag)
-        return query
+        return self._session.scalars(query).all()
 
     def model(self, model_id: str) -> Model | None:
         """Return an uploaded model."""

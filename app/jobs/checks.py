@@ -1,0 +1,202 @@
+"""Everything about a job that can be checked at submission, so that no job fails for what was knowable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from simulator.config.compatibility import check_compatibility
+from simulator.config.datasets import builtin_datasets
+
+from app.db.tables import Dataset, Model
+from app.jobs import planning
+from app.jobs.repository import JobRepository
+from app.jobs.schemas import JobCreate
+from app.kit.faults import from_pydantic
+from app.kit.problems import Fault
+from simulator.config import (
+    InferenceRPUConfig,
+    LayerRules,
+    LossType,
+    time_warnings,
+    training_warnings,
+    unsupported,
+    warnings_for,
+    with_overrides,
+)
+from simulator.config.faults import Fault as ConfigFault
+
+BUILTIN = "builtin:"
+
+
+@dataclass
+class Checked:
+    """What the checks found: faults, or all that a job is made of."""
+
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    model: Model | None = None
+    dataset: Dataset | None = None
+    dataset_report: dict[str, Any] | None = None
+    task: str | None = None
+    layer_configs: list[InferenceRPUConfig] = field(default_factory=list)
+
+
+def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked:
+    """Check a well-formed request against what is stored, and against what the simulator can do."""
+    found = Checked()
+    _check_model(request, jobs, found)
+    _check_dataset(request, jobs, found)
+    _check_size(request, max_cells, found)
+    _check_finetune(request, found)
+    _check_config(request, found)
+    if found.model is not None:
+        _check_layers(request, found.model, found)
+        if found.dataset_report is not None:
+            _check_fit(request, found.model, found.dataset_report, found)
+    return found
+
+
+def _check_model(request: JobCreate, jobs: JobRepository, found: Checked) -> None:
+    found.model = jobs.model(request.model)
+    if found.model is None:
+        found.faults.append(
+            Fault(
+                pointer="/model",
+                code="unknown_model",
+                message=f"there is no model {request.model[:100]!r}",
+                hint="upload it with POST /v1/models, or see GET /v1/models",
+            )
+        )
+    elif found.model.verification_state == "failed":
+        found.faults.append(
+            Fault(
+                pointer="/model",
+                code="import_mismatch",
+                message="this model's import was found to differ from the file; it cannot be simulated",
+            )
+        )
+
+
+def _check_dataset(request: JobCreate, jobs: JobRepository, found: Checked) -> None:
+    name = request.dataset
+    if name.startswith(BUILTIN):
+        found.dataset_report = builtin_datasets().get(name)
+    else:
+        found.dataset = jobs.dataset(name)
+        found.dataset_report = None if found.dataset is None else found.dataset.report
+    if found.dataset_report is None:
+        known = ", ".join(sorted(builtin_datasets()))
+        found.faults.append(
+            Fault(
+                pointer="/dataset",
+                code="unknown_dataset",
+                message=f"there is no dataset {name[:100]!r}",
+                hint=f"built in: {known}; others are uploaded with POST /v1/datasets",
+            )
+        )
+
+
+def _check_size(request: JobCreate, max_cells: int, found: Checked) -> None:
+    count = planning.cells({"evaluate": request.evaluate.model_dump(mode="json")})
+    if count > max_cells:
+        found.faults.append(
+            Fault(
+                pointer="/evaluate",
+                code="too_many_cells",
+                message=f"variants x repeats x times are {count} cells, more than the limit of {max_cells}",
+                hint="ask for fewer repeats or times, or split the job",
+            )
+        )
+
+
+def _check_finetune(request: JobCreate, found: Checked) -> None:
+    trained = [variant.value for variant in request.evaluate.variants if variant in planning.TRAINED]
+    if trained and request.finetune is None:
+        found.faults.append(
+            Fault(
+                pointer="/finetune",
+                code="missing",
+                message=f"the variants {', '.join(trained)} need fine-tuning",
+                hint='for example {"epochs": 5, "optimizer": {"type": "sgd", "lr": 0.01, "momentum": 0.9}}',
+            )
+        )
+    if request.finetune is not None and not trained:
+        message = "finetune is set, but neither hwa nor control is among evaluate.variants: it is not done"
+        found.warnings.append({"pointer": "/finetune", "code": "no_effect", "message": message})
+    if "hwa" in trained:
+        found.warnings += _prefixed("/rpu_config", training_warnings(request.config))
+
+
+def _check_config(request: JobCreate, found: Checked) -> None:
+    for fault in unsupported(request.config):
+        pointer = _written(request.rpu_config, fault.pointer)
+        found.faults.append(Fault(pointer=pointer, code=fault.code, message=fault.message))
+    found.layer_configs = [request.config]
+    found.warnings += _prefixed("/rpu_config", warnings_for(request.config))
+    times = request.evaluate.t_inference
+    found.warnings += _prefixed("", time_warnings(request.config, times))
+
+
+def _check_layers(request: JobCreate, model: Model, found: Checked) -> None:
+    layers = [layer["name"] for layer in model.report["layers"] if layer["kind"] == "analog"]
+    rules = request.layers or LayerRules()
+    found.faults += _faults("/layers", rules.unmatched(layers))
+    for index, override in enumerate(rules.overrides):
+        pointer = f"/layers/overrides/{index}/rpu_config"
+        try:
+            config = with_overrides(request.config, override.rpu_config)
+        except ValidationError as error:
+            prefix = ("layers", "overrides", index, "rpu_config")
+            found.faults += from_pydantic(
+                error.errors(include_url=False),
+                override.rpu_config,
+                prefix,
+            )
+            continue
+        found.layer_configs.append(config)
+        found.faults += _faults(pointer, unsupported(config))
+    analog = [name for name in layers if not rules.is_digital(name)]
+    wanted = [variant.value for variant in request.evaluate.variants if variant in planning.ANALOG]
+    if wanted and not analog:
+        found.faults.append(
+            Fault(
+                pointer="/layers/digital" if layers else "/model",
+                code="no_analog_layer",
+                message=f"no layer is left to be analog, so {', '.join(wanted)} would be digital",
+            )
+        )
+
+
+def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any], found: Checked) -> None:
+    wanted = None if request.task is None else request.task.value
+    fit = check_compatibility(model.report, dataset_report, wanted)
+    found.faults += _faults("", fit.faults)
+    found.task = fit.task
+    finetune = request.finetune
+    chosen = finetune is not None and "loss" in finetune.model_fields_set
+    if fit.task == "regression" and finetune is not None and chosen and finetune.loss is not LossType.MSE:
+        message = "a regression is fine-tuned with loss mse"
+        found.faults.append(Fault(pointer="/finetune/loss", code="invalid_value", message=message))
+
+
+def _written(rpu_config: dict[str, Any], pointer: str) -> str:
+    """Return where in the request the field was written: inline, in overrides, or in a preset."""
+    if "preset" not in rpu_config:
+        return f"/rpu_config{pointer}"
+    node: Any = rpu_config.get("overrides")
+    for part in pointer.split("/")[1:]:
+        if not isinstance(node, dict) or part not in node:
+            return "/rpu_config/preset"
+        node = node[part]
+    return f"/rpu_config/overrides{pointer}"
+
+
+def _faults(prefix: str, faults: Iterable[ConfigFault]) -> list[Fault]:
+    return [Fault(pointer=prefix + f.pointer, code=f.code, message=f.message) for f in faults]
+
+
+def _prefixed(prefix: str, warnings: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{**asdict(warning), "pointer": prefix + warning.pointer} for warning in warnings]

@@ -1,0 +1,229 @@
+"""Jobs as clients write and read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+
+from app.jobs.states import JobState
+from simulator.config import (
+    CalibrationSpec,
+    EvaluateSpec,
+    FinetuneSpec,
+    InferenceRPUConfig,
+    LayerRules,
+    StrictModel,
+    resolve,
+)
+
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Digits on PCM",
+    "tags": ["pcm"],
+    "model": "0192f0c1-6f3e-7a53-9f0e-2b1d6c1f9a10",
+    "dataset": "builtin:mnist10k",
+    "rpu_config": {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.04}}},
+    "evaluate": {"t_inference": [1, 3600, 86400], "repeats": 10, "variants": ["digital", "direct"]},
+    "seed": 42,
+}
+
+
+class TaskName(StrEnum):
+    """What the network is asked to do."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+class Device(StrEnum):
+    """Where the job is computed; `auto` is CUDA where the first worker has it."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class JobCreate(StrictModel):
+    """A job: whose model, on what data, on which hardware, evaluated how."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    name: str | None = Field(default=None, max_length=200, description="A name for people.")
+    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="Labels to filter by.")
+    model: str = Field(description="The id of an uploaded model.")
+    dataset: str = Field(
+        description="A built-in dataset such as `builtin:mnist10k`, or an uploaded one's id."
+    )
+    rpu_config: dict[str, Any] = Field(
+        description='An RPU configuration, or `{"preset": name, "overrides": {...}}`.'
+    )
+    layers: LayerRules | None = Field(default=None, description="Layers kept digital or configured apart.")
+    calibration: CalibrationSpec | None = Field(
+        default=None, description="How input ranges are calibrated, where the configuration has them on."
+    )
+    finetune: FinetuneSpec | None = Field(
+        default=None, description="Fine-tuning; the variants `hwa` and `control` need it."
+    )
+    evaluate: EvaluateSpec = Field(description="Which times, how many chips, which variants.")
+    task: TaskName | None = Field(default=None, description="Inferred from model and data when absent.")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Of every random draw.")
+    device: Device = Field(default=Device.AUTO, description="Where to compute.")
+    priority: int = Field(default=0, ge=-100, le=100, strict=True, description="Higher goes first.")
+
+    _config: InferenceRPUConfig | None = PrivateAttr(default=None)
+
+    @field_validator("rpu_config")
+    @classmethod
+    def _check_config(cls, value: dict[str, Any]) -> dict[str, Any]:
+        resolve(value)
+        return value
+
+    @property
+    def config(self) -> InferenceRPUConfig:
+        """The configuration that `rpu_config` means."""
+        if self._config is None:
+            self._config = resolve(self.rpu_config)
+        return self._config
+
+
+class Progress(BaseModel):
+    """How far a job is, counted in samples passed through a network."""
+
+    done: int
+    total: int
+    fraction: float = Field(ge=0, le=1)
+    eta_seconds: float | None = Field(description="At the speed so far; null before there is one.")
+
+
+class FailureView(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    retryable: bool
+    item: str | None = None
+
+
+class Links(BaseModel):
+    """Where a job's parts are."""
+
+    self: str
+    results: str
+    history: str
+    artifacts: str
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    id: str
+    name: str | None
+    tags: list[str]
+    state: JobState
+    phase: str | None = Field(
+        description="What was last begun: verify, calibrate, finetune, baseline, evaluate."
+    )
+    progress: Progress
+    spec: dict[str, Any] = Field(description="What was asked for, defaults filled in.")
+    effective_config: dict[str, Any]
+    config_hash: str
+    seed: int
+    attempt: int
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    failure: FailureView | None
+    warnings: list[dict[str, Any]]
+    retry_of: str | None
+    links: Links
+
+
+class PointView(BaseModel):
+    """The metric over chips at one time; spreads are null for one repeat."""
+
+    t_inference: float = Field(description="Seconds after programming.")
+    repeats: int
+    mean: float
+    std: float | None
+    ci95: tuple[float, float] | None = Field(description="Student's t interval of the mean over chips.")
+    p05: float | None
+    p95: float | None
+    min: float
+    max: float
+    loss_mean: float | None
+    test_set_ci95: tuple[float, float] | None = Field(
+        default=None, description="Wilson's interval for the finite test set, on request."
+    )
+
+
+class SeriesView(BaseModel):
+    """One variant over time."""
+
+    variant: str
+    points: list[PointView]
+
+
+class CellView(BaseModel):
+    """One variant on one chip at one time."""
+
+    variant: str
+    repeat: int
+    t_inference: float
+    correct: int | None
+    total: int
+    loss_sum: float | None
+    abs_error_sum: float | None = None
+
+
+class ResultsView(BaseModel):
+    """Accuracy over time."""
+
+    job: str
+    complete: bool
+    task: TaskName
+    metric: Literal["accuracy", "mse"]
+    baseline: dict[str, dict[str, Any]]
+    series: list[SeriesView]
+    cells: list[CellView] | None = None
+
+
+class EpochView(BaseModel):
+    """One fine-tuning epoch."""
+
+    variant: str
+    epoch: int
+    train_loss: float
+    train_accuracy: float | None
+    learning_rate: float
+    seconds: float
+    finished_at: datetime
+
+
+class HistoryView(BaseModel):
+    """The fine-tuning epochs of a job."""
+
+    job: str
+    epochs: list[EpochView]
+
+
+class ArtifactView(BaseModel):
+    """A file that a job made."""
+
+    name: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    url: str
+
+
+class ArtifactsView(BaseModel):
+    """The files of a job."""
+
+    job: str
+    items: list[ArtifactView]

@@ -1,0 +1,92 @@
+"""Rows as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from app.db.tables import Artifact, Epoch, Job
+from app.jobs.schemas import (
+    ArtifactsView,
+    ArtifactView,
+    EpochView,
+    FailureView,
+    HistoryView,
+    JobView,
+    Links,
+    Progress,
+)
+from app.jobs.states import FINAL, JobState
+from app.kit.etag import etag_of
+
+
+def has_ended(job: Job) -> bool:
+    """Tell whether the job's state is final."""
+    return job.state in FINAL
+
+
+def version_tag(job: Job, *representation: str) -> str:
+    """Return the entity tag of the job's present version, in one representation."""
+    return etag_of("|".join((job.id, str(job.version), *representation)))
+
+
+def job_view(job: Job) -> JobView:
+    """Return the job as JSON shows it."""
+    base = f"/v1/jobs/{job.id}"
+    return JobView(
+        id=job.id,
+        name=job.name,
+        tags=job.tags,
+        state=JobState(job.state),
+        phase=job.phase,
+        progress=_progress(job),
+        spec=job.spec,
+        effective_config=job.effective_config,
+        config_hash=job.config_hash,
+        seed=job.seed,
+        attempt=job.attempt,
+        created_at=job.created_at,
+        queued_at=job.queued_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        failure=None if job.failure is None else FailureView.model_validate(job.failure),
+        warnings=job.warnings,
+        retry_of=job.retry_of,
+        links=Links(
+            self=base, results=f"{base}/results", history=f"{base}/history", artifacts=f"{base}/artifacts"
+        ),
+    )
+
+
+def _progress(job: Job) -> Progress:
+    fraction = job.progress_done / job.progress_total if job.progress_total else 0.0
+    eta = None
+    if job.state == JobState.RUNNING and job.started_at is not None and fraction > 0:
+        elapsed = (datetime.now(UTC) - job.started_at).total_seconds()
+        eta = max(0.0, elapsed * (1 - fraction) / fraction)
+    return Progress(
+        done=job.progress_done, total=job.progress_total, fraction=min(1.0, fraction), eta_seconds=eta
+    )
+
+
+def history_view(job: Job, epochs: Sequence[Epoch]) -> HistoryView:
+    """Return the epochs as JSON shows them."""
+    return HistoryView(
+        job=job.id, epochs=[EpochView.model_validate(epoch, from_attributes=True) for epoch in epochs]
+    )
+
+
+def artifacts_view(job: Job, artifacts: Sequence[Artifact]) -> ArtifactsView:
+    """Return the files as JSON shows them."""
+    items = [
+        ArtifactView(
+            name=one.name,
+            media_type=one.media_type,
+            size_bytes=one.size_bytes,
+            sha256=one.sha256,
+            created_at=one.created_at,
+            url=f"/v1/jobs/{job.id}/artifacts/{one.name}",
+        )
+        for one in artifacts
+    ]
+    return ArtifactsView(job=job.id, items=items)
