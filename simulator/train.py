@@ -15,11 +15,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, StepLR
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, ExponentialLR, LRScheduler, StepLR
 
-from simulator import rng
-from simulator.config.training import FinetuneSpec
+from simulator import config, rng
+from simulator.config import (
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialSchedule,
+    FinetuneSpec,
+    LossType,
+    StepSchedule,
+)
 from simulator.evaluate import Samples, Task, loss_of
 from simulator.nn import noise_context, post_update_step
 
@@ -128,7 +136,7 @@ def _train_epoch(
             context.move(epoch=epoch, batch=batch)
         with rng.as_default(seed, rng.Purpose.DROPOUT, epoch, batch, device=device):
             outputs = model(*part.inputs)
-        loss = loss_of(task, outputs, part.targets, label_smoothing=spec.label_smoothing)
+        loss = _loss(spec, task, outputs, part.targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise NonFiniteLossError(
@@ -148,9 +156,17 @@ def _train_epoch(
     return loss_sum / seen, correct / seen if task is Task.CLASSIFICATION else None
 
 
+def _loss(spec: FinetuneSpec, task: Task, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the summed loss; a classification with loss mse is trained towards one-hot targets."""
+    if spec.loss is LossType.MSE and task is Task.CLASSIFICATION:
+        hot = functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+        return loss_of(Task.REGRESSION, outputs, hot)
+    return loss_of(task, outputs, targets, label_smoothing=spec.label_smoothing)
+
+
 def _optimizer(parameters: list[Tensor], spec: FinetuneSpec) -> Optimizer:
     options = spec.optimizer
-    if options.type == "sgd":
+    if isinstance(options, config.SGD):
         return SGD(
             parameters,
             lr=options.lr,
@@ -158,17 +174,23 @@ def _optimizer(parameters: list[Tensor], spec: FinetuneSpec) -> Optimizer:
             weight_decay=options.weight_decay,
             nesterov=options.nesterov,
         )
-    kind = Adam if options.type == "adam" else AdamW
-    return kind(parameters, lr=options.lr, betas=options.betas, weight_decay=options.weight_decay)
+    if isinstance(options, config.Adam | config.AdamW):
+        kind = Adam if isinstance(options, config.Adam) else AdamW
+        return kind(parameters, lr=options.lr, betas=options.betas, weight_decay=options.weight_decay)
+    raise TypeError(f"no such optimizer: {options.type}")
 
 
 def _scheduler(optimizer: Optimizer, spec: FinetuneSpec) -> LRScheduler:
     options = spec.scheduler
-    if options.type == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=spec.epochs)
-    if options.type == "step":
+    if isinstance(options, CosineSchedule):
+        return CosineAnnealingLR(optimizer, T_max=spec.epochs, eta_min=options.eta_min)
+    if isinstance(options, StepSchedule):
         return StepLR(optimizer, step_size=options.step_size, gamma=options.gamma)
-    return ConstantLR(optimizer, factor=1.0)
+    if isinstance(options, ExponentialSchedule):
+        return ExponentialLR(optimizer, gamma=options.gamma)
+    if isinstance(options, ConstantSchedule):
+        return ConstantLR(optimizer, factor=1.0)
+    raise TypeError(f"no such scheduler: {options.type}")
 
 
 def _checkpoint(model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler, epoch: int) -> bytes:
