@@ -42,8 +42,8 @@ class Settings(BaseSettings):
         ),
     ] = None
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    host: Annotated[str, Field(description="Address that `make run` listens on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Its port; 0 is any free one.")] = 8000
 
     max_upload_bytes: Annotated[int, Field(gt=0, description="Largest model or dataset file.")] = 256 * MIB
     max_json_bytes: Annotated[int, Field(gt=0, description="Largest JSON body.")] = MIB
@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     inspection_timeout_s: Annotated[
         float, Field(gt=0, description="Wall-clock limit of a file's inspection.")
     ] = 60.0
-    max_cells_per_job: Annotated[int, Field(gt=0)] = 200_000
+    max_cells_per_job: Annotated[int, Field(gt=0, description="Variants x repeats x times of one job.")] = (
+        200_000
+    )
 
     lease_s: Annotated[
         float, Field(gt=0, description="A work item whose worker is silent for so long goes to another.")
@@ -99,3 +101,14 @@ class Settings(BaseSettings):
     def concurrency(self) -> int:
         """Work items that one worker runs at once."""
         return self.worker_concurrency or max(1, (os.cpu_count() or 1) // self.threads_per_item)
+
+    def to_environment(self) -> dict[str, str]:
+        """Return the environment variables that give a child process the same settings."""
+        names = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+        values = {**self.model_dump(), "data_dir": self.data_dir.absolute()}
+        values["database_url"] = self.resolved_database_url
+        return {
+            names.get(name, f"DRIFTLINE_{name.upper()}"): str(value)
+            for name, value in values.items()
+            if value is not None
+        }

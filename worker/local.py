@@ -36,16 +36,13 @@ _PR_SET_PDEATHSIG = 1
 class LocalService:
     """API, worker and, if there is no `REDIS_URL`, a broker, as child processes. A context manager."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, workers: int = 1) -> None:
         self._settings = settings
+        self._workers = workers
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         # A short path of our own: unix socket addresses are limited to about 100 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="driftline-"))
-        self._environment = {
-            **os.environ,
-            "DRIFTLINE_DATA_DIR": str(settings.data_dir.absolute()),
-            "DATABASE_URL": settings.resolved_database_url,
-        }
+        self._environment = {**os.environ, **settings.to_environment()}
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -70,7 +67,8 @@ class LocalService:
         if settings.redis_url is None:
             self._start_broker()
         migrate(settings.resolved_database_url)
-        self._spawn("worker", [sys.executable, "-m", "worker"])
+        for number in range(self._workers):
+            self.start_worker(f"worker {number}")
         # The socket is ours already: no other process can take the port in between.
         api = [
             sys.executable,
@@ -99,15 +97,20 @@ class LocalService:
         _await(path.exists, "the broker did not start", self._broken)
         self._environment["REDIS_URL"] = f"unix://{path}"
 
-    def _spawn(self, name: str, command: list[str], pass_fds: tuple[int, ...] = ()) -> None:
+    def _spawn(self, name: str, command: list[str], pass_fds: tuple[int, ...] = ()) -> int:
         # In a session of its own: Ctrl-C reaches this process alone, which stops the others in order.
-        self._children[name] = subprocess.Popen(
+        child = self._children[name] = subprocess.Popen(
             command,
             env=self._environment,
             pass_fds=pass_fds,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread
         )
+        return child.pid
+
+    def start_worker(self, name: str) -> int:
+        """Start a worker process and return its number."""
+        return self._spawn(name, [sys.executable, "-m", "worker"])
 
     def _await_ready(self) -> None:
         def ready() -> bool:
@@ -133,17 +136,18 @@ class LocalService:
         return None
 
     def stop(self) -> None:
-        """Stop everything: the API first, then the worker, which gives its items back, then the broker."""
-        for name in ("api", "worker", "broker"):
-            child = self._children.pop(name, None)
-            if child is None:
-                continue
-            child.terminate()
-            try:
-                child.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        """Stop everything: the API first, then the workers, which give their items back, then the broker."""
+        workers = [name for name in self._children if name not in ("api", "broker")]
+        for names in (["api"], workers, ["broker"]):
+            children = [self._children.pop(name) for name in names if name in self._children]
+            for child in children:
+                child.terminate()
+            for child in children:
+                try:
+                    child.wait(_STOP_S)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

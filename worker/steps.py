@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
+from simulator.onnx.export import export_model
 from torch import nn
 
 from app.jobs import recording
 from app.jobs.recording import Counts
 from simulator.config import FinetuneSpec
 from simulator.evaluate import Score, evaluate_cells, score
-from simulator.onnx.export import export_model
 from simulator.train import EpochReport, NonFiniteLossError
 from simulator.train import finetune as train
 from worker.bench import Bench
