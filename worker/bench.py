@@ -12,9 +12,9 @@ from simulator.onnx.importer import ImportedModel, import_model
 from torch import nn
 
 from app.jobs import recording
-from simulator.config import InferenceRPUConfig, LayerRules
+from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
 from simulator.evaluate import Samples, Task
-from simulator.nn import convert_to_analog
+from simulator.nn import calibrate_input_ranges, convert_to_analog, convert_to_digital
 from worker.runner import ItemFailedError, Work
 
 
@@ -66,13 +66,11 @@ class Bench:
 
     def digital(self, variant: str) -> nn.Module:
         """Return the model of a variant in floating point: as uploaded, or as fine-tuned."""
+        if variant == "hwa":
+            return convert_to_digital(self.analog(variant)).to(self.device).eval()
         module: nn.Module = self.imported.module
         if variant == "control":
-            module.load_state_dict(self.checkpoint(variant))
-        elif variant == "hwa":
-            from simulator.nn import convert_to_digital
-
-            return convert_to_digital(self.analog(variant)).to(self.device).eval()
+            self._load(module, "finetune:control")
         return module.to(self.device).eval()
 
     def analog(self, variant: str) -> nn.Module:
@@ -81,8 +79,31 @@ class Bench:
             return self.convert(self.digital(variant)).eval()
         analog = self.convert(self.imported.module)
         if variant == "hwa":
-            analog.load_state_dict(self.checkpoint(variant))
-        return analog.to(self.device).eval()
+            self._load(analog, "finetune:hwa")
+        return analog.eval()
+
+    def ready(self, variant: str) -> nn.Module:
+        """Return the analog model of a variant with its final input ranges."""
+        analog = self.analog(variant)
+        with self.work.transaction() as session:
+            was_calibrated = recording.has_item(session, self.work.job.id, f"calibrate:{variant}")
+        if was_calibrated:
+            self._load(analog, f"calibrate:{variant}")
+        return analog
+
+    def calibrated(self, model: nn.Module) -> nn.Module:
+        """Calibrate the model's input ranges, if it has any, on the first training batches; return it."""
+        method = CalibrationSpec.model_validate(self.spec.get("calibration") or {})
+        batches = self.train.inputs[0].split(self.evaluate["batch_size"])[: method.batches]
+        calibrate_input_ranges(
+            model,
+            batches,
+            method=method.method,
+            quantile=method.quantile,
+            std_alpha=method.std_alpha,
+            seed=self.seed,
+        )
+        return model
 
     def convert(self, module: nn.Module) -> nn.Module:
         """Return the module with its layers on tiles, by the job's configuration."""
@@ -92,10 +113,20 @@ class Bench:
             module, config, digital=rules.digital, overrides=rules.overrides, seed=self.seed
         ).to(self.device)
 
-    def checkpoint(self, variant: str) -> dict[str, torch.Tensor]:
-        """Return the parameters and buffers that fine-tuning ended with."""
+    def _load(self, model: nn.Module, key: str) -> None:
+        model.load_state_dict(self.checkpoint(key))
+
+    def checkpoint(self, key: str) -> dict[str, torch.Tensor]:
+        """Return the parameters and buffers that an item of the job ended with."""
         with self.work.transaction() as session:
-            where = recording.checkpoint_of(session, self.work.job.id, f"finetune:{variant}")
+            where = recording.checkpoint_of(session, self.work.job.id, key)
         state = torch.load(io.BytesIO(self.work.blobs.read(where["blob_key"])), weights_only=True)
         model: dict[str, torch.Tensor] = state["model"]
         return model
+
+
+def checkpoint_of(model: nn.Module) -> bytes:
+    """Return a model's parameters and buffers as a file that `Bench.checkpoint` reads."""
+    buffer = io.BytesIO()
+    torch.save({"model": model.state_dict()}, buffer)
+    return buffer.getvalue()

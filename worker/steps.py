@@ -14,7 +14,7 @@ from simulator.config import FinetuneSpec
 from simulator.evaluate import Score, evaluate_cells, score
 from simulator.train import EpochReport, NonFiniteLossError
 from simulator.train import finetune as train
-from worker.bench import Bench
+from worker.bench import Bench, checkpoint_of
 from worker.provenance import analog_state_file, provenance
 from worker.runner import ItemFailedError, Work
 
@@ -43,15 +43,28 @@ def verify(work: Work) -> None:
             recording.save_warning(session, work.lease, code="import_inexact", message=message)
 
 
+def calibrate(work: Work) -> None:
+    """Find the input ranges of a variant's tiles from the first training batches."""
+    bench = Bench(work)
+    variant = work.payload["variant"]
+    model = bench.calibrated(bench.analog(variant))
+    key = f"jobs/{work.job.id}/checkpoints/calibrated-{variant}"
+    work.blobs.write(key, checkpoint_of(model))
+    with work.transaction() as session:
+        recording.save_checkpoint(session, work.lease, {"blob_key": key})
+
+
 def finetune(work: Work) -> None:
     """Train the variant `hwa` under analog noise, or `control` without; go on from the last checkpoint."""
     bench = Bench(work)
     variant = work.payload["variant"]
     spec = FinetuneSpec.model_validate(bench.spec["finetune"])
     digital = bench.imported.module.to(bench.device)
-    model = bench.convert(digital) if variant == "hwa" else digital
-    samples_an_epoch = len(bench.train.first(spec.max_samples))
     checkpoint = work.item.checkpoint
+    model = bench.convert(digital) if variant == "hwa" else digital
+    if variant == "hwa" and checkpoint is None:
+        model = bench.calibrated(model)  # a checkpoint has the ranges already
+    samples_an_epoch = len(bench.train.first(spec.max_samples))
     resume = None if checkpoint is None else work.blobs.read(checkpoint["blob_key"])
     work.set_done(0 if checkpoint is None else (checkpoint["epoch"] + 1) * samples_an_epoch)
     last_key = None if checkpoint is None else checkpoint["blob_key"]
@@ -138,7 +151,7 @@ def evaluate(work: Work) -> None:
             )
 
     evaluate_cells(
-        bench.analog(variant),
+        bench.ready(variant),
         bench.test,
         task=bench.task,
         repeats=range(first, last),
@@ -153,6 +166,7 @@ def evaluate(work: Work) -> None:
 
 STEPS: dict[str, Callable[[Work], None]] = {
     "verify": verify,
+    "calibrate": calibrate,
     "finetune": finetune,
     "baseline": baseline,
     "evaluate": evaluate,

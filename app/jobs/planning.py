@@ -13,6 +13,18 @@ ANALOG = ("direct", "hwa", "control")
 
 
 @dataclass(frozen=True)
+class Ranges:
+    """Whether some layer has an input range, and whether training learns it."""
+
+    enabled: bool = False
+    learned: bool = False
+
+    def calibrated_after(self, variant: str) -> bool:
+        """Tell whether the variant's ranges are calibrated once its weights are final."""
+        return self.enabled and not (variant == "hwa" and self.learned)
+
+
+@dataclass(frozen=True)
 class Sizes:
     """Samples that the job works with, after its own limits."""
 
@@ -26,6 +38,7 @@ def plan(spec: dict[str, Any], sizes: Sizes, *, verified: bool, repeats_per_shar
     Args:
         spec: the stored specification, defaults filled in.
         sizes: samples of an epoch and of a pass over the test set.
+        ranges: what the configuration says of input ranges.
         verified: the model's import was verified before, so no `verify` item is needed.
         repeats_per_shard: chip instances in one evaluation item; the numbers do not depend on it.
     """
@@ -50,6 +63,9 @@ def plan(spec: dict[str, Any], sizes: Sizes, *, verified: bool, repeats_per_shar
         if variant not in variants:
             continue
         needs = [f"finetune:{variant}"] if variant in trained else first
+        if ranges.calibrated_after(variant):
+            items.append(_item(f"calibrate:{variant}", "calibrate", {"variant": variant}, needs))
+            needs = [f"calibrate:{variant}"]
         for start in range(0, repeats, repeats_per_shard):
             end = min(repeats, start + repeats_per_shard)
             payload: dict[str, Any] = {"variant": variant, "repeats": [start, end]}

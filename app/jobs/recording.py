@@ -87,6 +87,12 @@ def save_epoch(
     set_progress(job, item, progress_done)
 
 
+def save_checkpoint(session: Session, lease: Lease, checkpoint: dict[str, Any]) -> None:
+    """Note where what the item made is."""
+    _, item = hold(session, lease)
+    item.checkpoint = checkpoint
+
+
 def save_progress(session: Session, lease: Lease, done: int) -> None:
     """Note how far the item is, in sample-forwards."""
     job, item = hold(session, lease)
@@ -159,3 +165,9 @@ def checkpoint_of(session: Session, job_id: str, key: str) -> dict[str, Any]:
     if checkpoint is None:
         raise LookupError(f"item {key} of job {job_id} has no checkpoint")
     return checkpoint
+
+
+def has_item(session: Session, job_id: str, key: str) -> bool:
+    """Tell whether the job has an item of that key."""
+    query = select(WorkItem.id).where(WorkItem.job_id == job_id, WorkItem.key == key)
+    return session.scalars(query).one_or_none() is not None

@@ -10,7 +10,7 @@ from app.db.tables import Artifact, Job
 from app.db.types import utc_now
 from app.jobs import items, plots, results
 from app.jobs.checks import Checked, check
-from app.jobs.planning import Sizes, plan
+from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import JobCreate
 from app.jobs.states import FINAL, JobState, lock, record
@@ -41,6 +41,7 @@ class JobService:
         work = plan(
             job.spec,
             sizes,
+            _ranges(found),
             verified=found.model.verification_state == "passed",
             repeats_per_shard=settings.repeats_per_shard,
         )
@@ -175,6 +176,12 @@ def _sizes(spec: dict[str, Any], dataset_report: dict[str, Any]) -> Sizes:
         train=limited(dataset_report["train_size"], train_limit),
         test=limited(dataset_report["test_size"], spec["evaluate"]["max_samples"]),
     )
+
+
+def _ranges(found: Checked) -> Ranges:
+    ranges = [config.pre_post.input_range for config in found.layer_configs]
+    enabled = [one for one in ranges if one.enable]
+    return Ranges(enabled=bool(enabled), learned=all(one.learn_input_range for one in enabled))
 
 
 def _said(state: str) -> str:
