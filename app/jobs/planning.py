@@ -32,7 +32,9 @@ class Sizes:
     test: int
 
 
-def plan(spec: dict[str, Any], sizes: Sizes, *, verified: bool, repeats_per_shard: int) -> list[WorkItem]:
+def plan(
+    spec: dict[str, Any], sizes: Sizes, ranges: Ranges, *, verified: bool, repeats_per_shard: int
+) -> list[WorkItem]:
     """Return the job's work items.
 
     Args:
