@@ -1,0 +1,40 @@
+"""Networks on analog tiles: layers, conversion, programming and drift."""
+
+from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from simulator.nn.convert import AnalogSequential, convert_to_analog, convert_to_digital
+from simulator.nn.layer import AnalogLayer
+from simulator.nn.linear import AnalogLinear
+from simulator.nn.model import (
+    analog_layers,
+    analog_state,
+    bind_noise_context,
+    drift_analog_weights,
+    forget_programming,
+    noise_context,
+    post_update_step,
+    program_analog_weights,
+)
+from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
+
+__all__ = [
+    "AnalogConv1d",
+    "AnalogConv2d",
+    "AnalogConv3d",
+    "AnalogLayer",
+    "AnalogLinear",
+    "AnalogSequential",
+    "ConversionReport",
+    "LayerReport",
+    "TileReport",
+    "analog_layers",
+    "analog_state",
+    "bind_noise_context",
+    "conversion_report",
+    "convert_to_analog",
+    "convert_to_digital",
+    "drift_analog_weights",
+    "forget_programming",
+    "noise_context",
+    "post_update_step",
+    "program_analog_weights",
+]

@@ -1,9 +1,12 @@
 """Analog tiles: one matrix-vector product on a crossbar, and what training does to its weights."""
 
 from simulator.tile.forward import analog_product
+from simulator.tile.input_range import OutputClipping, clip_to_range, range_from_data
 from simulator.tile.instance import NO_SPREAD, InstanceParameters, draw_instance
+from simulator.tile.modifiers import modifies, modify_weights
 from simulator.tile.plan import TilePlan, compile_plan
 from simulator.tile.products import DENSE, ConvProduct, DenseProduct, Product
+from simulator.tile.weight_update import clip_weights, remap_scales
 
 __all__ = [
     "DENSE",
@@ -11,9 +14,16 @@ __all__ = [
     "ConvProduct",
     "DenseProduct",
     "InstanceParameters",
+    "OutputClipping",
     "Product",
     "TilePlan",
     "analog_product",
+    "clip_to_range",
+    "clip_weights",
     "compile_plan",
     "draw_instance",
+    "modifies",
+    "modify_weights",
+    "range_from_data",
+    "remap_scales",
 ]

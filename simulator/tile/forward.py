@@ -38,7 +38,7 @@ def analog_product(
 
     Args:
         x: input vectors in rows, `[..., I]`; a feature map where the product is a convolution.
-        weights: `[O, I]`, |w| = 1 is g_max; `[N, O, I]` gives every vector weights of its own.
+        weights: `[O, I]`, |w| = 1 is g_max; `[S, O, I]` gives each of S samples weights of its own.
         plan: the tile's compiled configuration.
         product: how inputs and weights are multiplied. Plans that treat vectors alone need the dense one.
         instance: what the chip instance has drawn.
@@ -51,6 +51,12 @@ def analog_product(
     Raises:
         ValueError: noise is to be drawn and there is no generator.
     """
+    if weights.dim() == 3 and x.dim() > 2:
+        vectors = x.reshape(-1, x.shape[-1])
+        y = analog_product(
+            vectors, weights, plan, instance=instance, generator=generator, static_scale=static_scale
+        )
+        return y.reshape(*x.shape[:-1], -1)
     if plan.is_perfect:
         return _times(product(x, weights), plan.out_scale)
     if plan.draws_noise and generator is None:
@@ -115,7 +121,9 @@ class _Call:
                 divisor, factor = divisor.clone(), factor.clone()
                 divisor[rows], factor[rows] = _usable(vector_scales(x_rows, plan, worst_case=True), plan)
             worst_case = False
-            own_weights = weights[rows] if weights.dim() == 3 else weights
+            own_weights = weights
+            if weights.dim() == 3:
+                own_weights = weights[rows // (x_NI.shape[0] // weights.shape[0])]
             y_rows, hit = self.run(self.convert_inputs(x_rows, divisor[rows] * reduction), own_weights)
             y = y.index_copy(0, rows, y_rows * (factor[rows] * reduction))
             rows = rows[_rows_to_repeat(hit, factor[rows])]

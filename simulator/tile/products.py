@@ -34,13 +34,18 @@ class Product(Protocol):
 
 
 class DenseProduct:
-    """Input vectors in rows: `x_NI` times `weights_OI` (or one matrix per vector, `weights_NOI`)."""
+    """Input vectors in rows: `x_NI` times `weights_OI`.
+
+    `weights_SOI` give each of S samples weights of its own; a sample is N / S consecutive vectors.
+    """
 
     def __call__(self, x: Tensor, weights_OI: Tensor) -> Tensor:
         """Return `[N, O]`."""
-        if weights_OI.dim() == 3:
-            return torch.bmm(weights_OI, x.unsqueeze(-1)).squeeze(-1)
-        return functional.linear(x, weights_OI)
+        if weights_OI.dim() == 2:
+            return functional.linear(x, weights_OI)
+        samples = weights_OI.shape[0]
+        x_SNI = x.reshape(samples, -1, x.shape[-1])
+        return torch.bmm(x_SNI, weights_OI.transpose(1, 2)).reshape(-1, weights_OI.shape[1])
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""

@@ -1,0 +1,139 @@
+"""From plain torch models to analog ones, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from simulator.config import InferenceRPUConfig, LayerOverride, LayerRules
+from simulator.config.support import unsupported
+from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from simulator.nn.layer import AnalogLayer
+from simulator.nn.linear import AnalogLinear
+from simulator.nn.model import analog_layers, bind_noise_context
+from simulator.nn.report import DIGITAL_REASONS
+from simulator.rng import NoiseContext
+
+ANALOG_TYPES: dict[type[nn.Module], type[AnalogLayer]] = {
+    nn.Linear: AnalogLinear,
+    nn.Conv1d: AnalogConv1d,
+    nn.Conv2d: AnalogConv2d,
+    nn.Conv3d: AnalogConv3d,
+}
+
+
+class AnalogSequential(nn.Sequential):
+    """A sequence of modules whose analog layers share one noise context."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__(*modules)
+        layers = [layer for _, layer in analog_layers(self)]
+        if layers and not any(layer.bound_to_model for layer in layers):
+            bind_noise_context(self)
+
+
+def convert_to_analog(
+    module: nn.Module,
+    rpu_config: InferenceRPUConfig,
+    weight_scaling_omega: float | None = None,
+    *,
+    digital: Iterable[str] = (),
+    overrides: Sequence[LayerOverride | Mapping[str, Any]] = (),
+    seed: int = 0,
+) -> nn.Module:
+    """Return a copy of a model whose linear and convolution layers run on analog tiles.
+
+    Only layers of exactly the types in `ANALOG_TYPES` are replaced, under the names that they have; their
+    parameters keep their names, and sharing between layers is kept. The given module is not changed.
+    `conversion_report` tells what became of each layer.
+
+    Args:
+        module: a plain model, or a `torch.fx.GraphModule`.
+        rpu_config: the configuration of all layers; it is copied.
+        weight_scaling_omega: in place of `rpu_config.mapping.weight_scaling_omega`, when given.
+        digital: names or shell patterns of layers to leave digital.
+        overrides: `{"match": pattern, "rpu_config": {...}}`, deep-merged in order for the layers that match.
+        seed: of all random streams of the model.
+
+    Returns:
+        The analog model, in the training mode of the given one.
+
+    Raises:
+        ValueError: the model has analog layers already, a pattern matches no layer, or a configuration asks
+            for something that is not supported; all faults at once.
+    """
+    if any(True for _ in analog_layers(module)):
+        raise ValueError("the model has analog layers already: convert_to_digital first")
+    base = rpu_config.model_copy(deep=True)
+    if weight_scaling_omega is not None:
+        base.mapping.weight_scaling_omega = weight_scaling_omega
+    rules = LayerRules.model_validate({"digital": tuple(digital), "overrides": tuple(overrides)})
+    model = copy.deepcopy(module)
+    candidates = {name: child for name, child in model.named_modules() if type(child) in ANALOG_TYPES}
+    configs = {name: rules.config_for(name, base) for name in candidates if not rules.is_digital(name)}
+    _refuse_faults(rules, configs, candidates)
+
+    context = NoiseContext(seed=seed)
+    replacements: dict[int, nn.Module] = {}
+    reasons: dict[str, str] = {}
+    for name, child in candidates.items():
+        reason = _reason_to_stay_digital(name, child, rules)
+        if reason is not None:
+            reasons[name] = reason
+            continue
+        layer = ANALOG_TYPES[type(child)].from_digital(child, configs[name])
+        layer.bind(context, name)
+        replacements[id(child)] = layer
+    model = _replaced(model, replacements)
+    setattr(model, DIGITAL_REASONS, reasons)
+    return model
+
+
+def convert_to_digital(model: nn.Module) -> nn.Module:
+    """Return a copy of an analog model with plain torch layers of the same effective logical weights.
+
+    Learned output scales are multiplied into the weights; noise, programming and input ranges are left
+    behind. The given model is not changed.
+    """
+    result = copy.deepcopy(model)
+    replacements = {id(layer): layer.to_digital() for _, layer in analog_layers(result)}
+    result = _replaced(result, replacements)
+    if hasattr(result, DIGITAL_REASONS):
+        delattr(result, DIGITAL_REASONS)
+    return result
+
+
+def _reason_to_stay_digital(name: str, layer: nn.Module, rules: LayerRules) -> str | None:
+    if rules.is_digital(name):
+        return "kept digital by name"
+    if not isinstance(getattr(layer, "weight", None), nn.Parameter):
+        return "its weight is computed, not a plain parameter"
+    return None
+
+
+def _refuse_faults(
+    rules: LayerRules, configs: Mapping[str, InferenceRPUConfig], layers: Iterable[str]
+) -> None:
+    faults = [f"{fault.pointer}: {fault.message}" for fault in rules.unmatched(layers)]
+    seen: set[str] = set()
+    for config in {id(config): config for config in configs.values()}.values():
+        for fault in unsupported(config):
+            if fault.message not in seen:
+                seen.add(fault.message)
+                faults.append(f"{fault.pointer}: {fault.message}")
+    if faults:
+        raise ValueError("the model cannot be converted:\n" + "\n".join(f"- {fault}" for fault in faults))
+
+
+def _replaced(model: nn.Module, replacements: Mapping[int, nn.Module]) -> nn.Module:
+    """Put replacements, found by the identity of what they replace, in every place of the model."""
+    if id(model) in replacements:
+        return replacements[id(model)]
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):  # noqa: SLF001 - named_children hides shared ones
+            if child is not None and id(child) in replacements:
+                parent._modules[name] = replacements[id(child)]  # noqa: SLF001
+    return model

@@ -1,0 +1,196 @@
+"""What all analog layers share: a weight matrix cut into a grid of tiles.
+
+Legend of shapes: O outputs and I inputs of a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from simulator.config import InferenceRPUConfig
+from simulator.nn.grid import TileSlot, tile_grid
+from simulator.nn.tile import AnalogTile
+from simulator.rng import NoiseContext
+
+
+class AnalogLayer(nn.Module):
+    """A layer whose matrix-vector products run on analog tiles.
+
+    The trainable parameters are `weight` and `bias`, in the layer's own units and under the names of the
+    plain torch layer; each tile works with its block divided by its mapping scale.
+
+    Attributes:
+        weight: logical weights, shaped as in the plain layer.
+        bias: logical bias, or None.
+        rpu_config: the layer's configuration.
+        layer_name: the layer's name in its model, part of the key of every random stream.
+        noise_context: where in a simulation the model is; shared by all its layers.
+    """
+
+    digital_type: type[nn.Module]
+
+    def __init__(self, digital: nn.Module, rpu_config: InferenceRPUConfig, groups: int = 1) -> None:
+        super().__init__()
+        self.rpu_config = rpu_config
+        weight, bias = digital.weight, digital.bias
+        if not isinstance(weight, nn.Parameter):
+            raise TypeError(f"{type(digital).__name__}.weight is not a plain parameter")
+        self.weight = weight
+        self.bias = bias if isinstance(bias, nn.Parameter) else None
+        mapping = rpu_config.mapping
+        self.in_rows = weight[0].numel()
+        self.analog_bias = self.bias is not None and not mapping.digital_bias
+        self.slots = tile_grid(
+            weight.shape[0],
+            self.in_rows + int(self.analog_bias),
+            groups,
+            mapping.max_output_size,
+            mapping.max_input_size,
+        )
+        self.tiles = nn.ModuleList(AnalogTile(*slot.shape, rpu_config) for slot in self.slots)
+        self.tiles.to(weight.device)
+        self.train(digital.training)
+        self.bound_to_model = False
+        self.layer_name = ""
+        self.noise_context = NoiseContext()
+        self._hand_out(self.noise_context, "")
+        self.map_weights()
+
+    def bind(self, context: NoiseContext, name: str) -> None:
+        """Give the layer its name and the noise context that it shares with its model."""
+        self.bound_to_model = True
+        self._hand_out(context, name)
+
+    def _hand_out(self, context: NoiseContext, name: str) -> None:
+        self.layer_name, self.noise_context = name, context
+        for slot, tile in self.tile_slots():
+            tile.context, tile.key = context, (name, slot.row, slot.column)
+
+    def tile_slots(self) -> Iterator[tuple[TileSlot, AnalogTile]]:
+        """Iterate over the layer's tiles with their places."""
+        return zip(self.slots, cast("Iterable[AnalogTile]", self.tiles), strict=True)
+
+    def logical_block(self, slot: TileSlot) -> Tensor:
+        """Return a tile's block of logical weights, `[O, I]`, with the bias column where it has one."""
+        matrix = self.weight if self.weight.dim() == 2 else self.weight.flatten(1)
+        if len(self.slots) == 1 and not self.analog_bias:
+            return matrix
+        block = matrix[slot.outputs, slot.inputs]
+        if self.analog_bias and self.bias is not None and slot.inputs.stop > self.in_rows:
+            block = torch.cat([block, self.bias[slot.outputs].unsqueeze(1)], dim=1)
+        return block
+
+    def _sum_tiles(self, run: Callable[[TileSlot, AnalogTile], Tensor], channel_dim: int) -> Tensor:
+        """Run every tile; add partial sums over the inputs digitally, put the outputs side by side."""
+        rows: dict[int, Tensor] = {}
+        for slot, tile in self.tile_slots():
+            y = run(slot, tile)
+            rows[slot.row] = rows[slot.row] + y if slot.row in rows else y
+        if len(rows) == 1:
+            return rows[0]
+        return torch.cat([rows[row] for row in sorted(rows)], dim=channel_dim)
+
+    # --- weights -------------------------------------------------------------------------------------------
+
+    def map_weights(self) -> None:
+        """Set the mapping scales from the present weights, and learned output scales to one."""
+        for slot, tile in self.tile_slots():
+            tile.map_weights(self.logical_block(slot))
+            if tile.out_scaling is not None:
+                nn.init.ones_(tile.out_scaling)
+
+    @torch.no_grad()
+    def set_weights(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """Put other logical weights into the layer, map them anew, and forget what was programmed.
+
+        Raises:
+            ValueError: shapes differ, or a bias is given to a layer without one.
+        """
+        given = None if bias is None else tuple(bias.shape)
+        own = None if self.bias is None else tuple(self.bias.shape)
+        if tuple(weight.shape) != tuple(self.weight.shape) or (given is not None and given != own):
+            raise ValueError(
+                f"expected weight {tuple(self.weight.shape)} and bias {own}, "
+                f"got weight {tuple(weight.shape)} and bias {given}"
+            )
+        self.weight.copy_(weight)
+        if bias is not None and self.bias is not None:
+            self.bias.copy_(bias)
+        self.map_weights()
+        self.forget_programming()
+
+    @torch.no_grad()
+    def effective_weights(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias of the digital layer that computes the same, learned scales included."""
+        weight = self.weight.detach().clone()
+        bias = None if self.bias is None else self.bias.detach().clone()
+        matrix = weight.flatten(1)
+        for slot, tile in self.tile_slots():
+            if tile.out_scaling is None:
+                continue
+            columns = slice(slot.inputs.start, min(slot.inputs.stop, self.in_rows))
+            matrix[slot.outputs, columns] *= tile.out_scaling.unsqueeze(1)
+            if bias is not None and self.analog_bias and slot.inputs.stop > self.in_rows:
+                bias[slot.outputs] *= tile.out_scaling
+        return matrix.reshape(weight.shape), bias
+
+    @torch.no_grad()
+    def post_update_step(self) -> None:
+        """Clip and remap every tile's weights after an optimiser step."""
+        matrix = self.weight.view(self.weight.shape[0], -1)
+        for slot, tile in self.tile_slots():
+            block = self.logical_block(slot)
+            updated = tile.after_update(block)
+            if updated is block:
+                continue
+            columns = slice(slot.inputs.start, min(slot.inputs.stop, self.in_rows))
+            matrix[slot.outputs, columns] = updated[:, : columns.stop - columns.start]
+            if self.analog_bias and self.bias is not None and slot.inputs.stop > self.in_rows:
+                self.bias[slot.outputs] = updated[:, -1]
+
+    # --- programming ---------------------------------------------------------------------------------------
+
+    def program(self) -> None:
+        """Program the present weights onto the chip instance that the noise context is at."""
+        for slot, tile in self.tile_slots():
+            tile.program(self.logical_block(slot))
+
+    def drift(self, t_inference_s: float) -> None:
+        """Let the programmed devices drift to a time in s after programming."""
+        for _, tile in self.tile_slots():
+            tile.drift(t_inference_s)
+
+    def forget_programming(self) -> None:
+        """Return to the clean weights."""
+        for _, tile in self.tile_slots():
+            tile.forget_programming()
+
+    # --- conversion ----------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_digital(cls, digital: nn.Module, rpu_config: InferenceRPUConfig) -> Self:
+        """Return an analog layer that takes over the parameters of a plain torch layer."""
+        layer = cls.__new__(cls)
+        layer._adopt(digital, rpu_config)  # noqa: SLF001 - the class builds itself in two ways
+        return layer
+
+    def _adopt(self, digital: nn.Module, rpu_config: InferenceRPUConfig) -> None:
+        """Initialise the layer from a plain one; layers with options of their own extend it."""
+        AnalogLayer.__init__(self, digital, rpu_config)
+
+    def _digital_skeleton(self) -> nn.Module:
+        """Return the plain torch layer, on the meta device."""
+        raise TypeError(f"{type(self).__name__} has no digital form")
+
+    def to_digital(self) -> nn.Module:
+        """Return a plain torch layer with the effective logical weights."""
+        digital = self._digital_skeleton()
+        weight, bias = self.effective_weights()
+        digital.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
+        if bias is not None and self.bias is not None:
+            digital.bias = nn.Parameter(bias, requires_grad=self.bias.requires_grad)
+        return digital.train(self.training)

@@ -1,0 +1,69 @@
+"""The analog linear layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from simulator.config import InferenceRPUConfig
+from simulator.nn.grid import TileSlot
+from simulator.nn.layer import AnalogLayer
+from simulator.nn.tile import AnalogTile
+
+
+class AnalogLinear(AnalogLayer):
+    """`torch.nn.Linear` on analog tiles.
+
+    Args:
+        in_features: inputs.
+        out_features: outputs.
+        bias: whether there is one.
+        rpu_config: the tiles' configuration, the default one when None.
+    """
+
+    digital_type = nn.Linear
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rpu_config: InferenceRPUConfig | None = None,
+    ) -> None:
+        self._adopt(nn.Linear(in_features, out_features, bias), rpu_config or InferenceRPUConfig())
+
+    @property
+    def in_features(self) -> int:
+        """Inputs of the layer."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Outputs of the layer."""
+        return self.weight.shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[..., out]` for `x` of shape `[..., in]`."""
+        if x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"{self.layer_name or 'AnalogLinear'}: expected {self.in_features} inputs, got {x.shape[-1]}"
+            )
+        if self.analog_bias:
+            x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
+
+        def run(slot: TileSlot, tile: AnalogTile) -> Tensor:
+            whole = slot.shape[1] == x.shape[-1]
+            return tile(x if whole else x[..., slot.inputs], self.logical_block(slot))  # type: ignore[no-any-return]
+
+        y = self._sum_tiles(run, channel_dim=-1)
+        return y if self.bias is None or self.analog_bias else y + self.bias
+
+    def _digital_skeleton(self) -> nn.Module:
+        return nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+
+    def extra_repr(self) -> str:
+        """Describe the layer as torch does."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )

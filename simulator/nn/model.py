@@ -1,0 +1,133 @@
+"""What is done to whole models: noise context, programming, drift, weight updates, saved state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from simulator.nn.layer import AnalogLayer
+from simulator.rng import NoiseContext
+
+
+def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
+    """Iterate over a model's analog layers with their names in the model."""
+    for name, module in model.named_modules():
+        if isinstance(module, AnalogLayer):
+            yield name, module
+
+
+def noise_context(model: nn.Module) -> NoiseContext | None:
+    """Return the noise context that all analog layers of a model share; None for a digital model.
+
+    Layers that were built by hand are bound to a common context (seed 0) under their names here.
+
+    Raises:
+        ValueError: layers of several conversions were put into one model.
+    """
+    layers = list(analog_layers(model))
+    if not layers:
+        return None
+    if not any(layer.bound_to_model for _, layer in layers):
+        return bind_noise_context(model)
+    contexts = {id(layer.noise_context): layer.noise_context for _, layer in layers if layer.bound_to_model}
+    if len(contexts) > 1 or not all(layer.bound_to_model for _, layer in layers):
+        raise ValueError(
+            "the model's analog layers come from several conversions and would share or mix their random "
+            "streams: call bind_noise_context(model, seed) once it is put together"
+        )
+    return next(iter(contexts.values()))
+
+
+def bind_noise_context(model: nn.Module, seed: int = 0) -> NoiseContext:
+    """Give all analog layers of a model one new context, under their present names; return it."""
+    context = NoiseContext(seed=seed)
+    for name, layer in analog_layers(model):
+        layer.bind(context, name)
+    return context
+
+
+def program_analog_weights(model: nn.Module, repeat: int | None = None) -> int:
+    """Program the present clean weights of every analog layer onto a chip instance.
+
+    Args:
+        model: any model; one without analog layers is left alone.
+        repeat: which chip instance; None is the next one (the first, if none was programmed).
+
+    Returns:
+        The chip instance that was programmed.
+    """
+    context = noise_context(model)
+    if context is None:
+        return 0
+    if repeat is None:
+        before = [tile.repeat for _, layer in analog_layers(model) for _, tile in layer.tile_slots()]
+        programmed = [index for index in before if index is not None]
+        repeat = max(programmed) + 1 if programmed else context.repeat
+    context.move(repeat=repeat)
+    for _, layer in analog_layers(model):
+        layer.program()
+    return repeat
+
+
+def drift_analog_weights(model: nn.Module, t_inference: float) -> None:
+    """Let the programmed devices of every analog layer drift, read them, and compensate.
+
+    Args:
+        model: a programmed model.
+        t_inference: time in s after the end of programming. Times need not come in order: each is reached
+            from programming.
+
+    Raises:
+        RuntimeError: a layer was not programmed.
+        ValueError: the time is negative or not a number.
+    """
+    if not t_inference >= 0:
+        raise ValueError(f"t_inference must be a time in s after programming, not {t_inference}")
+    context = noise_context(model)
+    if context is None:
+        return
+    context.move(t_inference_s=float(t_inference))
+    for _, layer in analog_layers(model):
+        layer.drift(float(t_inference))
+
+
+def post_update_step(model: nn.Module) -> None:
+    """Clip and remap the weights of every analog layer; call it after each optimiser step."""
+    for _, layer in analog_layers(model):
+        layer.post_update_step()
+
+
+def forget_programming(model: nn.Module) -> None:
+    """Return every analog layer to its clean weights."""
+    for _, layer in analog_layers(model):
+        layer.forget_programming()
+
+
+def analog_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return what is on the tiles, per layer and tile, for saving.
+
+    Keys are `<layer>.tile_<row>_<column>.<what>`, with what one of `target_weights` (`[out, in]`,
+    normalised), `mapping_scale`, `out_scaling`, `input_range`, `programmed_weights`, `analog_weights`
+    (drifted) and `compensation`, as far as the tile has them; and `<layer>.bias`.
+    """
+    state: dict[str, Tensor] = {}
+    for name, layer in analog_layers(model):
+        if layer.bias is not None:
+            state[f"{name}.bias"] = layer.bias.detach().clone()
+        for slot, tile in layer.tile_slots():
+            programmed = tile.programmed
+            values = {
+                "target_weights": tile.target_weights(layer.logical_block(slot)),
+                "mapping_scale": tile.mapping_scale,
+                "out_scaling": tile.out_scaling,
+                "input_range": tile.input_range,
+                "programmed_weights": None if programmed is None else programmed.weights_OI,
+                "analog_weights": None if programmed is None else tile.analog_weights,
+                "compensation": tile.compensation,
+            }
+            prefix = f"{name}.tile_{slot.row}_{slot.column}."
+            state |= {
+                prefix + key: value.detach().clone() for key, value in values.items() if value is not None
+            }
+    return state

@@ -1,0 +1,115 @@
+"""What a converted model consists of: layers, tiles, devices, utilisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from simulator.config import InferenceRPUConfig, NoiseModelConfig
+from simulator.devices import build_noise_model
+from simulator.nn.layer import AnalogLayer
+from simulator.nn.model import analog_layers
+
+DIGITAL_REASONS = "_digital_reasons"  # name of the attribute that a conversion leaves on the model
+
+
+@dataclass(frozen=True)
+class TileReport:
+    """One tile: its place in the layer's grid, and its size."""
+
+    row: int
+    column: int
+    out_features: int
+    in_features: int
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One analog layer.
+
+    Attributes:
+        name: in the model.
+        kind: the layer's class.
+        weight_shape: of the logical weight.
+        tiles: the layer's grid.
+        utilisation: share of the tiles' cells that hold weights; 1 where the size of a tile is not limited.
+        devices: analog devices that hold the weights.
+    """
+
+    name: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    tiles: tuple[TileReport, ...]
+    utilisation: float
+    devices: int
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """All layers of a model.
+
+    Attributes:
+        layers: the analog ones.
+        digital: name -> why a layer with weights stayed digital.
+    """
+
+    layers: tuple[LayerReport, ...]
+    digital: dict[str, str]
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return sum(len(layer.tiles) for layer in self.layers)
+
+    @property
+    def devices(self) -> int:
+        """Number of analog devices."""
+        return sum(layer.devices for layer in self.layers)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of all tiles' cells that hold weights."""
+        cells = sum(_cells(layer) / layer.utilisation for layer in self.layers)
+        return sum(_cells(layer) for layer in self.layers) / cells if cells else 1.0
+
+
+def conversion_report(model: nn.Module) -> ConversionReport:
+    """Return what a model's layers became."""
+    reasons: dict[str, str] = {}
+    for name, module in model.named_modules():
+        prefix = f"{name}." if name else ""
+        for layer, reason in getattr(module, DIGITAL_REASONS, {}).items():
+            reasons[prefix + layer] = reason
+    layers = tuple(_layer_report(name, layer) for name, layer in analog_layers(model))
+    return ConversionReport(layers, reasons)
+
+
+def devices_per_weight(noise_model: NoiseModelConfig) -> int:
+    """Return how many analog devices hold one weight with a noise model's converter."""
+    converter = build_noise_model(noise_model).converter
+    conductances, _ = converter.convert_to_conductances(torch.tensor([[-1.0, 1.0]]))
+    return len(conductances) * int(getattr(noise_model, "num_devices", 1))
+
+
+def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
+    tiles = tuple(TileReport(slot.row, slot.column, *slot.shape) for slot in layer.slots)
+    used = sum(tile.out_features * tile.in_features for tile in tiles)
+    return LayerReport(
+        name=name,
+        kind=type(layer).__name__,
+        weight_shape=tuple(layer.weight.shape),
+        tiles=tiles,
+        utilisation=used / sum(_tile_cells(tile, layer.rpu_config) for tile in tiles),
+        devices=used * devices_per_weight(layer.rpu_config.noise_model),
+    )
+
+
+def _tile_cells(tile: TileReport, rpu_config: InferenceRPUConfig) -> int:
+    mapping = rpu_config.mapping
+    return (mapping.max_output_size or tile.out_features) * (mapping.max_input_size or tile.in_features)
+
+
+def _cells(layer: LayerReport) -> int:
+    return sum(tile.out_features * tile.in_features for tile in layer.tiles)

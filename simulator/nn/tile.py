@@ -1,0 +1,346 @@
+"""One tile of a layer: a crossbar with its converters, scales, input range and programmed state.
+
+The tile does not own weights. Its layer hands it the block of *logical* weights; what is on the crossbar is
+that block divided by the mapping scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from simulator.config import InferenceRPUConfig, NoiseManagementType, WeightRemapType
+from simulator.devices import build_drift_compensation, build_noise_model
+from simulator.rng import KeyPart, NoiseContext, Purpose
+from simulator.tile import (
+    DENSE,
+    NO_SPREAD,
+    InstanceParameters,
+    OutputClipping,
+    Product,
+    analog_product,
+    clip_to_range,
+    clip_weights,
+    compile_plan,
+    draw_instance,
+    modifies,
+    modify_weights,
+    range_from_data,
+    remap_scales,
+)
+
+TileKey = tuple[KeyPart, ...]
+
+
+class AnalogTile(nn.Module):
+    """A crossbar of `[out, in]` devices (pairs) behind one set of DACs and ADCs.
+
+    Attributes:
+        mapping_scale: alpha, `[]` or `[out]`: logical weights are alpha times tile weights; None without.
+        out_scaling: learned output scale, `[1]` or `[out]`; None without.
+        input_range: `[1]`, a parameter where it is learned; None without.
+        programmed: what programming left in the devices; None before.
+        analog_weights: `[out, in]`, what an evaluation reads now: programmed, drifted, with read noise.
+        compensation: factor of the drift compensation, `[]` or `[out]`; None without.
+        repeat: the chip instance that was programmed.
+    """
+
+    def __init__(self, out_features: int, in_features: int, rpu_config: InferenceRPUConfig) -> None:
+        super().__init__()
+        self.out_features = out_features
+        self.in_features = in_features
+        self.rpu_config = rpu_config
+        self.context = NoiseContext()
+        self.key: TileKey = ("", 0, 0)
+        self.programmed: Any = None
+        self.analog_weights: Tensor | None = None
+        self.compensation: Tensor | None = None
+        self.compensation_baseline: Tensor | None = None
+        self.repeat: int | None = None
+        self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
+        self._range_from_data = True
+        self._register_scales()
+        self.recompile()
+
+    def _register_scales(self) -> None:
+        mapping, input_range = self.rpu_config.mapping, self.rpu_config.pre_post.input_range
+        remap = self.rpu_config.remap.type
+        columnwise = mapping.weight_scaling_columnwise or remap is WeightRemapType.CHANNELWISE_SYMMETRIC
+        scaled = mapping.weight_scaling_omega > 0 or remap is not WeightRemapType.NONE
+        shape = (self.out_features,) if columnwise else ()
+        self.mapping_scale: Tensor | None
+        self.register_buffer("mapping_scale", torch.ones(shape) if scaled else None)
+        size = self.out_features if mapping.out_scaling_columnwise else 1
+        self.out_scaling = nn.Parameter(torch.ones(size)) if mapping.learn_out_scaling else None
+        self.input_range: Tensor | None
+        self.register_buffer("input_range", None)
+        self.batches_seen: Tensor | None
+        self.register_buffer("batches_seen", None)
+        if input_range.enable:
+            self.enable_input_range(learn=input_range.learn_input_range)
+        averages = self.rpu_config.forward.noise_management is NoiseManagementType.AVERAGE_ABS_MAX
+        self.average_abs_max: Tensor | None
+        self.register_buffer("average_abs_max", torch.zeros(()) if averages else None)
+
+    def enable_input_range(self, *, learn: bool) -> None:
+        """Give the tile an input range at its initial value, a parameter when it is to be learned."""
+        options = self.rpu_config.pre_post.input_range
+        value = torch.full((1,), options.init_value)
+        del self.input_range
+        if learn:
+            self.input_range = nn.Parameter(value)
+            self.batches_seen = torch.zeros((), dtype=torch.long)
+        else:
+            self.register_buffer("input_range", value)
+
+    def recompile(self) -> None:
+        """Read the configuration anew; call it after the configuration was changed."""
+        self.plan = compile_plan(self.rpu_config.forward)
+        self._modifies = modifies(self.rpu_config.modifier)
+        self._manages_output_clipping = (
+            self.rpu_config.pre_post.input_range.enable
+            and self.rpu_config.pre_post.input_range.manage_output_clipping
+        )
+
+    # --- mapping -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def map_weights(self, logical_OI: Tensor) -> None:
+        """Set the mapping scale from the weights: their absolute maximum becomes omega on the tile."""
+        if self.mapping_scale is None:
+            return
+        omega = self.rpu_config.mapping.weight_scaling_omega
+        if omega == 0:
+            self.mapping_scale.fill_(1.0)
+            return
+        columnwise = self.rpu_config.mapping.weight_scaling_columnwise
+        maximum = logical_OI.abs().amax(dim=1) if columnwise else logical_OI.abs().max()
+        self.mapping_scale.copy_(torch.where(maximum > 0, maximum / omega, 1.0))
+
+    def target_weights(self, logical_OI: Tensor) -> Tensor:
+        """Return the weights on the crossbar, `[out, in]`, before programming and modifiers."""
+        scale = self.mapping_scale
+        if scale is None:
+            return logical_OI
+        return logical_OI / (scale if scale.dim() == 0 else scale.unsqueeze(1))
+
+    def logical_weights(self, tile_OI: Tensor) -> Tensor:
+        """Return the logical weights that tile weights stand for: the inverse of `target_weights`."""
+        scale = self.mapping_scale
+        if scale is None:
+            return tile_OI
+        return tile_OI * (scale if scale.dim() == 0 else scale.unsqueeze(1))
+
+    @torch.no_grad()
+    def after_update(self, logical_OI: Tensor) -> Tensor:
+        """Clip, then remap, after an optimiser step; return the block's new logical weights."""
+        weights = self.target_weights(logical_OI)
+        clipped = clip_weights(weights, self.rpu_config.clip)
+        if clipped is not weights:
+            logical_OI = self.logical_weights(clipped)
+        if self.mapping_scale is not None:
+            self.mapping_scale.copy_(remap_scales(clipped, self.mapping_scale, self.rpu_config.remap))
+        return logical_OI
+
+    # --- forward -------------------------------------------------------------------------------------------
+
+    def needs_vectors(self) -> bool:
+        """Whether a convolution must be unfolded for this tile."""
+        plan = self.plan
+        if self.training and self._modifies and self.rpu_config.modifier.per_batch_sample:
+            return True
+        if self.average_abs_max is not None and not plan.is_perfect and not plan.manages_bounds:
+            unknown = self.training or float(self.average_abs_max) == 0
+            return unknown or replace(plan, static_scale=1.0).treats_vectors_alone
+        return plan.treats_vectors_alone
+
+    def forward(self, x: Tensor, logical_OI: Tensor, product: Product = DENSE) -> Tensor:
+        """Return the tile's part of the layer's output.
+
+        Args:
+            x: `[..., in]`, or a feature map where the product is a convolution.
+            logical_OI: the block of logical weights.
+            product: how inputs and weights are multiplied.
+        """
+        clipping = OutputClipping()
+        if self.input_range is not None:
+            options = self.rpu_config.pre_post.input_range
+            if self.training:
+                self._initialise_range(x)
+            x = clip_to_range(x, self.input_range, options, clipping)
+        y = analog_product(
+            x,
+            self._weights_for(x, logical_OI),
+            self.plan,
+            product=product,
+            instance=self.instance_parameters(x.device),
+            generator=self._call_stream(Purpose.FORWARD, x.device) if self.plan.draws_noise else None,
+            static_scale=self._average_scale(x),
+        )
+        if self._manages_output_clipping and self.training:
+            bound = 0.999 * self.plan.out_bound * self.plan.out_scale
+            clipping.clipped_share = (y.detach().abs() >= bound).to(y.dtype).mean()
+        scale = self.output_scale()
+        return y if scale is None else y * product.per_output(scale)
+
+    def output_scale(self) -> Tensor | None:
+        """Return the digital factor on the tile's result, `[]`, `[1]` or `[out]`; None when it is one."""
+        scale = self.mapping_scale
+        factors = (
+            None if self.input_range is None else self.input_range.detach(),
+            None if self.training else self.compensation,
+            self.out_scaling,
+        )
+        for factor in factors:
+            if factor is not None:
+                scale = factor if scale is None else scale * factor
+        return scale
+
+    def _weights_for(self, x: Tensor, logical_OI: Tensor) -> Tensor:
+        """The weights that this call multiplies with: modified in training, programmed in evaluation."""
+        if not self.training and self.analog_weights is not None:
+            return self.analog_weights
+        weights = self.target_weights(logical_OI)
+        modifier = self.rpu_config.modifier
+        if not self._modifies or not (self.training or modifier.enable_during_test):
+            return weights
+        samples = x.shape[0] if modifier.per_batch_sample and x.dim() > 1 else None
+        return modify_weights(weights, modifier, self._call_stream(Purpose.MODIFIER, x.device), samples)
+
+    def _call_stream(self, purpose: Purpose, device: torch.device) -> torch.Generator:
+        return self.context.call_stream(purpose, self.key, device=device)
+
+    def instance_parameters(self, device: torch.device) -> InstanceParameters:
+        """Return what this chip instance has drawn once, for the repeat that the context is at."""
+        if not self.plan.has_instance_parameters:
+            return NO_SPREAD
+        where = (self.context.seed, self.context.repeat, self.key, device, self.plan)
+        if self._instance is None or self._instance[0] != where:
+            stream = self.context.instance_stream(Purpose.INSTANCE, self.key, device=device)
+            self._instance = (where, draw_instance(self.plan, self.out_features, self.in_features, stream))
+        return self._instance[1]
+
+    def _initialise_range(self, x: Tensor) -> None:
+        """Follow the data in the first training batches."""
+        options = self.rpu_config.pre_post.input_range
+        if not self._range_from_data or self.batches_seen is None or self.input_range is None:
+            return
+        seen = int(self.batches_seen)
+        if seen >= options.init_from_data:
+            self._range_from_data = False
+            return
+        with torch.no_grad():
+            self.input_range.copy_(
+                range_from_data(self.input_range, x.detach(), seen, options.init_std_alpha)
+            )
+            self.batches_seen += 1
+
+    @torch.no_grad()
+    def _average_scale(self, x: Tensor) -> float | None:
+        """The running mean of the vectors' absolute maxima (AverageAbsMax); learned only in training."""
+        average = self.average_abs_max
+        if average is None or self.plan.is_perfect:
+            return None
+        if self.training:
+            newest = x.detach().abs().amax(dim=-1).mean()
+            decay = self.plan.average_decay
+            average.copy_(torch.where(average > 0, (1 - decay) * average + decay * newest, newest))
+        value = float(average)
+        return value if value > 0 else None  # nothing learned yet: each vector has its own maximum
+
+    # --- programming, drift, compensation ------------------------------------------------------------------
+
+    @torch.no_grad()
+    def program(self, logical_OI: Tensor) -> None:
+        """Program the weights onto the devices of the chip instance that the context is at."""
+        device = logical_OI.device
+        target = self.target_weights(logical_OI).detach()
+        model = build_noise_model(self.rpu_config.noise_model)
+        self.programmed = model.program(
+            target,
+            programming=self.context.instance_stream(Purpose.PROGRAMMING, self.key, device=device),
+            drift=self.context.instance_stream(Purpose.DRIFT, self.key, device=device),
+        )
+        self.analog_weights = self.programmed.weights_OI
+        self.repeat = self.context.repeat
+        self.compensation = self.compensation_baseline = None
+        compensation = build_drift_compensation(self.rpu_config.drift_compensation)
+        if compensation is not None:
+            y_IO = target.t() if compensation.exact_reference else self._readout(self.analog_weights)
+            self.compensation_baseline = compensation.readout(y_IO)
+
+    @torch.no_grad()
+    def drift(self, t_inference_s: float) -> None:
+        """Let the programmed devices drift, read them, and compensate; time in s after programming.
+
+        Raises:
+            RuntimeError: the tile was not programmed.
+        """
+        if self.programmed is None:
+            raise RuntimeError("the tile was not programmed: call program_analog_weights first")
+        model = build_noise_model(self.rpu_config.noise_model)
+        device = self.programmed.weights_OI.device
+        read = self.context.read_stream(Purpose.READ, self.key, device=device)
+        self.analog_weights = model.drift(self.programmed, t_inference_s, read=read)
+        compensation = build_drift_compensation(self.rpu_config.drift_compensation)
+        if compensation is not None and self.compensation_baseline is not None:
+            now = compensation.readout(self._readout(self.analog_weights))
+            self.compensation = compensation.factor(self.compensation_baseline, now)
+
+    def _readout(self, weights_OI: Tensor) -> Tensor:
+        """Return `[in, out]`: the response to each unit vector, through the tile's own noisy forward."""
+        device = weights_OI.device
+        unit_vectors = torch.eye(self.in_features, device=device, dtype=weights_OI.dtype)
+        stream = None
+        if self.plan.draws_noise:
+            stream = self.context.read_stream(Purpose.COMPENSATION, self.key, device=device)
+        average = self.average_abs_max
+        return analog_product(
+            unit_vectors,
+            weights_OI,
+            self.plan,
+            instance=self.instance_parameters(device),
+            generator=stream,
+            static_scale=float(average) if average is not None and average > 0 else None,
+        )
+
+    def forget_programming(self) -> None:
+        """Return to the clean weights: evaluation then uses them with forward noise alone."""
+        self.programmed = self.analog_weights = self.compensation = self.compensation_baseline = None
+        self.repeat = None
+
+    # --- torch ---------------------------------------------------------------------------------------------
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move the programmed state along with parameters and buffers."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name in ("programmed", "analog_weights", "compensation", "compensation_baseline"):
+            setattr(self, name, _map_tensors(getattr(self, name), fn))
+        self._instance = None
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._range_from_data = True
+
+    def extra_repr(self) -> str:
+        """Name the tile's size."""
+        return f"{self.out_features}x{self.in_features}"
+
+
+def _map_tensors(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `fn` to every tensor in a value: itself, or nested in dataclasses, dicts and lists."""
+    if isinstance(value, Tensor):
+        return fn(value)
+    if isinstance(value, dict):
+        return {key: _map_tensors(item, fn) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_map_tensors(item, fn) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {item.name: _map_tensors(getattr(value, item.name), fn) for item in fields(value)}
+        return replace(value, **changes)
+    return value

@@ -1,0 +1,161 @@
+"""Weight modifiers: what hardware-aware training does to a tile's weights in one forward and backward pass.
+
+Sources: Joshi et al., Nat. Commun. 11, 2473 (2020) (additive noise); Zhou et al., arXiv:1606.06160 (DoReFa).
+The noise carries no gradient: the gradient of the modified weights goes to the clean ones as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simulator.config.enums import WeightModifierType
+from simulator.config.hwa import WeightModifierParameter
+from simulator.config.noise_models import PCMLikeNoiseModel
+from simulator.tile.plan import grid_step
+
+_DISCRETIZING = (WeightModifierType.DISCRETIZE, WeightModifierType.DISCRETIZE_ADD_NORMAL)
+_NORMAL = (WeightModifierType.ADD_NORMAL, WeightModifierType.DISCRETIZE_ADD_NORMAL)
+
+
+def modifies(modifier: WeightModifierParameter) -> bool:
+    """Whether the modifier does anything to the weights."""
+    plain = modifier.type in (
+        WeightModifierType.NONE,
+        WeightModifierType.COPY,
+        WeightModifierType.DROP_CONNECT,
+    )
+    return modifier.pdrop > 0 or not plain
+
+
+class _Substitute(torch.autograd.Function):
+    """Use other values in the forward pass; the gradient goes through (summed over samples)."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, modified: Tensor) -> Tensor:
+        ctx.per_sample = modified.dim() > weights.dim()
+        return modified.view_as(modified)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.sum(dim=0) if ctx.per_sample else gradient, None
+
+
+def modify_weights(
+    weights_OI: Tensor,
+    modifier: WeightModifierParameter,
+    generator: torch.Generator,
+    samples: int | None = None,
+) -> Tensor:
+    """Return the weights of one forward and backward pass.
+
+    Args:
+        weights_OI: clean weights of a tile, normalised.
+        modifier: what is done to them.
+        generator: the stream of this pass.
+        samples: draw for so many samples separately (`per_batch_sample`).
+
+    Returns:
+        `[O, I]`, or `[S, O, I]` with samples. Gradients pass unchanged.
+    """
+    clean = weights_OI.detach()
+    if samples is not None:
+        clean = clean.expand(samples, *clean.shape)
+    modified = _modified(clean, weights_OI.detach(), modifier, generator)
+    if modifier.pdrop > 0:
+        kept = torch.rand(clean.shape, generator=generator, device=clean.device) >= modifier.pdrop
+        modified = modified * kept
+    if modifier.copy_last_column:
+        modified = torch.cat([modified[..., :-1], clean[..., -1:]], dim=-1)
+    result: Tensor = _Substitute.apply(weights_OI, modified)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _modified(
+    clean: Tensor, tile: Tensor, modifier: WeightModifierParameter, generator: torch.Generator
+) -> Tensor:
+    kind = modifier.type
+    w_max = tile.abs().max() if modifier.rel_to_actual_wmax else tile.new_tensor(modifier.assumed_wmax)
+
+    def normal() -> Tensor:
+        return torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
+
+    result = clean
+    if kind in _DISCRETIZING and modifier.res > 0:
+        result = _discretise(clean, grid_step(modifier.res, 1.0) * w_max, modifier, generator)
+    if kind in _NORMAL and modifier.std_dev > 0:
+        result = result + modifier.std_dev * w_max * normal()
+    if kind is WeightModifierType.MULT_NORMAL:
+        result = clean * (1 + modifier.std_dev * normal())
+    if kind is WeightModifierType.DOREFA:
+        scaled = torch.tanh(clean) * _per(modifier.dorefa_clip, torch.tanh(w_max))
+        result = _discretise(scaled, scaled.new_tensor(modifier.res), modifier, generator)
+    if kind is WeightModifierType.POLY:
+        result = clean + _polynomial_deviation(clean, w_max, modifier) * normal()
+    if kind is WeightModifierType.PROG_NOISE:
+        deviation = _polynomial_deviation(clean, w_max, modifier) / modifier.g_max
+        sign = torch.where(clean < 0, -1.0, 1.0)
+        result = sign * (clean.abs() + deviation * normal()).abs()
+    if kind is WeightModifierType.PCM_NOISE:
+        result = _pcm_noise(clean, w_max, modifier, generator)
+    return result
+
+
+def _per(numerator: float, denominator: Tensor) -> Tensor:
+    """A quotient that is zero where the denominator is: a tile of zeros has no scale."""
+    return torch.where(denominator > 0, numerator / denominator, 0.0)
+
+
+def _discretise(
+    values: Tensor, step: Tensor, modifier: WeightModifierParameter, generator: torch.Generator
+) -> Tensor:
+    """Round to multiples of the step, halves away from zero; a step of zero leaves the values."""
+    safe_step = torch.where(step > 0, step, 1.0)
+    codes = values / safe_step
+    if modifier.sto_round:
+        dither = torch.rand(codes.shape, generator=generator, device=codes.device, dtype=codes.dtype)
+        codes = torch.floor(codes + dither)
+    else:
+        codes = torch.sign(codes) * torch.floor(codes.abs() + 0.5)
+    return torch.where(step > 0, codes * safe_step, values)
+
+
+def _polynomial_deviation(clean: Tensor, w_max: Tensor, modifier: WeightModifierParameter) -> Tensor:
+    """Standard deviation `std_dev * w_max * sum_k c_k (|w| / w_max)^k`."""
+    relative = clean.abs() * _per(1.0, w_max)
+    polynomial = torch.zeros_like(relative)
+    for coefficient in reversed(modifier.coeffs):
+        polynomial = polynomial * relative + coefficient
+    return modifier.std_dev * w_max * polynomial
+
+
+def _pcm_noise(
+    clean: Tensor, w_max: Tensor, modifier: WeightModifierParameter, generator: torch.Generator
+) -> Tensor:
+    """Program, drift and read the weights as phase-change devices, some of them stuck."""
+    from simulator.devices import build_noise_model
+
+    config = PCMLikeNoiseModel(
+        g_max=modifier.g_max,
+        t_0=modifier.pcm_t0,
+        prog_noise_scale=modifier.std_dev,
+        read_noise_scale=modifier.std_dev,
+    )
+    model = build_noise_model(config)
+    target = torch.where(clean.abs() < modifier.pcm_zero_thres, 0.0, clean).reshape(-1, clean.shape[-1])
+    programmed = model.program(target, programming=generator, drift=generator)
+    result = model.drift(programmed, modifier.pcm_t_inference, read=generator).reshape(clean.shape)
+    chance = torch.rand(clean.shape, generator=generator, device=clean.device)
+    level = torch.rand(clean.shape, generator=generator, device=clean.device)
+    sign = torch.where(clean < 0, -1.0, 1.0)
+    for probability, stuck in (
+        (modifier.pcm_prob_at_reset, torch.zeros_like(clean)),
+        (modifier.pcm_prob_at_gmax, w_max * sign),
+        (modifier.pcm_prob_at_random, w_max * sign * level),
+    ):
+        if probability > 0:
+            result = torch.where((chance >= 0) & (chance < probability), stuck, result)
+        chance = chance - probability  # each share of devices is stuck in one way only
+    return result
