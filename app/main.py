@@ -9,13 +9,17 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 
 from app.configs.endpoints import router as configs_router
+from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore
 from app.db.session import Database
+from app.health.endpoints import router as health_router
 from app.jobs.broker import Doorbell, make_celery
+from app.jobs.endpoints import router as jobs_router
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.services import Services
+from app.models.endpoints import router as models_router
 from app.settings import Settings
 
 _DESCRIPTION = """
@@ -74,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)
     handlers.install(app)
     openapi.describe(app)
-    for router in (configs_router,):
+    for router in (models_router, datasets_router, configs_router, jobs_router, health_router):
         app.include_router(router)
     return app
 

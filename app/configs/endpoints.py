@@ -10,7 +10,6 @@ from fastapi import APIRouter, Body, Response
 from app.configs import service
 from app.configs.schemas import CheckedConfig, PresetList
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
-from app.kit.openapi import JSON_BODY_RESPONSES
 from app.kit.routing import StrictRoute
 from simulator.config import json_schema
 
@@ -52,7 +51,7 @@ def list_rpu_config_presets(conditional: ConditionalDep, response: Response) -> 
     return conditional.not_modified(etag_of(presets), response) or presets
 
 
-@router.post("/validate", summary="Check a configuration", responses=JSON_BODY_RESPONSES)
+@router.post("/validate", summary="Check a configuration")
 def validate_rpu_config(
     spec: Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)],
 ) -> CheckedConfig:

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from app.kit.faults import from_request_validation
 from app.kit.middleware import request_id_of
 from app.kit.problems import (
+    Conflict,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -42,6 +43,7 @@ def install(app: FastAPI) -> None:
         Problem: _problem,
         RequestValidationError: _validation,
         HTTPException: _http,
+        IntegrityError: _overtaken,
         OperationalError: _database,
         OSError: _storage,
         ClientDisconnect: _gone,
@@ -79,6 +81,13 @@ async def _database(request: Request, error: OperationalError) -> Response:
         return respond(StorageFull("there is no room left in the database's storage"), request_id)
     detail = "the database does not answer; try again"
     return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
+
+
+async def _overtaken(request: Request, error: IntegrityError) -> Response:
+    # Requests check before they write; the database has the last word when two come at once.
+    request_id = request_id_of(request)
+    log.warning("request %s: another request was faster: %s", request_id, error.orig)
+    return respond(Conflict("another request changed the same thing meanwhile; try again"), request_id)
 
 
 async def _storage(request: Request, error: OSError) -> Response:

@@ -26,8 +26,8 @@ _REFERENCE = "#/components/schemas/{model}"
 
 # What any operation may answer.
 COMMON_RESPONSES = problem_responses(InvalidRequest, InternalError, Unavailable)
-# What an operation with a JSON body may answer besides.
-JSON_BODY_RESPONSES = problem_responses(InvalidJson, UploadTimeout, TooLarge, UnsupportedMediaType)
+# What an operation with a JSON body may answer besides; added to all of them.
+_JSON_BODY_RESPONSES = problem_responses(InvalidJson, UploadTimeout, TooLarge, UnsupportedMediaType)
 # What an upload may answer besides.
 UPLOAD_RESPONSES = problem_responses(BadRequest, UploadTimeout, TooLarge, UnsupportedMediaType, StorageFull)
 
@@ -38,7 +38,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application's document hold the schema of problems."""
+    """Have the application's document hold the schema of problems, and the problems of JSON bodies."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -50,6 +50,11 @@ def describe(app: FastAPI) -> None:
                 tags=app.openapi_tags,
                 routes=app.routes,
             )
+            for path in schema.get("paths", {}).values():
+                for operation in path.values():
+                    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+                        for status, response in _JSON_BODY_RESPONSES.items():
+                            operation["responses"].setdefault(str(status), response)
             problem = ProblemDetails.model_json_schema(ref_template=_REFERENCE, mode="serialization")
             parts = problem.pop("$defs", {})
             schema.setdefault("components", {}).setdefault("schemas", {}).update(

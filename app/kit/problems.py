@@ -96,6 +96,12 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
 
+class NotAcceptable(Problem):
+    """The client accepts none of the forms in which the answer could come."""
+
+    status, code, title = 406, "not_acceptable", "Not acceptable"
+
+
 class UploadTimeout(Problem):
     """The client stopped sending its body."""
 

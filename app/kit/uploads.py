@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from app.db.tables import Dataset, Model
 from app.kit.bodies import CLOSE, read_chunks
 from app.kit.multipart import FIELD, MAX_FRAMING_BYTES, FilePart
 from app.kit.problems import Fault, InvalidRequest, TooLarge, UnsupportedMediaType, shortened
@@ -20,6 +22,7 @@ from app.kit.services import Services
 
 MULTIPART = "multipart/form-data"
 OCTET_STREAM = "application/octet-stream"
+RowT = TypeVar("RowT", Model, Dataset)
 _BLOCK_BYTES = 1024 * 1024
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_NAME = 200
@@ -122,9 +125,14 @@ class _Sink:
         self._block.clear()
 
 
+def media_type_of(request: Request) -> str:
+    """Return the media type that the body is said to have, without parameters; empty if none is said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _media_type(request: Request, media_types: Collection[str], what: str) -> str:
     said = request.headers.get("content-type", "")
-    media_type = said.partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type == MULTIPART or media_type in media_types:
         return media_type
     raise unsupported_media_type(
@@ -160,3 +168,30 @@ def upload_openapi(media_types: Collection[str]) -> dict[str, Any]:
         }
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def store_upload(
+    services: Services, upload: Upload, key: str, store: Callable[[Session], RowT]
+) -> tuple[RowT, bool]:
+    """Make an upload a blob and its row together: both are there afterwards, or neither is.
+
+    Args:
+        services: for the database and the blob store.
+        upload: the file.
+        key: of the blob to be, new.
+        store: adds the row that refers to the key, or returns another row that holds the same content.
+
+    Returns:
+        The row, and whether it is new.
+    """
+    services.blobs.adopt(upload.path, key)
+    try:
+        with services.database.transaction() as session:
+            row = store(session)
+    except BaseException:
+        services.blobs.delete(key)
+        raise
+    if row.blob_key == key:
+        return row, True
+    services.blobs.delete(key)
+    return row, False

@@ -1,0 +1,132 @@
+"""HTTP of datasets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.datasets.formats import MEDIA_TYPES, SUPPORTED_MEDIA_TYPES, format_of
+from app.datasets.repository import DatasetRepository
+from app.datasets.schemas import DatasetView, Split, SplitDep
+from app.datasets.service import DatasetService, identity_of
+from app.db.ids import new_id
+from app.db.tables import Dataset
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.fields import NameQuery
+from app.kit.openapi import UPLOAD_RESPONSES
+from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.problems import Conflict, NotFound, problem_responses
+from app.kit.routing import StrictRoute
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
+from app.kit.uploads import media_type_of, receive_upload, store_upload, upload_openapi
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
+
+_LISTING = "datasets"
+_DatasetIdPath = Annotated[
+    str,
+    Path(description="Its id; those of built-in ones start with `builtin:`.", examples=["builtin:mnist10k"]),
+]
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload a dataset",
+    response_model=DatasetView,
+    responses={
+        200: {"model": DatasetView, "description": "These bytes, split so, are known: the dataset they are."},
+        **UPLOAD_RESPONSES,
+    },
+    openapi_extra=upload_openapi(SUPPORTED_MEDIA_TYPES),
+)
+async def upload_dataset(
+    request: Request, response: Response, services: ServicesDep, split: SplitDep, name: NameQuery = None
+) -> DatasetView:
+    """Store a `.npz` file after a look into it, in a limited process.
+
+    It holds `x_train, y_train, x_test, y_test`, or `x, y` with `?test_fraction=` and `?seed=`. Further inputs
+    of the network are `x_<input name>_train` and `x_<input name>_test`.
+    """
+    format_of(media_type_of(request), None)  # known and not read yet: refused before it is sent
+    async with receive_upload(request, services, media_types=MEDIA_TYPES, what="dataset") as upload:
+        file_format = format_of(upload.media_type, upload.filename)
+        known = await run_in_threadpool(_known, services, identity_of(upload.sha256, file_format, split))
+        if known is not None:
+            return _answer(response, known, 200)
+        report = await services.inspector.inspect(
+            "simulator.data",
+            upload.path,
+            "--format",
+            file_format,
+            *_arguments(split),
+            too_complex="dataset_too_complex",
+        )
+
+        def store(session: Session) -> Dataset:
+            return DatasetService(session).store(
+                upload, name=name, file_format=file_format, split=split, report=report, blob_key=key
+            )
+
+        key = f"datasets/{new_id()}"
+        dataset, is_new = await run_in_threadpool(store_upload, services, upload, key, store)
+        return _answer(response, dataset, 201 if is_new else 200)
+
+
+@router.get("", summary="List datasets", responses=PAGE_HEADERS)
+def list_datasets(
+    request: Request, response: Response, session: ReadSession, page: PageDep
+) -> Page[DatasetView]:
+    """List datasets: uploaded ones, newest first, then built-in ones."""
+    after = page.after(_LISTING, (str,))
+    views = DatasetService(session).listing(
+        after=None if after is None else str(after[0]), limit=page.limit + 1
+    )
+    kept, next_cursor = cut(views, page, listing=_LISTING, key=lambda view: (view.id,))
+    link_next(request, response, next_cursor)
+    return Page(items=list(kept), next_cursor=next_cursor)
+
+
+@router.get(
+    "/{dataset_id}",
+    summary="Get a dataset",
+    response_model=DatasetView,
+    responses={**problem_responses(NotFound), **NOT_MODIFIED},
+)
+def get_dataset(
+    dataset_id: _DatasetIdPath, response: Response, session: ReadSession, conditional: ConditionalDep
+) -> Any:
+    """Return what is known of a dataset."""
+    view = DatasetService(session).view(dataset_id)
+    return conditional.not_modified(etag_of(view), response) or view
+
+
+@router.delete(
+    "/{dataset_id}",
+    status_code=204,
+    summary="Delete a dataset",
+    responses=problem_responses(NotFound, Conflict),
+)
+def delete_dataset(dataset_id: _DatasetIdPath, session: WriteSession, services: ServicesDep) -> None:
+    """Delete an uploaded dataset that no job is on; ended jobs count, since their results refer to it."""
+    key = DatasetService(session).delete(dataset_id)
+    after_commit(session, lambda: services.blobs.delete(key))
+
+
+def _known(services: Services, identity: str) -> Dataset | None:
+    with services.database.reading() as session:
+        return DatasetRepository(session).with_identity(identity)
+
+
+def _arguments(split: Split) -> list[str]:
+    pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in split.options.items())
+    return [text for pair in pairs for text in pair]
+
+
+def _answer(response: Response, dataset: Dataset, status_code: int) -> DatasetView:
+    response.status_code = status_code
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    return DatasetView.of(dataset)

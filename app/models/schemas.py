@@ -1,0 +1,123 @@
+"""What clients read about models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.db.tables import Model
+from app.kit.fields import EXAMPLE_ID
+
+_EXAMPLE: JsonDict = {
+    "id": EXAMPLE_ID,
+    "name": "mnist_cnn",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "size_bytes": 178_221,
+    "opset": 20,
+    "producer": "pytorch 2.13.0",
+    "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 1, 28, 28]}],
+    "outputs": [{"name": "y", "dtype": "float32", "shape": ["batch", 10]}],
+    "parameters": 44_426,
+    "layers": [
+        {"name": "conv1", "op": "Conv", "kind": "analog", "weight_shape": [8, 1, 3, 3]},
+        {
+            "name": "bn1",
+            "op": "BatchNormalization",
+            "kind": "digital",
+            "weight_shape": [8],
+            "reason": "scale",
+        },
+    ],
+    "warnings": [],
+    "verification": {"state": "pending", "max_rel_diff": None},
+    "created_at": "2026-01-31T12:00:00Z",
+}
+
+
+class TensorInfo(BaseModel):
+    """An input or output of a network."""
+
+    name: str
+    dtype: str
+    shape: list[int | str | None] = Field(description="Sizes; a name or null where any size goes.")
+
+
+class LayerInfo(BaseModel):
+    """A layer of the network, under the name that jobs use for it."""
+
+    name: str
+    op: str = Field(description="ONNX operator.")
+    kind: Literal["analog", "digital"] = Field(description="Where it is computed.")
+    weight_shape: list[int] | None = None
+    reason: str | None = Field(default=None, description="Why it is not analog.")
+
+
+class ReportNote(BaseModel):
+    """Something about the file that is worth knowing."""
+
+    code: str
+    message: str
+
+
+class VerificationState(StrEnum):
+    """Whether the import was compared with a reference."""
+
+    PENDING = "pending"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class Verification(BaseModel):
+    """The comparison of the imported network's output with a reference's; made by the first job."""
+
+    state: VerificationState
+    max_rel_diff: float | None = Field(
+        description="Largest difference relative to max |y|; above 1e-4 a warning, above 1e-3 a failure."
+    )
+
+
+class ModelView(BaseModel):
+    """An uploaded model."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    id: str
+    name: str
+    sha256: str
+    size_bytes: int
+    opset: int
+    producer: str | None
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+    parameters: int = Field(description="Number of weights.")
+    layers: list[LayerInfo]
+    warnings: list[ReportNote | str]
+    verification: Verification
+    created_at: datetime
+
+    @classmethod
+    def of(cls, model: Model) -> ModelView:
+        """Return a stored model as clients see it."""
+        report = model.report
+        return cls(
+            id=model.id,
+            name=model.name,
+            sha256=model.sha256,
+            size_bytes=model.size_bytes,
+            opset=report["opset"],
+            producer=report["producer"],
+            inputs=report["inputs"],
+            outputs=report["outputs"],
+            parameters=report["parameters"],
+            layers=report["layers"],
+            warnings=report.get("warnings", []),
+            verification=Verification(
+                state=VerificationState(model.verification_state),
+                max_rel_diff=model.verification_max_rel_diff,
+            ),
+            created_at=model.created_at,
+        )

@@ -1,0 +1,58 @@
+"""The rules of models. It never commits: the endpoint's transaction does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db.tables import Model
+from app.kit.fields import not_found
+from app.kit.uploads import Upload
+from app.kit.usage import NAMED_JOBS, refuse_if_used
+from app.models.repository import ModelRepository
+
+
+class ModelService:
+    """Stores, finds and deletes models; the same bytes are one model."""
+
+    def __init__(self, session: Session) -> None:
+        self.models = ModelRepository(session)
+
+    def get(self, model_id: str) -> Model:
+        """Return the model; NotFound if there is none."""
+        model = self.models.get(model_id)
+        if model is None:
+            raise not_found("model", model_id)
+        return model
+
+    def store(self, upload: Upload, *, name: str | None, report: dict[str, Any], blob_key: str) -> Model:
+        """Store a new model, or return the one of the same bytes that another request stored meanwhile."""
+        model = Model(
+            name=name or upload.label("model"),
+            sha256=upload.sha256,
+            size_bytes=upload.size_bytes,
+            blob_key=blob_key,
+            report=report,
+        )
+        try:
+            self.models.add(model)
+        except IntegrityError:
+            earlier = self.models.with_content(upload.sha256)
+            if earlier is None:
+                raise
+            return earlier
+        return model
+
+    def delete(self, model_id: str) -> str:
+        """Delete the model; return the key of its blob.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: jobs are on it.
+        """
+        model = self.get(model_id)
+        refuse_if_used("model", self.models.jobs_on(model_id, limit=NAMED_JOBS))
+        self.models.delete(model)
+        return model.blob_key
