@@ -57,6 +57,10 @@ class Driftline:
         path = Path(path)
         return self._upload("/v1/datasets", path, {"name": name or path.stem, **options})
 
+    def model(self, model_id: str) -> dict[str, Any]:
+        """Return a model."""
+        return self._json("GET", f"/v1/models/{model_id}")
+
     def submit(self, job: dict[str, Any]) -> dict[str, Any]:
         """Submit a job and return it."""
         return self._json("POST", "/v1/jobs", json=job)
@@ -89,6 +93,21 @@ class Driftline:
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a job that has not ended."""
         return self._json("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, with its results and files."""
+        self._send("DELETE", f"/v1/jobs/{job_id}")
+
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what happened to the job so far, in order."""
+        events: list[dict[str, Any]] = []
+        cursor: dict[str, Any] = {}
+        while True:
+            page = self._json("GET", f"/v1/jobs/{job_id}/events", params={"limit": 200, **cursor})
+            events += page["items"]
+            if page["next_cursor"] is None:
+                return events
+            cursor = {"cursor": page["next_cursor"]}
 
     def results(self, job_id: str, *, cells: bool = False) -> dict[str, Any]:
         """Return the results so far."""

@@ -112,6 +112,19 @@ class LocalService:
         """Start a worker process and return its number."""
         return self._spawn(name, [sys.executable, "-m", "worker"])
 
+    @property
+    def data_dir(self) -> Path:
+        """Where the service keeps its files."""
+        return self._settings.data_dir
+
+    def process_id(self, name: str) -> int:
+        """Return the number of a child process: `api`, `broker`, `worker 0`, ..."""
+        return self._children[name].pid
+
+    def abandon(self, pid: int) -> None:
+        """Take no more notice of a child process, which somebody else is about to end."""
+        self._children = {name: child for name, child in self._children.items() if child.pid != pid}
+
     def _await_ready(self) -> None:
         def ready() -> bool:
             try:

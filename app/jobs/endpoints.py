@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from app.jobs import views
 from app.jobs.repository import JobFilter
-from app.jobs.schemas import ArtifactsView, HistoryView, JobCreate, JobView, ResultsView
+from app.jobs.schemas import ArtifactsView, EventView, HistoryView, JobCreate, JobView, ResultsView
 from app.jobs.service import JobService
 from app.jobs.states import JobState
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.fields import IdPath, known_id
+from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.negotiation import preferred
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import (
@@ -32,6 +33,7 @@ from app.kit.services import ReadSession, ServicesDep, WriteSession, after_commi
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 _LISTING = "jobs"
+_EVENTS = "events"
 _POLL_AGAIN_S = "2"
 
 
@@ -193,6 +195,20 @@ def get_job_history(
     return unchanged or views.history_view(job, service.jobs.epochs(job.id))
 
 
+@router.get("/{job_id}/events", responses={**PAGE_HEADERS, **problem_responses(NotFound)})
+def list_job_events(
+    job_id: IdPath, request: Request, response: Response, session: ReadSession, page: PageDep
+) -> Page[EventView]:
+    """List what happened to the job, in order; an event's number is the job's version at the time."""
+    service = JobService(session)
+    job = service.get(known_id("job", job_id))
+    after = page.after(_EVENTS, (int,))
+    rows = service.jobs.events(job.id, after_seq=int(after[0]) if after else 0, limit=page.limit + 1)
+    rows, next_cursor = cut(rows, page, listing=_EVENTS, key=lambda event: (event.seq,))
+    link_next(request, response, next_cursor)
+    return Page(items=[views.event_view(event) for event in rows], next_cursor=next_cursor)
+
+
 @router.get(
     "/{job_id}/artifacts",
     response_model=ArtifactsView,
@@ -211,11 +227,7 @@ def list_job_artifacts(
 @router.get(
     "/{job_id}/artifacts/{name}",
     response_class=FileResponse,
-    responses={
-        200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-        **problem_responses(NotFound),
-        **NOT_MODIFIED,
-    },
+    responses={**FILE_RESPONSE, **problem_responses(NotFound), **NOT_MODIFIED},
 )
 def get_job_artifact(
     job_id: IdPath,
@@ -227,10 +239,11 @@ def get_job_artifact(
 ) -> Response:
     """Return a file that the job made; ranges are honoured."""
     found = JobService(session).artifact(known_id("job", job_id), name)
-    etag = f'"{found.sha256[:32]}"'
-    unchanged = conditional.not_modified(etag, response)
-    if unchanged is not None:
-        return unchanged
-    headers: dict[str, Any] = {"ETag": etag}
-    path = services.blobs.path(found.blob_key)
-    return FileResponse(path, media_type=found.media_type, filename=found.name, headers=headers)
+    return file_response(
+        services.blobs.path(found.blob_key),
+        sha256=found.sha256,
+        filename=found.name,
+        media_type=found.media_type,
+        conditional=conditional,
+        response=response,
+    )

@@ -89,6 +89,11 @@ class JobRepository:
         query = select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.variant, Epoch.epoch)
         return self._session.scalars(query).all()
 
+    def events(self, job_id: str, *, after_seq: int, limit: int) -> Sequence[Event]:
+        """Return events of the job after a number, in order."""
+        query = select(Event).where(Event.job_id == job_id, Event.seq > after_seq)
+        return self._session.scalars(query.order_by(Event.seq).limit(limit)).all()
+
     def artifacts(self, job_id: str) -> Sequence[Artifact]:
         """Return the job's files by name."""
         query = select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name)

@@ -114,6 +114,7 @@ class Links(BaseModel):
     self: str
     results: str
     history: str
+    events: str
     artifacts: str
 
 
@@ -209,6 +210,15 @@ class HistoryView(BaseModel):
 
     job: str
     epochs: list[EpochView]
+
+
+class EventView(BaseModel):
+    """Something that happened to a job."""
+
+    seq: int = Field(description="The job's version at the time; grows, with gaps.")
+    type: str
+    data: dict[str, Any]
+    created_at: datetime
 
 
 class ArtifactView(BaseModel):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from app.db.tables import Artifact, Epoch, Job
+from app.db.tables import Artifact, Epoch, Event, Job
 from app.jobs.schemas import (
     ArtifactsView,
     ArtifactView,
     EpochView,
+    EventView,
     FailureView,
     HistoryView,
     JobView,
@@ -53,7 +54,11 @@ def job_view(job: Job) -> JobView:
         warnings=job.warnings,
         retry_of=job.retry_of,
         links=Links(
-            self=base, results=f"{base}/results", history=f"{base}/history", artifacts=f"{base}/artifacts"
+            self=base,
+            results=f"{base}/results",
+            history=f"{base}/history",
+            events=f"{base}/events",
+            artifacts=f"{base}/artifacts",
         ),
     )
 
@@ -67,6 +72,11 @@ def _progress(job: Job) -> Progress:
     return Progress(
         done=job.progress_done, total=job.progress_total, fraction=min(1.0, fraction), eta_seconds=eta
     )
+
+
+def event_view(event: Event) -> EventView:
+    """Return the event as JSON shows it."""
+    return EventView.model_validate(event, from_attributes=True)
 
 
 def history_view(job: Job, epochs: Sequence[Epoch]) -> HistoryView:

@@ -26,15 +26,28 @@ def make_job(database: Database) -> MakeJob:
             session.add(model)
             session.flush()
             job = Job(
-                state="queued", spec={}, effective_config={}, config_hash="0" * 64, execution={}, tags=[],
-                warnings=[], seed=1, model_id=model.id, dataset_ref="builtin:digits", priority=priority,
+                state="queued",
+                spec={},
+                effective_config={},
+                config_hash="0" * 64,
+                execution={},
+                tags=[],
+                warnings=[],
+                seed=1,
+                model_id=model.id,
+                dataset_ref="builtin:digits",
+                priority=priority,
                 progress_total=100 * len(items),
-            )  # fmt: skip
+            )
             rows = [
                 WorkItem(
-                    key=key, kind=key.partition(":")[0], payload={"variant": "hwa"}, needs=needs,
-                    state="blocked" if needs else "queued", progress_total=100,
-                )  # fmt: skip
+                    key=key,
+                    kind=key.partition(":")[0],
+                    payload={"variant": "hwa"},
+                    needs=needs,
+                    state="blocked" if needs else "queued",
+                    progress_total=100,
+                )
                 for key, needs in items
             ]
             JobRepository(session).add(job, rows)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -28,7 +28,7 @@ def result(*points: tuple[float, int]) -> dict[str, Any]:
 )
 def test_any_results_can_be_drawn(points: list[tuple[float, int]]) -> None:
     svg = plots.draw(result(*points), "a <job> & $\\more", "svg")
-    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert ET.fromstring(svg).tag.endswith("svg")
     assert plots.draw(result(*points), "title", "png").startswith(b"\x89PNG")
 
 

@@ -50,7 +50,10 @@ def test_a_loss_that_overflowed_on_one_chip_is_absent_from_the_mean() -> None:
 
 def test_series_are_ordered_by_variant_and_time() -> None:
     rows = cells([1], "hwa", 3600.0) + cells([1], "hwa", 1.0) + cells([1], "direct", 1.0)
-    found = [(s["variant"], [p["t_inference"] for p in s["points"]]) for s in results.series("classification", rows)]
+    found = [
+        (s["variant"], [p["t_inference"] for p in s["points"]])
+        for s in results.series("classification", rows)
+    ]
     assert found == [("direct", [1.0]), ("hwa", [1.0, 3600.0])]
 
 

@@ -1,0 +1,127 @@
+"""Real services: API, workers, zygotes and runners as processes of their own, on both kinds of backend."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from app.settings import Settings
+from client import Driftline
+from worker.local import LocalService
+
+MODEL = Path(__file__).parents[2] / "examples" / "mnist_cnn.onnx"
+DEADLINE_S = 240.0
+
+StartService = Callable[..., AbstractContextManager[tuple[LocalService, Driftline]]]
+
+
+def small_job(model: str, **changes: Any) -> dict[str, Any]:
+    """A job of a few seconds: little data, but every step."""
+    job: dict[str, Any] = {
+        "model": model,
+        "dataset": "builtin:mnist10k",
+        "rpu_config": {
+            "preset": "PCMExamplePreset",
+            "overrides": {"modifier": {"type": "AddNormal", "std_dev": 0.1}},
+        },
+        "finetune": {
+            "epochs": 3,
+            "batch_size": 32,
+            "max_samples": 640,
+            "optimizer": {"type": "sgd", "lr": 0.01, "momentum": 0.9},
+            "scheduler": {"type": "cosine"},
+        },
+        "evaluate": {
+            "t_inference": [1, 3600, 31536000],
+            "repeats": 5,
+            "batch_size": 100,
+            "max_samples": 200,
+            "variants": ["digital", "direct", "hwa"],
+        },
+        "seed": 7,
+    }
+    return {**job, **changes}
+
+
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """Poll until the condition holds; return what it returned."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"waited {deadline_s:g} s for {what}")
+
+
+def processes() -> list[tuple[int, int, str]]:
+    """Return (pid, parent's pid, command line) of all processes."""
+    listing = subprocess.run(["ps", "-Ao", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = (line.split(None, 2) for line in listing.stdout.splitlines())
+    return [(int(row[0]), int(row[1]), row[2] if len(row) > 2 else "") for row in rows]
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the children of a process."""
+    return [pid for pid, ppid, _ in processes() if ppid == parent]
+
+
+def runners_of(worker: int) -> list[int]:
+    """Return the runners of a worker: the children of its zygote."""
+    zygotes = [pid for pid, ppid, args in processes() if ppid == worker and "worker.zygote" in args]
+    return [runner for zygote in zygotes for runner in children_of(zygote)]
+
+
+def kill(pid: int) -> None:
+    """Kill a process as the kernel's out-of-memory killer would."""
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def start_service(tmp_path: Path) -> StartService:
+    """Start services in this test's folder; other settings than the defaults by name."""
+
+    @contextmanager
+    def start(*, workers: int = 1, **changes: Any) -> Iterator[tuple[LocalService, Driftline]]:
+        settings = Settings(
+            **{
+                "data_dir": tmp_path / "service",
+                "port": 0,
+                "threads_per_item": 1,
+                "worker_concurrency": 1,
+                "lease_s": 6.0,
+                "heartbeat_s": 1.0,
+                "sweep_s": 1.0,
+                "cancel_grace_s": 3.0,
+                **changes,
+            }
+        )
+        with LocalService(settings, workers=workers) as service, Driftline(service.url) as driftline:
+            yield service, driftline
+
+    return start
+
+
+@pytest.fixture(params=["sqlite, embedded broker", "PostgreSQL, Redis", "sqlite, files"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The settings of each combination that is supported."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if request.param == "PostgreSQL, Redis":
+        redis_url = request.getfixturevalue("redis_url")
+        with redis.Redis.from_url(redis_url) as server:
+            for key in server.scan_iter("driftline:*"):
+                server.delete(key)
+        return {"database_url": request.getfixturevalue("postgres_url"), "redis_url": redis_url}
+    if request.param == "sqlite, files":
+        monkeypatch.setattr("worker.local._broker_binary", lambda: None)
+    return {}
