@@ -267,11 +267,7 @@ class AnalogTile(nn.Module):
         )
         self.analog_weights = self.programmed.weights_OI
         self.repeat = self.context.repeat
-        self.compensation = self.compensation_baseline = None
-        compensation = build_drift_compensation(self.rpu_config.drift_compensation)
-        if compensation is not None:
-            y_IO = target.t() if compensation.exact_reference else self._readout(self.analog_weights)
-            self.compensation_baseline = compensation.readout(y_IO)
+        self.read_baseline(target)
 
     @torch.no_grad()
     def drift(self, t_inference_s: float) -> None:
@@ -286,10 +282,29 @@ class AnalogTile(nn.Module):
         device = self.programmed.weights_OI.device
         read = self.context.read_stream(Purpose.READ, self.key, device=device)
         self.analog_weights = model.drift(self.programmed, t_inference_s, read=read)
+        self.compensate()
+
+    @torch.no_grad()
+    def read_baseline(self, target_OI: Tensor) -> None:
+        """Read the present analog weights as what later readouts are compared with.
+
+        Args:
+            target_OI: what was to be programmed, the baseline of compensations with exact reference.
+        """
+        self.compensation = self.compensation_baseline = None
         compensation = build_drift_compensation(self.rpu_config.drift_compensation)
-        if compensation is not None and self.compensation_baseline is not None:
+        if compensation is not None and self.analog_weights is not None:
+            y_IO = target_OI.t() if compensation.exact_reference else self._readout(self.analog_weights)
+            self.compensation_baseline = compensation.readout(y_IO)
+
+    @torch.no_grad()
+    def compensate(self) -> None:
+        """Read the present analog weights and set the factor that makes up for what changed since."""
+        compensation = build_drift_compensation(self.rpu_config.drift_compensation)
+        baseline = self.compensation_baseline
+        if compensation is not None and baseline is not None and self.analog_weights is not None:
             now = compensation.readout(self._readout(self.analog_weights))
-            self.compensation = compensation.factor(self.compensation_baseline, now)
+            self.compensation = compensation.factor(baseline, now)
 
     def _readout(self, weights_OI: Tensor) -> Tensor:
         """Return `[in, out]`: the response to each unit vector, through the tile's own noisy forward."""

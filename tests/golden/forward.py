@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from simulator import nn as analog
+from simulator.config import InferenceRPUConfig
 from simulator.tile import analog_product, compile_plan
 from simulator.tile.forward import vector_scales
-from tests.golden.common import Arrays, Case, Verdict, judge, rpu_config
+from tests.golden.common import Arrays, Case, Verdict, excess, judge, rpu_config, worst
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
-OFF_GRID_FRACTION = 1e-3
+SUM_OF_TILES_RELATIVE = 2e-5
+BIAS_RANGE_QUIRK = 56
 
 
 def check_tile(case: Case, arrays: Arrays) -> Verdict:
@@ -32,3 +35,59 @@ def check_tile(case: Case, arrays: Arrays) -> Verdict:
         if abs(ours[row, column] - reference[row, column]) <= one_code:
             relative[row, column] = 0.0
     return judge(float(relative.max(initial=0.0)), 1.0)
+
+
+def check_layer(case: Case, arrays: Arrays) -> Verdict:
+    """A whole layer in evaluation, with its mapping: output, tile weights and scales."""
+    inputs, expected = arrays.resolve(case["inputs"]), arrays.resolve(case["expected"])
+    config = rpu_config(case["config"])
+    layer = _build(inputs, config)
+    with torch.no_grad():
+        ours = layer(torch.tensor(inputs["X"])).numpy()
+    reference = expected["Y"]
+    allowed = SUM_OF_TILES_RELATIVE * np.abs(reference).max() + ABSOLUTE
+    if not config.mapping.digital_bias and inputs["bias_flag"] and config.pre_post.input_range.enable:
+        return _check_bias_with_range(ours, inputs, config)
+    mapping = worst(
+        *(
+            _check_mapping(layer, slot, tile, *of_tile)
+            for (slot, tile), *of_tile in zip(
+                layer.tile_slots(), expected["tile_weights"], expected["mapping_scales"], strict=True
+            )
+        )
+    )
+    return worst(judge(excess(ours, reference, allowed), 1.0, detail="Y"), mapping)
+
+
+def _build(inputs: dict[str, object], config: InferenceRPUConfig) -> analog.AnalogLayer:
+    kind = getattr(analog, str(inputs["layer"]).removesuffix("Mapped"))
+    layer = kind(**inputs["args"], bias=inputs["bias_flag"], rpu_config=config).eval()
+    weight = torch.tensor(inputs["W"]).reshape(layer.weight.shape)
+    layer.set_weights(weight, torch.tensor(inputs["bias"]) if inputs["bias_flag"] else None)
+    if inputs["out_scaling_alpha"] is not None:
+        scales = inputs["out_scaling_alpha"]
+        for slot, tile in layer.tile_slots():
+            values = torch.tensor(scales).reshape(-1)
+            tile.out_scaling.data.copy_(values[slot.outputs] if tile.out_scaling.numel() > 1 else values)
+    return layer
+
+
+def _check_mapping(layer, slot, tile, weights, scale) -> Verdict:  # type: ignore[no-untyped-def]
+    ours = tile.target_weights(layer.logical_block(slot)).detach().numpy()
+    verdict = judge(excess(ours, weights, 1e-6), 1.0, detail="tile weights")
+    if scale is None:
+        return verdict
+    own = tile.mapping_scale.numpy()
+    return worst(verdict, judge(excess(np.broadcast_to(own, np.shape(scale)), scale, 1e-6), 1.0, detail="scales"))
+
+
+def _check_bias_with_range(ours: np.ndarray, inputs: dict[str, object], config: InferenceRPUConfig) -> Verdict:
+    """Our meaning: the bias column's input is one, like every input clipped and divided by the range."""
+    plan = compile_plan(config.forward)
+    limit = config.pre_post.input_range.init_value
+    x, weights = torch.tensor(inputs["X"]), torch.tensor(inputs["W"])
+    columns = torch.cat([weights.flatten(1), torch.tensor(inputs["bias"])[:, None]], dim=1)
+    vectors = torch.cat([x, torch.ones(*x.shape[:-1], 1)], dim=-1).clamp(-limit, limit) / limit
+    meant = (analog_product(vectors, columns, plan) * limit).numpy()
+    allowed = SUM_OF_TILES_RELATIVE * np.abs(meant).max() + ABSOLUTE
+    return judge(excess(ours, meant, allowed), 1.0, quirk=BIAS_RANGE_QUIRK)
