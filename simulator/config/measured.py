@@ -140,7 +140,7 @@ class ReadTimeLaw(StrEnum):
 
 
 class MeasuredRead(StrictModel):
-    """Read noise of standard deviation Q(g_P) g_D, for 1/f times sqrt(ln((t + t_0 + t_read) / (2 t_read)))."""
+    """Read noise of spread Q(g_P) g_D, for 1/f times sqrt(ln((t + t_0 + t_read) / (2 t_read)))."""
 
     q: CurveOverTime = Field(
         description="Relative read noise over the programmed conductance (unit-free), also per time."
