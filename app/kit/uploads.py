@@ -47,7 +47,7 @@ class Upload:
     def label(self, prefix: str) -> str:
         """Return a name for a thing that its owner did not name."""
         stem = PurePosixPath((self.filename or "").replace("\\", "/")).stem
-        return _UNPRINTABLE.sub("", stem)[:_MAX_NAME].strip() or f"{prefix}-{self.sha256[:8]}"
+        return _UNPRINTABLE.sub("", stem)[:_MAX_NAME].strip(". ") or f"{prefix}-{self.sha256[:8]}"
 
 
 @asynccontextmanager

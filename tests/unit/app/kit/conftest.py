@@ -1,20 +1,25 @@
 """A small application of strict routes, with the kit's own handlers and middleware."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Body, FastAPI, Query
+from fastapi import APIRouter, Body, FastAPI, Query, Request
 from pydantic import Field
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.db.blobs import BlobStore
 from app.db.session import Database
+from app.db.tables import JobTag
 from app.jobs.broker import Doorbell, make_celery
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
+from app.kit.problems import Conflict
 from app.kit.routing import StrictRoute
-from app.kit.services import Services
+from app.kit.services import Services, ServicesDep, WriteSession, after_commit
+from app.kit.uploads import OCTET_STREAM, receive_upload
 from app.settings import Settings
 from simulator.config.base import StrictModel
 from tests.unit.app.conftest import TestClient
@@ -56,6 +61,23 @@ def find_locked() -> int:
 @router.get("/full")
 def find_full() -> int:
     raise OSError(28, "No space left on device")
+
+
+@router.post("/files")
+async def take_file(request: Request, services: ServicesDep) -> dict:
+    async with receive_upload(request, services, media_types=[OCTET_STREAM], what="file") as upload:
+        return {**asdict(upload), "path": upload.path.name, "label": upload.label("file")}
+
+
+@router.post("/tags/{job_id}")
+def add_tag(job_id: str, session: WriteSession, services: ServicesDep, *, fail: bool = False) -> str:
+    after_commit(session, lambda: services.blobs.write("done", b"yes"))
+    session.execute(text("PRAGMA defer_foreign_keys = ON"))  # the commit, not the insert, finds the fault
+    session.add(JobTag(job_id=job_id, tag="new"))
+    session.flush()
+    if fail:
+        raise Conflict("the endpoint refuses")
+    return "added"
 
 
 @pytest.fixture
