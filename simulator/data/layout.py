@@ -1,0 +1,148 @@
+"""Which array of a file is what: inputs and targets, training and test. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.data.arrays import check_finite
+from simulator.data.errors import DataFault, DatasetRejectedError
+
+MAX_CLASSES = 100_000
+_HINT = "give x_train, y_train, x_test and y_test, or x and y with test_fraction"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training or the test set: inputs by name (the first is `x`), and targets."""
+
+    inputs: dict[str, np.ndarray]
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A checked dataset.
+
+    Attributes:
+        train: the training set; all samples when the file is not split.
+        test: the test set; None when the file is not split.
+    """
+
+    train: Part
+    test: Part | None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the targets are class indices: whole numbers, one a sample."""
+        return self.train.targets.dtype.kind in "iub" and self.train.targets.ndim == 1
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes; None when the targets are not class indices."""
+        if not self.is_classification:
+            return None
+        parts = [self.train] if self.test is None else [self.train, self.test]
+        return int(max(int(part.targets.max()) for part in parts)) + 1
+
+    def test_size(self, test_fraction: float) -> int:
+        """Return how many samples the test set has, or will have when it is split off."""
+        return split_size(len(self.train), test_fraction) if self.test is None else len(self.test)
+
+
+def split_size(samples: int, test_fraction: float) -> int:
+    """Return how many of the samples go to the test set: at least one, and not all."""
+    return min(max(1, round(samples * test_fraction)), samples - 1)
+
+
+def arrange(arrays: dict[str, np.ndarray]) -> Layout:
+    """Return the arrays as inputs and targets.
+
+    Raises:
+        DatasetRejectedError: arrays are missing, empty, of unequal length or shape, not finite, or the labels
+            are not classes; every fault is listed.
+    """
+    faults = check_finite(arrays)
+    split = any(name.endswith(("_train", "_test")) for name in arrays)
+    suffixes = ("_train", "_test") if split else ("",)
+    parts = []
+    used: set[str] = set()
+    for suffix in suffixes:
+        names = {"x": f"x{suffix}", "y": f"y{suffix}"}
+        extra = {
+            name.removeprefix("x_").removesuffix(suffix): name
+            for name in arrays
+            if name.startswith("x_") and name.endswith(suffix) and name not in names.values()
+        }
+        missing = [name for name in names.values() if name not in arrays]
+        faults += [DataFault("missing_array", f"there is no array {name!r}", _HINT) for name in missing]
+        used |= {*names.values(), *extra.values()}
+        if not missing:
+            inputs = {"x": arrays[names["x"]], **{key: arrays[name] for key, name in extra.items()}}
+            part = Part(inputs, arrays[names["y"]])
+            faults += _check_part(part, suffix)
+            parts.append(part)
+    faults += [
+        DataFault("unknown_array", f"the array {name[:100]!r} is neither an input nor a target", _HINT)
+        for name in sorted(arrays.keys() - used)
+    ]
+    if len(parts) == 2:
+        faults += _check_pair(parts[0], parts[1])
+    if faults:
+        raise DatasetRejectedError(faults)
+    return Layout(parts[0], parts[1] if split else None)
+
+
+def _check_part(part: Part, suffix: str) -> list[DataFault]:
+    faults = []
+    named = {f"{name}{suffix}" if name == "x" else f"x_{name}{suffix}": a for name, a in part.inputs.items()}
+    named[f"y{suffix}"] = part.targets
+    scalars = [name for name, array in named.items() if array.ndim == 0]
+    faults += [
+        DataFault("length_mismatch", f"{name!r} is a scalar, not one value a sample") for name in scalars
+    ]
+    if scalars:
+        return faults
+    lengths = {name: len(array) for name, array in named.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        faults.append(DataFault("length_mismatch", f"the arrays have unequal numbers of samples: {told}"))
+    smallest = 2 if not suffix else 1
+    if min(lengths.values()) < smallest:
+        faults.append(
+            DataFault("empty_dataset", f"there are fewer than {smallest} samples in {', '.join(named)}")
+        )
+    elif part.targets.dtype.kind in "iu" and part.targets.ndim == 1:
+        low, high = int(part.targets.min()), int(part.targets.max())
+        if low < 0 or high >= MAX_CLASSES:
+            message = (
+                f"the labels y{suffix} go from {low} to {high}; classes count from 0 and below {MAX_CLASSES}"
+            )
+            hint = "number the classes 0, 1, 2, ...; for regression store the targets as float32"
+            faults.append(DataFault("bad_labels", message, hint))
+    return faults
+
+
+def _check_pair(train: Part, test: Part) -> list[DataFault]:
+    faults = []
+    if train.inputs.keys() != test.inputs.keys():
+        message = f"training has the inputs {sorted(train.inputs)}, test {sorted(test.inputs)}"
+        faults.append(DataFault("missing_array", message, _HINT))
+    pairs = [
+        (f"x of {name!r}", train.inputs[name], test.inputs[name])
+        for name in train.inputs
+        if name in test.inputs
+    ]
+    pairs.append(("y", train.targets, test.targets))
+    for name, one, other in pairs:
+        if one.shape[1:] != other.shape[1:]:
+            message = f"{name} is {one.shape[1:]} a sample in training and {other.shape[1:]} in test"
+            faults.append(DataFault("feature_shape_mismatch", message))
+        if one.dtype.kind != other.dtype.kind:
+            message = f"{name} is {one.dtype} in training and {other.dtype} in test"
+            faults.append(DataFault("bad_dtype", message))
+    return faults
