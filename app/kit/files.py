@@ -8,9 +8,20 @@ from typing import Any
 
 from fastapi import Response
 from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 from app.kit.etag import Conditional
-from app.kit.problems import NotFound
+from app.kit.middleware import request_id_of
+from app.kit.problems import (
+    BadRequest,
+    NotFound,
+    Problem,
+    RangeNotSatisfiable,
+    problem_responses,
+    respond,
+)
 
 FILE_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -18,8 +29,34 @@ FILE_RESPONSE: dict[int | str, dict[str, Any]] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     },
     206: {"description": "The range that was asked for."},
-    416: {"description": "The range is not within the file."},
+    **problem_responses(BadRequest, RangeNotSatisfiable),
 }
+_REFUSALS: dict[int, type[Problem]] = {kind.status: kind for kind in (BadRequest, RangeNotSatisfiable)}
+
+
+class StoredFile(FileResponse):
+    """A file of the blob store; a range that cannot be had is a problem as any other."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, the part of it that was asked for, or the problem with that."""
+        refusal: Message | None = None
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] in _REFUSALS:
+                refusal = message
+            if refusal is None:
+                await send(message)
+
+        await super().__call__(scope, receive, send_unless_refused)
+        if refusal is not None:
+            size = Headers(raw=refusal["headers"]).get("content-range")
+            problem = _REFUSALS[refusal["status"]](
+                "the Range header asks for bytes that the file does not have",
+                headers={} if size is None else {"Content-Range": size},
+            )
+            request_id = request_id_of(Request(scope))
+            await respond(problem, request_id)(scope, receive, send)
 
 
 def file_response(
@@ -38,4 +75,4 @@ def file_response(
         raise NotFound("the file is gone")
     digest = base64.b64encode(bytes.fromhex(sha256)).decode()
     headers = {"ETag": etag, "Repr-Digest": f"sha-256=:{digest}:"}  # RFC 9530
-    return FileResponse(path, media_type=media_type, filename=filename, headers=headers)
+    return StoredFile(path, media_type=media_type, filename=filename, headers=headers)

@@ -126,6 +126,12 @@ class UnsupportedMediaType(Problem):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
 
+class RangeNotSatisfiable(Problem):
+    """The range that was asked for is not within the file."""
+
+    status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"
+
+
 class InvalidRequest(Problem):
     """The request is understood and wrong."""
 

@@ -64,10 +64,20 @@ class StrictRoute(APIRoute):
 
 def _check_query(request: Request, known: list[ModelField]) -> None:
     names = [get_validation_alias(field) for field in known]
-    strangers = [name for name in dict.fromkeys(request.query_params.keys()) if name not in names]
-    if not strangers:
-        return
     faults = [
+        Fault(
+            pointer=pointer(["query", name]),
+            code="nul_character",
+            message="the value holds a NUL character",
+            hint="leave it out",
+        )
+        for name, value in request.query_params.multi_items()
+        if "\0" in value
+    ]
+    strangers = [name for name in dict.fromkeys(request.query_params.keys()) if name not in names]
+    if not strangers and not faults:
+        return
+    faults += [
         explained(
             pointer(["query", name]),
             "unknown_parameter",

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Body, FastAPI, Query, Request
+from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
+from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -14,6 +15,8 @@ from app.db.session import Database
 from app.db.tables import JobTag
 from app.jobs.broker import Doorbell, make_celery
 from app.kit import handlers, openapi
+from app.kit.etag import ConditionalDep
+from app.kit.files import file_response
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.problems import Conflict
@@ -67,6 +70,20 @@ def find_full() -> int:
 async def take_file(request: Request, services: ServicesDep) -> dict:
     async with receive_upload(request, services, media_types=[OCTET_STREAM], what="file") as upload:
         return {**asdict(upload), "path": upload.path.name, "label": upload.label("file")}
+
+
+@router.get("/files/{sha256}", response_class=FileResponse)
+def send_file(
+    sha256: str, services: ServicesDep, conditional: ConditionalDep, response: Response
+) -> Response:
+    return file_response(
+        services.blobs.path("thing"),
+        sha256=sha256,
+        filename="thing.bin",
+        media_type=OCTET_STREAM,
+        conditional=conditional,
+        response=response,
+    )
 
 
 @router.post("/tags/{job_id}")

@@ -147,3 +147,8 @@ def test_problems_are_in_the_openapi_document(small):
     responses = document["paths"]["/v1/carts"]["post"]["responses"]
     assert set(responses["422"]["content"]) == {"application/problem+json"}
     json.dumps(document, allow_nan=False)
+
+
+def test_a_query_with_nul_is_refused(small):
+    errors = problem(small.post("/v1/carts?speed=%00", json={}), 422, "invalid_request")["errors"]
+    assert ("/query/speed", "nul_character") in {(error["pointer"], error["code"]) for error in errors}
