@@ -1,0 +1,64 @@
+"""`python -m simulator.onnx inspect FILE` and `compare FILE REF.npz`: JSON on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from simulator import intake
+
+
+def _inspect(arguments: argparse.Namespace) -> dict[str, Any]:
+    from simulator.onnx.archive import model_bytes
+    from simulator.onnx.report import inspect_model
+
+    return inspect_model(model_bytes(_read(arguments.file)), nodes=arguments.nodes)
+
+
+def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    from simulator.onnx.archive import model_bytes
+    from simulator.onnx.verify import compare_with
+
+    with np.load(arguments.reference, allow_pickle=False) as arrays:
+        verification = compare_with(model_bytes(_read(arguments.file)), dict(arrays))
+    return {"max_abs_diff": verification.max_abs_diff, "max_rel_diff": verification.max_rel_diff}
+
+
+def _read(path: Path) -> bytes:
+    from simulator.onnx import limits
+
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise intake.IntakeError("unreadable", f"{path} cannot be read: {error.strerror}") from None
+    if size > limits.FILE_BYTES:
+        message = f"the file has {size} bytes; at most {limits.FILE_BYTES} are accepted"
+        raise intake.IntakeError(limits.TOO_COMPLEX, message)
+    return path.read_bytes()
+
+
+def main() -> int:
+    """Run the command; the exit status is 0, or 3 for a file that is refused."""
+    parser = argparse.ArgumentParser(prog="python -m simulator.onnx", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    inspect = commands.add_parser("inspect", help="report what a model is made of, or why it is refused")
+    inspect.add_argument("file", type=Path)
+    inspect.add_argument("--nodes", action="store_true", help="tell of each node what it becomes")
+    inspect.set_defaults(run=_inspect, limited=True)
+    compare = commands.add_parser("compare", help="compare the imported model with recorded outputs")
+    compare.add_argument("file", type=Path)
+    compare.add_argument("reference", type=Path, help=".npz with arrays input:<name> and output:<name>")
+    compare.set_defaults(run=_compare, limited=False)
+    arguments = parser.parse_args()
+    intake.keep_libraries_single_threaded()
+    if arguments.limited:
+        intake.limit_this_process()
+    return intake.answer(lambda: arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

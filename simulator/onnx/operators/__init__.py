@@ -1,0 +1,29 @@
+"""Run-time functions of ONNX operators on torch tensors, found by name and opset with `lookup`."""
+
+from simulator.onnx.operators import (
+    activations,
+    arithmetic,
+    indexing,
+    normalisation,
+    products,
+    reductions,
+    resize,
+    shapes,
+    spatial,
+)
+from simulator.onnx.operators.registry import Operator, lookup, registered
+
+__all__ = [
+    "Operator",
+    "activations",
+    "arithmetic",
+    "indexing",
+    "lookup",
+    "normalisation",
+    "products",
+    "reductions",
+    "registered",
+    "resize",
+    "shapes",
+    "spatial",
+]

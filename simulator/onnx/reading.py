@@ -1,0 +1,263 @@
+"""Bytes to a checked model: everything is refused here that is no ONNX, hostile, or not supported.
+
+The order matters: what costs memory or time comes after the check that bounds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import checker, inliner
+
+from simulator.intake import Fault, IntakeError
+from simulator.onnx import limits, precision, tensors
+from simulator.onnx.supported import CONTROL_FLOW, SUPPORTED
+from simulator.onnx.wire import check_size_once_parsed
+
+_ONNX_DOMAINS = ("", "ai.onnx")
+_SMALL_TENSOR = 1024  # elements that shape inference may see: shapes, axes, scales
+_EXTERNAL_HINT = "export with torch.onnx.export(..., external_data=False), or upload a zip of both files"
+
+
+@dataclass(frozen=True)
+class CheckedModel:
+    """A model that passed every check that can be made before its graph is understood.
+
+    Attributes:
+        sha256: of the bytes as handed in.
+        size_bytes: of the bytes as handed in.
+        opset: version of the ai.onnx operators.
+        producer: name and version of the program that wrote the file.
+        skeleton: the model with functions inlined and without its large tensors (they are inputs there).
+        initialisers: all initialisers by name, floating-point ones as float32.
+        half_precision: whether the file computes in float16 or bfloat16 (it is simulated in float32).
+        input_dtypes: element type of each graph input as the file has it.
+    """
+
+    sha256: str
+    size_bytes: int
+    opset: int
+    producer: str
+    skeleton: onnx.ModelProto
+    initialisers: dict[str, tensors.Array]
+    half_precision: bool
+    input_dtypes: dict[str, str]
+
+
+def parse(data: bytes) -> onnx.ModelProto:
+    """Return the protobuf message, its size bounded, nothing else checked.
+
+    Raises:
+        IntakeError: `not_onnx`, `model_too_complex`.
+    """
+    if len(data) > limits.FILE_BYTES:
+        message = f"the file has {len(data)} bytes; at most {limits.FILE_BYTES} are accepted"
+        raise IntakeError(limits.TOO_COMPLEX, message)
+    check_size_once_parsed(data, onnx.ModelProto.DESCRIPTOR)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise IntakeError(limits.NOT_ONNX, "the bytes are no ONNX model: the file is damaged") from None
+    if not model.ir_version or not model.graph.node or not model.opset_import:
+        raise IntakeError(limits.NOT_ONNX, "the bytes are no ONNX model: there is no graph with nodes in it")
+    return model
+
+
+def read_model(data: bytes) -> CheckedModel:
+    """Read a model and refuse it unless it is complete, well formed, bounded and supported.
+
+    Args:
+        data: the bytes of one `.onnx` file that holds its own weights.
+
+    Raises:
+        IntakeError: with one of the codes of `simulator.onnx.limits` and every fault that was found.
+    """
+    model = parse(data)
+    _raise_first([_external_data(model), _unsupported(model)])
+    _raise_first([_malformed(model), _nan_weights(model)])
+    input_dtypes = _input_dtypes(model)
+    initialisers = detach_initialisers(model)
+    _run_checker(model)
+    model = inline_functions(model)
+    if any(node.domain not in _ONNX_DOMAINS for node in model.graph.node):  # a function without a body
+        _raise_first([_unsupported(model)])
+    half_precision = precision.uses_half(model)
+    precision.widen(model)
+    opset = opset_of(model)
+    return CheckedModel(
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        opset=opset,
+        producer=f"{model.producer_name} {model.producer_version}".strip(),
+        skeleton=model,
+        initialisers=initialisers,
+        half_precision=half_precision,
+        input_dtypes=input_dtypes,
+    )
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the ai.onnx operators that a model imports, 0 if it imports none."""
+    return max((entry.version for entry in model.opset_import if entry.domain in _ONNX_DOMAINS), default=0)
+
+
+def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace calls of the model's own functions by their nodes, after counting what that gives.
+
+    Raises:
+        IntakeError: `model_too_complex` if there are too many nodes or the functions call themselves.
+    """
+    nodes = _count_expanded(model)
+    if nodes > limits.NODES:
+        message = f"the graph has more than {limits.NODES} nodes once its functions are written out"
+        raise IntakeError(limits.TOO_COMPLEX, message)
+    return inliner.inline_local_functions(model) if model.functions else model
+
+
+def detach_initialisers(model: onnx.ModelProto) -> dict[str, tensors.Array]:
+    """Take all initialisers out as arrays; of the large ones only an input of their type stays behind."""
+    arrays = {tensor.name: tensors.to_array(tensor) for tensor in model.graph.initializer}
+    declared = {value.name for value in model.graph.input}
+    small = []
+    for tensor in model.graph.initializer:
+        if arrays[tensor.name].size <= _SMALL_TENSOR:
+            small.append(onnx.TensorProto.FromString(tensor.SerializeToString()))
+        elif tensor.name not in declared:
+            kind = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+            model.graph.input.append(onnx.ValueInfoProto(name=tensor.name, type=kind))
+    model.graph.ClearField("initializer")
+    model.graph.initializer.extend(small)
+    return arrays
+
+
+def _raise_first(found: Iterable[tuple[str, str, list[Fault]]]) -> None:
+    """Raise all the faults there are under the code of the first kind among them."""
+    kinds = [kind for kind in found if kind[2]]
+    if kinds:
+        code, message, _ = kinds[0]
+        raise IntakeError(code, message, [fault for kind in kinds for fault in kind[2]])
+
+
+def _external_data(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
+    code = limits.EXTERNAL_DATA
+    faults = [
+        Fault(code, f"{where} keeps its data in another file", _EXTERNAL_HINT)
+        for where, tensor in tensors.tensors_of_model(model)
+        if tensors.is_external(tensor)
+    ]
+    message = f"the model keeps its weights in another file, which was not uploaded: {_EXTERNAL_HINT}"
+    return code, message, faults
+
+
+def _unsupported(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
+    code = limits.UNSUPPORTED_OPERATOR
+    functions = {(function.domain, function.name) for function in model.functions}
+    faults = []
+    for number, node in enumerate(tensors.nodes_of_model(model)):
+        if (node.domain, node.op_type) in functions:
+            continue
+        label = f"node {node.name!r}" if node.name else f"node number {number}"
+        if node.domain not in _ONNX_DOMAINS:
+            what = f"{label} uses the operator {node.op_type!r} of the custom domain {node.domain!r}"
+            faults.append(Fault(code, what, "only operators of the domain ai.onnx are supported"))
+        elif node.op_type in CONTROL_FLOW or any(True for _ in tensors.graphs_of_node(node)):
+            what = f"{label} is control flow ({node.op_type})"
+            faults.append(Fault(code, what, "export the model with control flow unrolled or traced"))
+        elif node.op_type not in SUPPORTED:
+            faults.append(Fault(code, f"{label} uses the operator {node.op_type!r}"))
+    kinds = sorted({fault.message.split("operator ")[-1] for fault in faults if "operator " in fault.message})
+    names = ", ".join(kinds[:10]) or "control flow"
+    return code, f"{len(faults)} nodes use what is not supported: {names}", faults[: limits.NODES]
+
+
+def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
+    code = limits.INVALID
+    faults = []
+    opset = opset_of(model)
+    if not limits.OLDEST_OPSET <= opset <= limits.NEWEST_OPSET:
+        span = f"{limits.OLDEST_OPSET} to {limits.NEWEST_OPSET}"
+        what = f"the model uses opset {opset}; {span} are supported"
+        faults.append(Fault(code, what, "export with opset_version=20"))
+    if model.graph.sparse_initializer:
+        faults.append(Fault(code, "sparse initialisers are not supported", "store the weights densely"))
+    for where, tensor in tensors.tensors_of_model(model):
+        fault = tensors.fault_of(tensor)
+        if fault:
+            faults.append(Fault(code, f"{where} {fault}"))
+    for value in model.graph.input:
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type") or tensors.dtype_name(kind.elem_type) is None:
+            faults.append(Fault(code, f"input {value.name!r} is no tensor of numbers"))
+    names = [tensor.name for tensor in model.graph.initializer]
+    faults += [
+        Fault(code, f"there are {names.count(name)} initialisers named {name!r}")
+        for name in sorted({name for name, next_ in zip(sorted(names), sorted(names)[1:], strict=False) if name == next_})
+    ]
+    parameters = sum(
+        int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.data_type in tensors.FLOAT_TYPES
+    )
+    message = faults[0].message if faults else ""
+    if not faults and parameters > limits.PARAMETERS:
+        code = limits.TOO_COMPLEX
+        message = f"the model has {parameters} parameters; at most {limits.PARAMETERS} are accepted"
+        faults.append(Fault(code, message))
+    return code, f"the model is not valid: {message}" if code == limits.INVALID else message, faults
+
+
+def _nan_weights(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
+    code = limits.NON_FINITE_WEIGHTS
+    faults = []
+    for where, tensor in tensors.tensors_of_model(model):
+        if tensor.data_type in tensors.FLOAT_TYPES and not tensors.fault_of(tensor):
+            count = int(np.isnan(tensors.to_array(tensor)).sum())
+            if count:
+                faults.append(Fault(code, f"{where} holds {count} numbers that are NaN"))
+    return code, "some weights are NaN", faults
+
+
+def _input_dtypes(model: onnx.ModelProto) -> dict[str, str]:
+    return {value.name: tensors.DTYPES[value.type.tensor_type.elem_type] for value in model.graph.input}
+
+
+def _run_checker(model: onnx.ModelProto) -> None:
+    try:
+        checker.check_model(model)
+    except (checker.ValidationError, ValueError, RuntimeError) as error:
+        words = re.sub(r"\s+", " ", str(error))[:500]
+        raise IntakeError(limits.INVALID, f"the model is not valid: {words}") from None
+
+
+def _count_expanded(model: onnx.ModelProto) -> int:
+    """Count the nodes that a model has without functions; stops growing just above the limit."""
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+    open_calls: set[tuple[str, str]] = set()
+
+    def count(nodes: Iterable[onnx.NodeProto]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            total += count_function(key) if key in bodies else 1
+            if total > limits.NODES:
+                return limits.NODES + 1
+        return total
+
+    def count_function(key: tuple[str, str]) -> int:
+        if key in counts:
+            return counts[key]
+        if key in open_calls or len(open_calls) > limits.NESTING:
+            message = f"the model's function {key[1]!r} calls itself, or functions nest too deep"
+            raise IntakeError(limits.TOO_COMPLEX, message)
+        open_calls.add(key)
+        counts[key] = count(bodies[key])
+        open_calls.discard(key)
+        return counts[key]
+
+    return count(model.graph.node)

@@ -1,0 +1,78 @@
+"""What an upload is told about its model: made without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.onnx.graph import Graph, build_graph
+from simulator.onnx.plan import FunctionStep, Layer, Plan, make_plan
+from simulator.onnx.reading import CheckedModel, read_model
+from simulator.onnx.recognise import RECOGNISERS
+
+
+def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
+    """Return the report of a model, as the API shows it.
+
+    Args:
+        data: bytes of one `.onnx` file.
+        nodes: whether to tell of each node what it becomes.
+
+    Returns:
+        `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, warnings}`. A layer is
+        `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported module.
+
+    Raises:
+        IntakeError: the file is refused, with every fault found.
+    """
+    checked = read_model(data)
+    graph = build_graph(checked)
+    plan = make_plan(graph, RECOGNISERS)
+    report = {
+        "sha256": checked.sha256,
+        "size_bytes": checked.size_bytes,
+        "opset": checked.opset,
+        "producer": checked.producer,
+        "inputs": [_value(graph, checked, name) for name in graph.inputs],
+        "outputs": [_value(graph, checked, name) for name in graph.outputs],
+        "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
+        "layers": [_layer(layer) for layer in plan.layers if layer.ports],
+        "warnings": [{"code": code, "message": message} for code, message in _warnings(checked, plan).items()],
+    }
+    if nodes:
+        report["nodes"] = [_node(step) for step in plan.steps]
+    return report
+
+
+def _value(graph: Graph, checked: CheckedModel, name: str) -> dict[str, Any]:
+    kind = graph.types[name]
+    shape = None if kind.shape is None else list(kind.shape)
+    return {"name": name, "dtype": checked.input_dtypes.get(name, kind.dtype), "shape": shape}
+
+
+def _numbers_in(graph: Graph, layer: Layer) -> int:
+    values = {port.value for port in layer.ports}
+    return sum(graph.constants[value].size for value in values)
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    entry = {
+        "name": layer.name,
+        "op": layer.module,
+        "kind": layer.kind,
+        "weight_shape": list(layer.weight_shape),
+    }
+    return entry | ({"reason": layer.reason} if layer.reason else {})
+
+
+def _node(step: Any) -> dict[str, Any]:
+    became = "function" if isinstance(step, FunctionStep) else step.layer.name
+    return {"name": step.node.name, "op": step.node.op, "became": became}
+
+
+def _warnings(checked: CheckedModel, plan: Plan) -> dict[str, str]:
+    warnings = dict(plan.warnings)
+    if checked.half_precision:
+        warnings["half_precision"] = (
+            "the file computes in 16 bits; it is simulated in 32 bits and written back in 16"
+        )
+    return warnings
