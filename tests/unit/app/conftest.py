@@ -25,8 +25,16 @@ def settings(sqlite_url, tmp_path) -> Settings:
 
 
 @pytest.fixture
-def client(settings):
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+def make_client():
+    def make(settings: Settings) -> TestClient:
+        return TestClient(create_app(settings), raise_server_exceptions=False)
+
+    return make
+
+
+@pytest.fixture
+def client(settings, make_client):
+    with make_client(settings) as client:
         yield client
 
 
