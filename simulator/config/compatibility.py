@@ -50,8 +50,8 @@ def _check_inputs(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> 
         shape, sample = model_input["shape"], data_input["shape"]
         if shape is not None and not _fits(shape[1:], sample):
             message = (
-                f"the model's input {model_input['name']!r} is {_show(shape)} (batch first) and a sample of the "
-                f"dataset's {data_input['name']!r} is {_show(sample)}"
+                f"the model's input {model_input['name']!r} is {_show(shape)} (batch first) and a sample of "
+                f"the dataset's {data_input['name']!r} is {_show(sample)}"
             )
             faults.append(Fault("/dataset", "dataset_mismatch", message))
         if (model_input["dtype"] in _FLOATS) != _becomes_float(data_input["dtype"]):

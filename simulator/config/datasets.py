@@ -1,4 +1,4 @@
-"""The built-in datasets as the API knows them, without NumPy: `datasets.json`, made by `simulator.data list`."""
+"""The built-in datasets as the API knows them: `datasets.json`, made by `simulator.data list`."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
             raise reject("not_npz", f"{name[:100]!r} is not a NumPy array: {error}", _HINT) from error
         if dtype.kind not in _NUMERIC or dtype.itemsize > 8:
             message = (
-                f"{name[:100]!r} has dtype {dtype}; only booleans, integers and floats up to 64 bits are read"
+                f"{name[:100]!r} has dtype {dtype}; booleans, integers and floats up to 64 bits are read"
             )
             raise reject("bad_dtype", message, "convert it, for example with array.astype('float32')")
         count = 1

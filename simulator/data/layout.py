@@ -119,9 +119,7 @@ def _check_part(part: Part, suffix: str) -> list[DataFault]:
     elif part.targets.dtype.kind in "iu" and part.targets.ndim == 1:
         low, high = int(part.targets.min()), int(part.targets.max())
         if low < 0 or high >= MAX_CLASSES:
-            message = (
-                f"the labels y{suffix} go from {low} to {high}; classes count from 0 and below {MAX_CLASSES}"
-            )
+            message = f"the labels y{suffix} go from {low} to {high}; classes are 0 to {MAX_CLASSES - 1}"
             hint = "number the classes 0, 1, 2, ...; for regression store the targets as float32"
             faults.append(DataFault("bad_labels", message, hint))
     return faults

@@ -1,4 +1,4 @@
-"""Write the datasets that scikit-learn carries as `.npz` files: `python simulator/data/builtin/make_from_sklearn.py`.
+"""Write the datasets that scikit-learn carries as `.npz` files: run it as a script.
 
 The split is by a seeded permutation; tabular features are standardised over the training set.
 """
