@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_TOP_CODE_SLACK = 1 + 1e-5  # in float32 the top code may exceed the bound by an ulp: that is not clipping
+
 
 class _Digitise(torch.autograd.Function):
-    """Round to a grid, then clip; the gradient is one where the value before rounding was within bounds."""
+    """Round to a grid, then clip; the gradient is one where the rounded value was not clipped."""
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch passes arguments by position
@@ -26,14 +28,14 @@ class _Digitise(torch.autograd.Function):
             result = values
         else:
             result = values.clone()
-        if ctx.needs_input_grad[0] and bound < math.inf:
-            ctx.save_for_backward(result.abs() <= bound)
         if step > 0:
             result.div_(step)
             if dither is not None:
                 result.add_(dither)
             result.round_().mul_(step)
         if bound < math.inf:
+            if ctx.needs_input_grad[0]:
+                ctx.save_for_backward(result.abs() <= bound * _TOP_CODE_SLACK)
             result.clamp_(-bound, bound)
         return result
 

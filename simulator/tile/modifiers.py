@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simulator.config.enums import WeightModifierType
+from simulator.config.enums import DeviceState, WeightModifierType
 from simulator.config.hwa import WeightModifierParameter
 from simulator.config.noise_models import PCMLikeNoiseModel
 from simulator.tile.plan import grid_step
@@ -138,15 +138,19 @@ def _pcm_noise(
     from simulator.devices import build_noise_model
 
     config = PCMLikeNoiseModel(
+        device_state=DeviceState.PER_DEVICE,
         g_max=modifier.g_max,
         t_0=modifier.pcm_t0,
         prog_noise_scale=modifier.std_dev,
         read_noise_scale=modifier.std_dev,
     )
     model = build_noise_model(config)
-    target = torch.where(clean.abs() < modifier.pcm_zero_thres, 0.0, clean).reshape(-1, clean.shape[-1])
+    target = torch.where(clean.abs() < modifier.pcm_zero_thres, 0.0, clean).clamp(-w_max, w_max)
+    full_scale = w_max.expand(*clean.shape[:-1], 1)  # one more column: |w| = w_max is g_max
+    target = torch.cat([target, full_scale], dim=-1).reshape(-1, clean.shape[-1] + 1)
     programmed = model.program(target, programming=generator, drift=generator)
-    result = model.drift(programmed, modifier.pcm_t_inference, read=generator).reshape(clean.shape)
+    drifted = model.drift(programmed, modifier.pcm_t_inference, read=generator)
+    result = drifted[:, :-1].reshape(clean.shape)
     chance = torch.rand(clean.shape, generator=generator, device=clean.device)
     level = torch.rand(clean.shape, generator=generator, device=clean.device)
     sign = torch.where(clean < 0, -1.0, 1.0)
