@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
+
+from celery.platforms import SecurityWarning
 
 from worker.celery_app import celery_app, settings
 
@@ -10,8 +13,10 @@ from worker.celery_app import celery_app, settings
 def main() -> None:
     """Run until SIGTERM or Ctrl-C; unfinished work items go back to the queue."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # messages are JSON, whoever runs this
     celery_app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=threads",
             f"--concurrency={settings.concurrency}",

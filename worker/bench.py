@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from simulator.data.loading import load_dataset
-from simulator.onnx.importer import ImportedModel, import_model
 from torch import nn
 
 from app.jobs import recording
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
+from simulator.data.loading import load_dataset
 from simulator.evaluate import Samples, Task
-from simulator.nn import calibrate_input_ranges, convert_to_analog, convert_to_digital
+from simulator.nn import convert_to_analog, convert_to_digital
+from simulator.onnx.importer import ImportedModel, import_model
 from worker.runner import ItemFailedError, Work
 
 

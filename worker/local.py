@@ -92,7 +92,8 @@ class LocalService:
         folder = self._settings.data_dir.absolute() / "broker"
         folder.mkdir(parents=True, exist_ok=True)
         options = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--appendonly", "yes"]
-        options += ["--maxmemory-policy", "noeviction", "--save", "", "--loglevel", "warning"]
+        options += ["--maxmemory-policy", "noeviction", "--save", ""]
+        options += ["--logfile", str(folder / "broker.log")]
         self._spawn("broker", [str(binary), *options])
         _await(path.exists, "the broker did not start", self._broken)
         self._environment["REDIS_URL"] = f"unix://{path}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from simulator.onnx.export import export_model
 from torch import nn
 
 from app.jobs import recording
@@ -21,10 +20,10 @@ from worker.runner import ItemFailedError, Work
 
 def verify(work: Work) -> None:
     """Compare the imported model with a reference runtime on random inputs."""
-    from simulator.onnx.verify import FAIL_REL_DIFF, WARN_REL_DIFF, verify_import
+    from simulator.onnx.verify import FAIL, WARN, verify_import
 
     found = verify_import(work.blobs.read(work.model.blob_key), seed=0)
-    failed = not found.max_rel_diff <= FAIL_REL_DIFF  # NaN fails
+    failed = not found.max_rel_diff <= FAIL  # NaN fails
     with work.transaction() as session:
         state = "failed" if failed else "passed"
         recording.save_verification(session, work.lease, state=state, max_rel_diff=found.max_rel_diff)
@@ -32,9 +31,9 @@ def verify(work: Work) -> None:
         raise ItemFailedError(
             "import_mismatch",
             f"the imported model differs from {found.reference} by {found.max_rel_diff:.3g} relative to the "
-            f"largest output (limit {FAIL_REL_DIFF:g}); export the model anew, or report this file",
+            f"largest output (limit {FAIL:g}); export the model anew, or report this file",
         )
-    if found.max_rel_diff > WARN_REL_DIFF:
+    if found.max_rel_diff > WARN:
         message = (
             f"the imported model differs from {found.reference} by {found.max_rel_diff:.2g} of the largest "
             "output"
@@ -122,6 +121,8 @@ def baseline(work: Work) -> None:
     if variant == "digital":
         work.save_artifact("provenance.json", "application/json", provenance(work, bench.device))
     if variant == "hwa":
+        from simulator.onnx.export import export_model
+
         exported = export_model(bench.imported, model)
         work.save_artifact("finetuned.onnx", "application/octet-stream", exported)
     if variant == work.payload.get("state_of"):
