@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -30,6 +31,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 FLOAT32_MAX = 3.4028234663852886e38
+
+# Families whose JSON Schema is being written, from the outside in.
+_OPEN_FAMILIES: ContextVar[frozenset[str]] = ContextVar("open_families", default=frozenset())
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -115,10 +119,18 @@ class StrictModel(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
-            if not any(line["type"] == "extra_forbidden" for line in error.errors(include_url=False)):
+            lines = error.errors(include_url=False)
+            if not any(line["type"] in ("extra_forbidden", "too_short") for line in lines):
                 raise
+            failed_items = {line["loc"][:-1] for line in lines if line["loc"]}
             raise ValidationError.from_exception_data(
-                error.title, [cls._explained(line) for line in error.errors(include_url=False)]
+                error.title,
+                [
+                    cls._explained(line)
+                    for line in lines
+                    # pydantic counts the valid items only: where an item failed, none is missing
+                    if not (line["type"] == "too_short" and line["loc"] in failed_items)
+                ],
             ) from None
 
     @classmethod
@@ -209,7 +221,12 @@ class TypedConfig(StrictModel):
     ) -> JsonSchemaValue:
         if not cls._is_family():
             return handler(schema)
-        return {
-            "oneOf": [handler(member.__pydantic_core_schema__) for _, member in sorted(cls.members.items())],
-            "description": f"A {cls.family}, told by its `type`.",
-        }
+        open_families = _OPEN_FAMILIES.get()
+        if cls.family in open_families:  # a member that holds members of its own family
+            return {"type": "object", "required": ["type"], "description": f"A {cls.family}."}
+        token = _OPEN_FAMILIES.set(open_families | {cls.family})
+        try:
+            members = [handler(member.__pydantic_core_schema__) for _, member in sorted(cls.members.items())]
+        finally:
+            _OPEN_FAMILIES.reset(token)
+        return {"oneOf": members, "description": f"A {cls.family}, told by its `type`."}

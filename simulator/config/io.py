@@ -70,10 +70,11 @@ class IOParameters(StrictModel):
     )
     bound_management: BoundManagementType = Field(
         default=BoundManagementType.ITERATIVE,
-        description="What happens to an input vector whose output hits the ADC's bound.",
+        description="Whether and how input vectors whose output hits the ADC's bound are computed anew.",
     )
     noise_management: NoiseManagementType = Field(
-        default=NoiseManagementType.ABS_MAX, description="How an input vector is scaled before the DAC."
+        default=NoiseManagementType.ABS_MAX,
+        description="How the scale of every input vector before the DAC is found.",
     )
     w_noise: NonNegative = Field(
         default=0.0,
@@ -124,9 +125,9 @@ class IOParameters(StrictModel):
     bm_test_negative_bound: Switch = Field(
         default=True, description="Whether negative hits of the bound count for bound management."
     )
-    nm_thres: NonNegative = Field(
+    nm_thres: Number = Field(
         default=0.0,
-        description="Cap of the AbsMax and Max scale, or the Constant scale itself, in input units; 0: none.",
+        description="Cap of the AbsMax and Max scale, or the Constant scale, in input units; <= 0: none.",
     )
     nm_assumed_wmax: Number = Field(
         default=0.6, gt=0, description="Largest weight assumed by AbsMaxNPSum (normalised weight units)."
