@@ -1,4 +1,4 @@
-"""What clients read about datasets, and how they have one split."""
+"""What clients read about datasets, and how they say that one is split."""
 
 from __future__ import annotations
 
@@ -11,33 +11,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.db.tables import Dataset
-from app.kit.problems import Fault, InvalidRequest
 
 _EXAMPLE: JsonDict = {
     "id": "builtin:mnist10k",
-    "name": "builtin:mnist10k",
-    "source": "builtin",
+    "name": "mnist10k",
+    "origin": "builtin",
+    "sha256": "8176fc561250332a66d7dfcee08a8b82badce7101f592046f667529912a43a42",
     "format": None,
-    "sha256": None,
     "size_bytes": None,
     "options": {},
-    "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 28, 28]}],
+    "inputs": [{"name": "x", "dtype": "uint8", "shape": [1, 28, 28]}],
     "targets": {"dtype": "int64", "shape": [], "kind": "class"},
     "classes": 10,
     "train_size": 8000,
     "test_size": 2000,
-    "arrays": {},
     "warnings": [],
-    "description": "Handwritten digits.",
+    "description": "10,000 handwritten digits of MNIST, 28 x 28 pixels, in 10 classes",
+    "preprocessing": "pixels 0 to 255 become 0 to 1",
+    "licence": "CC BY-SA 3.0",
+    "source": "MNIST by Y. LeCun, C. Cortes and C. Burges",
     "created_at": None,
 }
-
-
-class ArrayInfo(BaseModel):
-    """An array of the file."""
-
-    dtype: str
-    shape: list[int]
 
 
 class SampleInput(BaseModel):
@@ -63,19 +57,21 @@ class DatasetView(BaseModel):
 
     id: str
     name: str
-    source: Literal["builtin", "upload"]
+    origin: Literal["builtin", "upload"]
+    sha256: str = Field(description="Of the file.")
     format: str | None = Field(description="Of the uploaded file.")
-    sha256: str | None = Field(description="Of the uploaded file.")
     size_bytes: int | None = Field(description="Of the uploaded file.")
-    options: dict[str, Any] = Field(description="How it was split, if it came in one piece.")
+    options: dict[str, float] = Field(description="How it is split, if it came in one piece.")
     inputs: list[SampleInput]
     targets: Targets
     classes: int | None = Field(description="Number of classes; null for real-valued targets.")
     train_size: int = Field(description="Samples for training.")
     test_size: int = Field(description="Samples for testing.")
-    arrays: dict[str, ArrayInfo] = Field(description="The arrays of the file, by name.")
-    warnings: list[Any]
-    description: str | None
+    warnings: list[str]
+    description: str | None = Field(description="What a built-in dataset holds.")
+    preprocessing: str | None = Field(description="What was done to a built-in dataset.")
+    licence: str | None = Field(description="Of a built-in dataset.")
+    source: str | None = Field(description="Where a built-in dataset comes from.")
     created_at: datetime | None
 
     @classmethod
@@ -84,13 +80,17 @@ class DatasetView(BaseModel):
         return cls(
             id=dataset.id,
             name=dataset.name,
-            source="upload",
-            format=dataset.format,
+            origin="upload",
             sha256=dataset.sha256,
+            format=dataset.format,
             size_bytes=dataset.size_bytes,
             options=dataset.options,
+            description=None,
+            preprocessing=None,
+            licence=None,
+            source=None,
             created_at=dataset.created_at,
-            **_reported(dataset.report),
+            **_contents(dataset.report),
         )
 
     @classmethod
@@ -98,64 +98,50 @@ class DatasetView(BaseModel):
         """Return a built-in dataset as clients see it."""
         return cls(
             id=dataset_id,
-            name=report.get("name", dataset_id),
-            source="builtin",
+            name=dataset_id.partition(":")[2],
+            origin="builtin",
+            sha256=report["sha256"],
             format=None,
-            sha256=report.get("sha256"),
-            size_bytes=report.get("size_bytes"),
+            size_bytes=None,
             options={},
+            description=report["title"],
+            preprocessing=report["preprocessing"],
+            licence=report["licence"],
+            source=report["source"],
             created_at=None,
-            **_reported(report),
+            **_contents(report),
         )
 
 
-def _reported(report: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "inputs": report["inputs"],
-        "targets": report["targets"],
-        "classes": report["classes"],
-        "train_size": report["train_size"],
-        "test_size": report["test_size"],
-        "arrays": report.get("arrays", {}),
-        "warnings": report.get("warnings", []),
-        "description": report.get("description"),
-    }
+_CONTENTS = ("inputs", "targets", "classes", "train_size", "test_size", "warnings")
+
+
+def _contents(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: report[name] for name in _CONTENTS}
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a dataset that comes as `x, y` is split; nothing for one that comes split."""
+    """How a dataset that comes as `x, y` is split; None where that is left to the service."""
 
     test_fraction: float | None
     seed: int | None
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The split as the simulator's options."""
-        if self.test_fraction is None:
-            return {}
-        return {"test_fraction": self.test_fraction, "seed": self.seed or 0}
+    def options(self) -> dict[str, float]:
+        """What was said of the split, as the simulator's options."""
+        said = {"test_fraction": self.test_fraction, "seed": self.seed}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 def split_query(
     test_fraction: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="Part of `x, y` that is set apart for testing.", examples=[0.2]),
+        Query(gt=0, lt=1, description="Share of `x, y` that is set apart for testing.", examples=[0.2]),
     ] = None,
-    seed: Annotated[
-        int | None,
-        Query(ge=0, lt=2**63, description="Of the split; 0 when absent. Needs `test_fraction`."),
-    ] = None,
+    seed: Annotated[int | None, Query(ge=0, lt=2**63, description="Of that split.")] = None,
 ) -> Split:
     """Return the split that the query asks for."""
-    if seed is not None and test_fraction is None:
-        fault = Fault(
-            pointer="/query/seed",
-            code="no_effect",
-            message="seed has no effect: there is nothing to split without test_fraction",
-            hint="add test_fraction, or leave seed out",
-        )
-        raise InvalidRequest("the query has a fault", errors=[fault])
     return Split(test_fraction, seed)
 
 

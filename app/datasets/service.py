@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import Any
 
-from simulator.config.datasets import builtin_datasets
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -18,6 +17,7 @@ from app.kit.fields import not_found
 from app.kit.problems import Conflict
 from app.kit.uploads import Upload
 from app.kit.usage import NAMED_JOBS, refuse_if_used
+from simulator.config.datasets import builtin_datasets
 
 
 def identity_of(sha256: str, file_format: str, split: Split) -> str:

@@ -23,10 +23,10 @@ _EXAMPLE: JsonDict = {
     "outputs": [{"name": "y", "dtype": "float32", "shape": ["batch", 10]}],
     "parameters": 44_426,
     "layers": [
-        {"name": "conv1", "op": "Conv", "kind": "analog", "weight_shape": [8, 1, 3, 3]},
+        {"name": "conv1", "op": "Conv2d", "kind": "analog", "weight_shape": [8, 1, 3, 3]},
         {
             "name": "bn1",
-            "op": "BatchNormalization",
+            "op": "BatchNorm2d",
             "kind": "digital",
             "weight_shape": [8],
             "reason": "scale",
@@ -43,20 +43,22 @@ class TensorInfo(BaseModel):
 
     name: str
     dtype: str
-    shape: list[int | str | None] = Field(description="Sizes; a name or null where any size goes.")
+    shape: list[int | str | None] | None = Field(
+        description="Sizes; a name or null where any size goes. Null: unknown."
+    )
 
 
 class LayerInfo(BaseModel):
     """A layer of the network, under the name that jobs use for it."""
 
     name: str
-    op: str = Field(description="ONNX operator.")
+    op: str = Field(description="What it computes, as PyTorch calls it.")
     kind: Literal["analog", "digital"] = Field(description="Where it is computed.")
     weight_shape: list[int] | None = None
     reason: str | None = Field(default=None, description="Why it is not analog.")
 
 
-class ReportNote(BaseModel):
+class ModelWarning(BaseModel):
     """Something about the file that is worth knowing."""
 
     code: str
@@ -95,7 +97,7 @@ class ModelView(BaseModel):
     outputs: list[TensorInfo]
     parameters: int = Field(description="Number of weights.")
     layers: list[LayerInfo]
-    warnings: list[ReportNote | str]
+    warnings: list[ModelWarning]
     verification: Verification
     created_at: datetime
 
