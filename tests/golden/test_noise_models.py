@@ -6,6 +6,7 @@ from tests.golden.common import case_id, cases_of
 from tests.golden.noise_models import check
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "arrays"), cases_of("noise_model"), ids=case_id)
 def test_noise_model_as_the_reference_or_as_decided(case, arrays):
     verdict = check(case, arrays)
