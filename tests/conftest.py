@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,22 +43,35 @@ def redis_url() -> str:
     return REDIS_URL
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL database of this test run, migrated, dropped at the end."""
-    _need("PostgreSQL", POSTGRES_URL, 5432)
+@contextmanager
+def _postgres_database(template: str | None = None) -> Iterator[str]:
+    """Make a database, and drop it at the end; yield its URL."""
     server = sa.create_engine(POSTGRES_URL, isolation_level="AUTOCOMMIT")
     name = f"driftline_test_{new_id().replace('-', '')}"
+    origin = "" if template is None else f' TEMPLATE "{sa.make_url(template).database}"'
     with server.connect() as connection:
-        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
-    url = sa.make_url(POSTGRES_URL).set(database=name).render_as_string(hide_password=False)
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"{origin}'))
     try:
-        migrate(url)
-        yield url
+        yield sa.make_url(POSTGRES_URL).set(database=name).render_as_string(hide_password=False)
     finally:
         with server.connect() as connection:
             connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
         server.dispose()
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgres() -> Iterator[str]:
+    _need("PostgreSQL", POSTGRES_URL, 5432)
+    with _postgres_database() as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture
+def postgres_url(_migrated_postgres: str) -> Iterator[str]:
+    """A PostgreSQL database of this test, migrated."""
+    with _postgres_database(_migrated_postgres) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from app.jobs import recording
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
 from simulator.data.loading import load_dataset
 from simulator.evaluate import Samples, Task
-from simulator.nn import convert_to_analog, convert_to_digital
+from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
 from simulator.onnx.importer import ImportedModel, import_model
 from worker.runner import ItemFailedError, Work
 
@@ -93,6 +93,10 @@ class Bench:
 
     def calibrated(self, model: nn.Module) -> nn.Module:
         """Calibrate the model's input ranges, if it has any, on the first training batches; return it."""
+        if not any(layer.rpu_config.pre_post.input_range.enable for _, layer in analog_layers(model)):
+            return model
+        from simulator.nn import calibrate_input_ranges
+
         method = CalibrationSpec.model_validate(self.spec.get("calibration") or {})
         batches = self.train.inputs[0].split(self.evaluate["batch_size"])[: method.batches]
         calibrate_input_ranges(

@@ -39,6 +39,7 @@ class LocalService:
     def __init__(self, settings: Settings, *, workers: int = 1) -> None:
         self._settings = settings
         self._workers = workers
+        self._abandoned: set[int] = set()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         # A short path of our own: unix socket addresses are limited to about 100 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="driftline-"))
@@ -123,8 +124,8 @@ class LocalService:
         return self._children[name].pid
 
     def abandon(self, pid: int) -> None:
-        """Take no more notice of a child process, which somebody else is about to end."""
-        self._children = {name: child for name, child in self._children.items() if child.pid != pid}
+        """Take no notice when a child process ends, because somebody else is about to end it."""
+        self._abandoned.add(pid)
 
     def _await_ready(self) -> None:
         def ready() -> bool:
@@ -137,7 +138,7 @@ class LocalService:
 
     def _broken(self) -> str | None:
         for name, child in self._children.items():
-            if child.poll() is not None:
+            if child.pid not in self._abandoned and child.poll() is not None:
                 return f"the {name} process ended with status {child.returncode}"
         return None
 

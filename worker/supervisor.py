@@ -167,13 +167,13 @@ class Supervisor:
                 if stop is None and self.shutting_down.is_set():
                     stop = _Stop(now, self._settings.cancel_grace_s)  # the runner does not know: tell it now
                 if stop is not None and (number := stop.due(now)) is not None:
-                    send(connection, {"signal": number})
+                    _signal(connection, number)
 
     def _beat(self, lease: Lease, connection: socket.socket, stop: _Stop | None) -> _Stop | None:
         """Renew the lease; kill the runner when it is lost, and watch whether it should stop."""
         if not self._renew(lease):
             log.info("%s is no longer ours; its runner is killed", lease.key)
-            send(connection, {"signal": signal.SIGKILL})
+            _signal(connection, signal.SIGKILL)
         elif stop is None and self._should_stop(lease):
             grace_s = self._settings.cancel_grace_s
             return _Stop(time.monotonic() + grace_s, grace_s)
@@ -199,6 +199,12 @@ class Supervisor:
         )
         with contextlib.suppress(LeaseLost), self._database.transaction() as session:
             items.fail(session, lease, failure)
+
+
+def _signal(connection: socket.socket, number: int) -> None:
+    """Have the runner signalled; one that has just ended needs no signal, and its status is still to be read."""
+    with contextlib.suppress(ConnectionError):
+        send(connection, {"signal": number})
 
 
 def _crash_failure(status: int | None) -> Failure:
