@@ -202,7 +202,7 @@ class Supervisor:
 
 
 def _signal(connection: socket.socket, number: int) -> None:
-    """Have the runner signalled; one that has just ended needs no signal, and its status is still to be read."""
+    """Have the runner signalled; one that has just ended needs no signal, its status is still to be read."""
     with contextlib.suppress(ConnectionError):
         send(connection, {"signal": number})
 
