@@ -1,7 +1,8 @@
 """JSON as RFC 8259 and I-JSON (RFC 7493) mean it, and nothing that Python's reader would let through besides.
 
 Refused: other encodings than UTF-8, a byte order mark, NaN and Infinity, numbers beyond a double or a 64-bit
-integer, lone surrogates, NUL, the same key twice, deep nesting. All faults are found at once, with pointers.
+integer, lone surrogates, NUL, the same key twice, deep nesting, endless lists. All faults are found at once,
+with pointers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from app.kit.faults import pointer
 from app.kit.problems import Fault, InvalidJson, shortened
 
 MAX_DEPTH = 64
+MAX_VALUES = 20_000  # what is checked after this is slower than reading; no sensible body comes near
 _MAX_INTEGER = 2**63 - 1
 _MAX_INTEGER_DIGITS = 19
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -113,9 +115,7 @@ _MESSAGES = {
 
 
 def _faults(root: Any) -> Iterator[Fault]:
-    pending: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
-    while pending:
-        path, value = pending.pop()
+    for path, value in _values(root):
         if isinstance(value, _Refused):
             message, hint = _MESSAGES[value.code]
             yield Fault(
@@ -126,24 +126,37 @@ def _faults(root: Any) -> Iterator[Fault]:
             )
         elif isinstance(value, str):
             yield from _text_faults(path, value, "the text")
-        elif isinstance(value, (dict, list)):
-            if len(path) >= MAX_DEPTH:
-                code, message = _too_deep()
-                yield Fault(pointer=pointer(path[:4]), code=code, message=message)
-                continue
-            if isinstance(value, list):
-                pending.extend(((*path, index), child) for index, child in enumerate(value))
-                continue
-            for key, child in value.items():
+        elif isinstance(value, (dict, list)) and len(path) == MAX_DEPTH:
+            code, message = _too_deep()
+            yield Fault(pointer=pointer(path[:4]), code=code, message=message)
+        elif isinstance(value, _Object):
+            for key in value:
                 yield from _text_faults((*path, key), key, "the key")
-                pending.append(((*path, key), child))
-            for key in getattr(value, "repeated", ()):
+            for key in value.repeated:
                 yield Fault(
                     pointer=pointer((*path, key)),
                     code="duplicate_key",
                     message="the key stands more than once in its object",
                     hint="keep one of them",
                 )
+
+
+def _values(root: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield every value with its path, in the order of the text, down to the depth limit."""
+    count = 0
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        yield path, value
+        if not isinstance(value, (dict, list)) or len(path) == MAX_DEPTH:
+            continue
+        count += len(value)
+        if count > MAX_VALUES:
+            raise _refusal(
+                "too_many_values", f"it holds more than {MAX_VALUES} values", hint="send a smaller body"
+            )
+        children = list(value.items() if isinstance(value, dict) else enumerate(value))
+        pending.extend(((*path, key), child) for key, child in reversed(children))
 
 
 def _text_faults(path: tuple[str | int, ...], text: str, what: str) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """The real application on a real SQLite database made by the migrations."""
 
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -39,11 +40,17 @@ def client(settings, make_client):
 
 
 @pytest.fixture
-def leftovers(settings):
-    """What lies in the blob store, as relative paths."""
+def leftovers_in():
+    """What lies in the blob store of a data folder, as relative paths."""
 
-    def found() -> list[str]:
-        folder = settings.data_dir / "blobs"
+    def found(data_dir: Path) -> list[str]:
+        folder = data_dir / "blobs"
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
     return found
+
+
+@pytest.fixture
+def leftovers(settings, leftovers_in):
+    """What lies in the test's blob store."""
+    return lambda: leftovers_in(settings.data_dir)

@@ -30,6 +30,8 @@ from app.kit.problems import InvalidJson
         (b"{} {}", "", "syntax"),
         (b"[" * 100_000, "", "too_deep"),
         (b"[" * 65 + b"]" * 65, "/0/0/0/0", "too_deep"),
+        (b"[" + b"0," * 20_000 + b"0]", "", "too_many_values"),
+        (b"[" + b"NaN," * 20_000 + b"0]", "", "too_many_values"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, "/a/a/a/a", "too_deep"),
     ],
 )
