@@ -1,5 +1,6 @@
 """Networks on analog tiles: layers, conversion, programming and drift."""
 
+from simulator.nn.calibration import CalibratedTile, calibrate_input_ranges
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.convert import AnalogSequential, convert_to_analog, convert_to_digital
 from simulator.nn.layer import AnalogLayer
@@ -23,12 +24,14 @@ __all__ = [
     "AnalogLayer",
     "AnalogLinear",
     "AnalogSequential",
+    "CalibratedTile",
     "ConversionReport",
     "LayerReport",
     "TileReport",
     "analog_layers",
     "analog_state",
     "bind_noise_context",
+    "calibrate_input_ranges",
     "conversion_report",
     "convert_to_analog",
     "convert_to_digital",

@@ -19,6 +19,7 @@ from simulator.rng import KeyPart, NoiseContext, Purpose
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
+    DenseProduct,
     InstanceParameters,
     OutputClipping,
     Product,
@@ -47,6 +48,7 @@ class AnalogTile(nn.Module):
         analog_weights: `[out, in]`, what an evaluation reads now: programmed, drifted, with read noise.
         compensation: factor of the drift compensation, `[]` or `[out]`; None without.
         repeat: the chip instance that was programmed.
+        observer: told of every input, channels last, before the input range; calibration listens here.
     """
 
     def __init__(self, out_features: int, in_features: int, rpu_config: InferenceRPUConfig) -> None:
@@ -61,6 +63,7 @@ class AnalogTile(nn.Module):
         self.compensation: Tensor | None = None
         self.compensation_baseline: Tensor | None = None
         self.repeat: int | None = None
+        self.observer: Callable[[Tensor], None] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
@@ -166,6 +169,8 @@ class AnalogTile(nn.Module):
             logical_OI: the block of logical weights.
             product: how inputs and weights are multiplied.
         """
+        if self.observer is not None:
+            self.observer(x if isinstance(product, DenseProduct) else x.movedim(1, -1))
         clipping = OutputClipping()
         if self.input_range is not None:
             options = self.rpu_config.pre_post.input_range

@@ -71,11 +71,11 @@ def fail(detail: str) -> Verdict:
 
 
 def worst(*verdicts: Verdict) -> Verdict:
-    """The verdict nearest to, or furthest beyond, its tolerance; any failure comes first."""
+    """The verdict on a case with several quantities: failures come first, then deviations, then the figure."""
 
-    def badness(verdict: Verdict) -> tuple[bool, float]:
+    def badness(verdict: Verdict) -> tuple[int, float]:
         relative = verdict.figure / verdict.tolerance if verdict.tolerance > 0 else verdict.figure
-        return not verdict.ok, math.inf if math.isnan(relative) else relative
+        return list(Status).index(verdict.status), math.inf if math.isnan(relative) else relative
 
     return max(verdicts, key=badness)
 

@@ -2,42 +2,33 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.config import InferenceRPUConfig, unsupported
-from simulator.config.faults import leaf_fields, pointer_to
-from simulator.config.support import LIMITED, SUPPORTED, inert_parts
+from simulator.config import InferenceRPUConfig, preset, unsupported
+from simulator.config.presets import PRESETS
 
 
-def test_every_field_is_supported_limited_or_inert():
-    fields = {dotted for dotted, _, _ in leaf_fields(InferenceRPUConfig())}
-    inert = {dotted for dotted in fields if dotted.split(".")[0] in inert_parts()}
-    assert inert_parts() == ("runtime", "backward", "update", "device")
-    assert fields - inert == SUPPORTED | LIMITED.keys()
-    assert SUPPORTED.isdisjoint(LIMITED)
+def _managing_output_clipping(**forward):
+    options = {"noise_management": "None", "bound_management": "None", **forward}
+    input_range = {"enable": True, "manage_output_clipping": True}
+    return InferenceRPUConfig(forward=options, pre_post={"input_range": input_range})
 
 
 def test_defaults_are_supported():
     assert unsupported(InferenceRPUConfig()) == []
 
 
-@pytest.mark.parametrize("dotted", LIMITED)
-def test_default_of_a_limited_field_works(dotted):
-    defaults = {name: default for name, _, default in leaf_fields(InferenceRPUConfig())}
-    assert defaults[dotted] in LIMITED[dotted]
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_supported(name):
+    assert unsupported(preset(name)) == []
 
 
-@pytest.mark.parametrize("dotted", LIMITED)
-def test_value_that_does_not_work_yet_is_reported(dotted):
-    config = InferenceRPUConfig()
-    *parents, name = dotted.split(".")
-    model = config
-    for parent in parents:
-        model = getattr(model, parent)
-    others = {bool: [True, False], float: [0.25], int: [7]}
-    value = getattr(model, name)
-    candidates = list(type(value)) if hasattr(type(value), "__members__") else others[type(value)]
-    refused = [c for c in candidates if c not in LIMITED[dotted]]
-    if hasattr(type(value), "__members__"):
-        refused = [c for c in refused if c not in ("SplitMode", "BitWise", "Shift")]
-    setattr(model, name, refused[0])
-    (fault,) = unsupported(config)
-    assert (fault.pointer, fault.code) == (pointer_to(dotted), "not_yet_supported")
+def test_output_clipping_is_managed_with_a_fixed_bound():
+    assert unsupported(_managing_output_clipping()) == []
+
+
+@pytest.mark.parametrize(
+    "forward", [{"noise_management": "AbsMax"}, {"bound_management": "Iterative"}, {"out_bound": -1.0}]
+)
+def test_output_clipping_without_a_fixed_bound_is_refused_where_it_is_set(forward):
+    (fault,) = unsupported(_managing_output_clipping(**forward))
+    assert fault.pointer == "/pre_post/input_range/manage_output_clipping"
+    assert fault.code == "not_yet_supported"
