@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         """Work items that one worker runs at once."""
         return self.worker_concurrency or max(1, (os.cpu_count() or 1) // self.threads_per_item)
 
+    @property
+    def worker_silence_s(self) -> float:
+        """A worker that has said nothing for so long is taken for dead; it speaks with every sweep."""
+        return 4 * self.sweep_s
+
     def to_environment(self) -> dict[str, str]:
         """Return the environment variables that give a child process the same settings."""
         names = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}

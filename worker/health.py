@@ -12,8 +12,6 @@ from app.db.tables import Worker
 from app.jobs.items import database_time_s
 from app.settings import Settings
 
-_MISSED_SWEEPS = 4
-
 
 def main() -> int:
     """Return 0 when a worker of this host has been heard of lately, else 1."""
@@ -21,7 +19,7 @@ def main() -> int:
     database = Database(settings.resolved_database_url)
     try:
         with database.reading() as session:
-            oldest = database_time_s(session) - _MISSED_SWEEPS * settings.sweep_s
+            oldest = database_time_s(session) - settings.worker_silence_s
             query = select(Worker.id).where(
                 Worker.hostname == socket.gethostname(), Worker.heartbeat_at_s >= oldest
             )

@@ -22,6 +22,8 @@ from app.db.tables import Job, Model, WorkItem
 from app.jobs import items, recording
 from app.jobs.items import Failure, Lease, LeaseLost
 from app.jobs.states import JobState
+from simulator.intake import IntakeError
+from simulator.memory import keep_freed_memory
 from worker.protocol import EXIT_OUT_OF_MEMORY, EXIT_TOLD, RunRequest
 
 log = logging.getLogger(__name__)
@@ -139,6 +141,7 @@ def run(request: RunRequest) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     if request.memory_bytes is not None and sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
+    keep_freed_memory()
     try:
         work = Work(request)
         return _carry_out(work)
@@ -176,6 +179,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _failure_of(error: Exception) -> Failure:
+    if isinstance(error, IntakeError):
+        return Failure(error.code, error.message)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure("storage_full", "the storage is full; free space and retry", retryable=True)
     kind = type(error).__name__

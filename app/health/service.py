@@ -16,8 +16,6 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_MISSED_SWEEPS = 4  # a worker says that it lives with every sweep
-
 
 def readiness(services: Services) -> Readiness:
     """Try each part: without database or storage nothing works; without broker or workers jobs wait."""
@@ -52,7 +50,7 @@ def workers(session: Session, settings: Settings) -> list[WorkerView]:
 
 
 def _alive_since_s(session: Session, settings: Settings) -> float:
-    return database_time_s(session) - _MISSED_SWEEPS * settings.sweep_s
+    return database_time_s(session) - settings.worker_silence_s
 
 
 def _database_and_workers(services: Services) -> tuple[Check, Check]:

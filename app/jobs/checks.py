@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
-from simulator.config.compatibility import check_compatibility
-from simulator.config.datasets import builtin_datasets
 
 from app.db.tables import Dataset, Model
 from app.jobs import planning
@@ -26,6 +24,8 @@ from simulator.config import (
     warnings_for,
     with_overrides,
 )
+from simulator.config.compatibility import check_compatibility
+from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
 
 BUILTIN = "builtin:"

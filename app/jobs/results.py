@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 VARIANT_ORDER = ("digital", "direct", "hwa", "control")
 
 
@@ -101,6 +99,8 @@ def series(task: str, cells: Iterable[CellRow]) -> list[dict[str, Any]]:
 
 def point(task: str, t_inference: float, cells: Sequence[CellRow]) -> Point:
     """Return the statistics of the cells of one variant and time."""
+    import numpy as np  # here, so that the API starts without it
+
     values = np.array([metric_of(task, cell) for cell in cells])
     losses = [cell.loss_sum for cell in cells]
     finite = [loss for loss in losses if loss is not None]
