@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.db.ids import new_id
@@ -219,3 +219,79 @@ class Worker(Base):
     concurrency: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at_s: Mapped[float] = mapped_column(Double)
+
+
+class IdempotencyKey(Base):
+    """The answer to a request that carried an `Idempotency-Key`, kept for its repetitions."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    # sha256 of method, path, query and body: another request must not come under the same key.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int] = mapped_column(Integer)
+    headers: Mapped[dict[str, str]] = mapped_column(Json)
+    body: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class RpuConfig(Base):
+    """A configuration that a client stored under a name."""
+
+    __tablename__ = "rpu_configs"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    # As it was written: inline, or a preset with overrides.
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    # What it meant on the day it was stored; this is what counts.
+    effective: Mapped[dict[str, Any]] = mapped_column(Json)
+    config_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Webhook(Base):
+    """Where a client wants to be told what happens to jobs."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    url: Mapped[str] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    # None: every type of event.
+    events: Mapped[list[str] | None] = mapped_column(Json)
+    secret: Mapped[str] = mapped_column(Text)
+    enabled: Mapped[bool] = mapped_column(Boolean, default=True)
+    # Why the service disabled it; None when a client did, or nobody.
+    disabled_reason: Mapped[str | None] = mapped_column(Text)
+    # The first failed attempt since the last one that succeeded.
+    failing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class WebhookDelivery(Base):
+    """A message for one webhook: the outbox, written with what it tells of, sent by whichever worker."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index("ix_webhook_deliveries_state_due_s", "state", "due_s"),
+        Index("ix_webhook_deliveries_webhook_id_id", "webhook_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(32))
+    # No foreign key: the log outlives the job.
+    job_id: Mapped[str | None] = mapped_column(_ID)
+    # The body, byte for byte the same at every attempt.
+    payload: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    # One object per attempt: when, status code, latency, error.
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    queued_s: Mapped[float] = mapped_column(Double)
+    due_s: Mapped[float] = mapped_column(Double)
+    lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
+    lease_expires_s: Mapped[float | None] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
