@@ -89,10 +89,23 @@ class Job(Base):
     failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     retry_of: Mapped[str | None] = mapped_column(_ID)
+    extends: Mapped[str | None] = mapped_column(_ID)
+    # Jobs whose cells were taken over, because the same question had been asked before.
+    cached_from: Mapped[list[str]] = mapped_column(Json, default=list)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class JobResultKey(Base):
+    """Names what a variant's numbers depend on: jobs with equal keys have equal cells."""
+
+    __tablename__ = "job_result_keys"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    variant: Mapped[str] = mapped_column(String(16), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), index=True)
 
 
 class JobTag(Base):
