@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
+from app.db import idempotency
 from app.db.blobs import BlobStore
 from app.db.session import Database
 from app.db.tables import Worker
@@ -97,6 +98,7 @@ class Node:
             row.heartbeat_at_s = items.database_time_s(session)
             session.add(row)
             items.reap(session, max_attempts=self.settings.max_attempts)
+            idempotency.drop_expired(session)
             waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
         if waiting:
             self.doorbell.ring(min(len(waiting), 64))

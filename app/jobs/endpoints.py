@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
+from app.db.tables import Job
 from app.jobs import views
 from app.jobs.repository import JobFilter
 from app.jobs.schemas import ArtifactsView, EventView, HistoryView, JobCreate, JobView, ResultsView
@@ -16,6 +17,7 @@ from app.jobs.states import JobState
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
+from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
 from app.kit.negotiation import preferred
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import (
@@ -79,20 +81,31 @@ def _job_filter(
     "",
     status_code=202,
     response_model=JobView,
-    responses=problem_responses(InvalidJson, TooLarge, UnsupportedMediaType),
+    responses={
+        202: {"headers": REPLAYED_HEADER},
+        **problem_responses(*IDEMPOTENCY_PROBLEMS, InvalidJson, TooLarge, UnsupportedMediaType),
+    },
 )
 def submit_job(
-    request: Annotated[JobCreate, Body()],
-    response: Response,
-    session: WriteSession,
-    services: ServicesDep,
-) -> JobView:
+    request: Annotated[JobCreate, Body()], session: WriteSession, services: ServicesDep, once: OnceDep
+) -> Response:
     """Submit a job; it is stored before this answers, and computed by the workers."""
-    job = JobService(session).submit(request, services.settings)
-    after_commit(session, services.doorbell.ring)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    response.headers["Retry-After"] = _POLL_AGAIN_S
-    return views.job_view(job)
+
+    def submit() -> Response:
+        job = JobService(session).submit(request, services.settings)
+        after_commit(session, services.doorbell.ring)
+        return _accepted(job)
+
+    return once.do(submit)
+
+
+def _accepted(job: Job) -> Response:
+    headers = {
+        "Location": f"/v1/jobs/{job.id}",
+        "Retry-After": _POLL_AGAIN_S,
+        "ETag": views.version_tag(job),
+    }
+    return json_answer(views.job_view(job), 202, headers)
 
 
 @router.get("", responses=PAGE_HEADERS)

@@ -1,0 +1,36 @@
+"""The queries of idempotency keys: the API stores and finds them, workers sweep the expired ones away."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import IdempotencyKey
+from app.db.types import utc_now
+
+
+def find(session: Session, key: str) -> IdempotencyKey | None:
+    """Return what is kept under the key; an expired one is dropped first."""
+    session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.expires_at <= utc_now())
+    )
+    return session.get(IdempotencyKey, key)
+
+
+def try_lock(session: Session, key: str) -> bool:
+    """Lock the key until the transaction ends; return False when another transaction has it locked.
+
+    On SQLite writers come one after another anyway, so it is always ours.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return True
+    digest = hashlib.sha256(b"idempotency:" + key.encode()).digest()
+    number = int.from_bytes(digest[:8], "big", signed=True)
+    return bool(session.scalar(select(func.pg_try_advisory_xact_lock(number))))
+
+
+def drop_expired(session: Session) -> None:
+    """Drop the keys whose time is over."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at <= utc_now()))
