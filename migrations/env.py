@@ -41,7 +41,8 @@ def _run(connection: Connection) -> None:
 
 
 url = context.config.attributes.get("database_url") or Settings().resolved_database_url
-database = Database(url)
+# SQLite changes a table by making it anew and dropping the old one: that must not cascade to other tables.
+database = Database(url, sqlite_foreign_keys=False)
 with database.engine.begin() as connection:
     _run(connection)
 database.dispose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ _READ_ONLY = "driftline_read_only"
 class Database:
     """The engine of one process. It must not cross a fork: call `dispose` in the child, or make a new one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, sqlite_foreign_keys: bool = True) -> None:
         parsed = make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -29,7 +30,7 @@ class Database:
             self.engine = create_engine(
                 parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, json_serializer=_to_json
             )
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", partial(_prepare_sqlite, foreign_keys=sqlite_foreign_keys))
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
             self.engine = create_engine(parsed, pool_pre_ping=True, json_serializer=_to_json)
@@ -60,13 +61,13 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _prepare_sqlite(connection: Any, record: Any) -> None:
+def _prepare_sqlite(connection: Any, record: Any, *, foreign_keys: bool) -> None:
     del record
     connection.isolation_level = None  # transactions are begun below, not by the driver
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # what was acknowledged survives a power cut
-    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
     cursor.close()
 
 

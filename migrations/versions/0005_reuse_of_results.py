@@ -18,11 +18,8 @@ _JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.add_column(sa.Column("extends", sa.String(36), nullable=True))
-        jobs.add_column(sa.Column("cached_from", _JSON, nullable=False, server_default="[]"))
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.alter_column("cached_from", server_default=None)
+    op.add_column("jobs", sa.Column("extends", sa.String(36), nullable=True))
+    op.add_column("jobs", sa.Column("cached_from", _JSON, nullable=False, server_default="[]"))
     op.create_table(
         "job_result_keys",
         sa.Column("job_id", sa.String(36), nullable=False),
@@ -38,6 +35,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("job_result_keys")
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.drop_column("cached_from")
-        jobs.drop_column("extends")
+    op.drop_column("jobs", "cached_from")
+    op.drop_column("jobs", "extends")

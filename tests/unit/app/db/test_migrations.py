@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from app.db.migrate import alembic_config, migrate
+from app.db.session import Database
+
+ROWS = [
+    "INSERT INTO models (id, name, sha256, size_bytes, blob_key, report, verification_state, created_at)"
+    " VALUES ('m', 'm', 's', 1, 'k', '{}', 'passed', '2026-01-01 00:00:00')",
+    "INSERT INTO jobs (id, tags, state, version, spec, effective_config, config_hash, execution, seed, priority,"
+    " model_id, dataset_ref, progress_done, progress_total, attempt, warnings, created_at)"
+    " VALUES ('j', '[]', 'queued', 1, '{}', '{}', 'h', '{}', 1, 0, 'm', 'builtin:digits', 0, 0, 1, '[]',"
+    " '2026-01-01 00:00:00')",
+    "INSERT INTO cells (job_id, variant, repeat, t_inference, correct, total, loss_sum)"
+    " VALUES ('j', 'direct', 0, 1.0, 9, 10, 0.5)",
+]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'old.db'}"
+    url = request.getfixturevalue("postgres_url")
+    database = Database(url)
+    with database.transaction() as session:
+        session.execute(sa.text("DROP SCHEMA public CASCADE"))
+        session.execute(sa.text("CREATE SCHEMA public"))
+    database.dispose()
+    return str(url)
+
+
+def test_rows_of_the_first_schema_survive_every_migration(empty_url: str) -> None:
+    command.upgrade(alembic_config(empty_url), "0001")
+    database = Database(empty_url)
+    with database.transaction() as session:
+        for row in ROWS:
+            session.execute(sa.text(row))
+    migrate(empty_url)
+    with database.reading() as session:
+        assert session.execute(sa.text("SELECT correct, total FROM cells")).all() == [(9, 10)]
+    database.dispose()
+
+
+def test_the_migrations_make_what_the_tables_say(database_url: str) -> None:
+    command.check(alembic_config(database_url))
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    migrate(database_url)
