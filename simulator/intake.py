@@ -51,7 +51,9 @@ class IntakeError(ValueError):
         faults: each fault found, at least one.
     """
 
-    def __init__(self, code: str, message: str, faults: Sequence[Fault] = (), hint: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, faults: Sequence[Fault] = (), hint: str | None = None
+    ) -> None:
         self.code = code
         self.message = message
         self.faults = tuple(faults) or (Fault(code, message, hint),)
@@ -85,15 +87,20 @@ def keep_libraries_single_threaded() -> None:
         os.environ.setdefault(name, "1")
 
 
-def answer(read: Callable[[], dict[str, Any]]) -> int:
-    """Print what `read` reports as JSON, or its error; return the exit status of the process."""
+def answer(read: Callable[[], dict[str, Any]], *, too_large: str) -> int:
+    """Print what `read` reports as JSON, or its error; return the exit status of the process.
+
+    Args:
+        read: returns the report, or raises `IntakeError`.
+        too_large: the code of a file that takes too much memory.
+    """
     try:
         report = read()
     except IntakeError as error:
         return _refuse(error)
     except MemoryError:
         message = f"reading the file takes more than {MEMORY_BYTES >> 20} MiB of memory"
-        return _refuse(IntakeError("too_large", message))
+        return _refuse(IntakeError(too_large, message))
     json.dump(report, sys.stdout, allow_nan=False)
     sys.stdout.write("\n")
     return EXIT_OK

@@ -11,20 +11,18 @@ from simulator import intake
 
 
 def _inspect(arguments: argparse.Namespace) -> dict[str, Any]:
-    from simulator.onnx.archive import model_bytes
     from simulator.onnx.report import inspect_model
 
-    return inspect_model(model_bytes(_read(arguments.file)), nodes=arguments.nodes)
+    return inspect_model(_read(arguments.file), nodes=arguments.nodes)
 
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
-    from simulator.onnx.archive import model_bytes
     from simulator.onnx.verify import compare_with
 
     with np.load(arguments.reference, allow_pickle=False) as arrays:
-        verification = compare_with(model_bytes(_read(arguments.file)), dict(arrays))
+        verification = compare_with(_read(arguments.file), dict(arrays))
     return {"max_abs_diff": verification.max_abs_diff, "max_rel_diff": verification.max_rel_diff}
 
 
@@ -57,7 +55,7 @@ def main() -> int:
     intake.keep_libraries_single_threaded()
     if arguments.limited:
         intake.limit_this_process()
-    return intake.answer(lambda: arguments.run(arguments))
+    return intake.answer(lambda: arguments.run(arguments), too_large="model_too_complex")
 
 
 if __name__ == "__main__":

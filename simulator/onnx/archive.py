@@ -1,4 +1,4 @@
-"""A zip of a model and its external data, made into the bytes of one model."""
+"""Bytes to a protobuf message: of an `.onnx` file, or of a zip of one and its external data."""
 
 from __future__ import annotations
 
@@ -7,14 +7,35 @@ import zipfile
 import zlib
 
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # it has no stubs
 
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, tensors
-from simulator.onnx.reading import parse
+from simulator.onnx.wire import check_size_once_parsed
 
 _MAGIC = b"PK\x03\x04"
 _MOST_FILES = 64
 _CHUNK = 1 << 20
+
+
+def parse(data: bytes) -> onnx.ModelProto:
+    """Return the protobuf message, its size bounded, nothing else checked.
+
+    Raises:
+        IntakeError: `not_onnx`, `model_too_complex`.
+    """
+    if len(data) > limits.FILE_BYTES:
+        message = f"the file has {len(data)} bytes; at most {limits.FILE_BYTES} are accepted"
+        raise IntakeError(limits.TOO_COMPLEX, message)
+    check_size_once_parsed(data, onnx.ModelProto.DESCRIPTOR)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise IntakeError(limits.NOT_ONNX, "the bytes are no ONNX model: the file is damaged") from None
+    if not model.ir_version or not model.graph.node or not model.opset_import:
+        raise IntakeError(limits.NOT_ONNX, "the bytes are no ONNX model: there is no graph with nodes in it")
+    return model
 
 
 def model_bytes(data: bytes) -> bytes:

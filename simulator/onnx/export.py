@@ -1,13 +1,13 @@
 """Writes trained weights back into the user's own graph.
 
-The graph stays the user's: no exporter runs, only numbers change. A constant that several nodes share and that
-has become different numbers is given to each of them on its own.
+The graph stays the user's: no exporter runs, only numbers change. A constant that several nodes share and
+that has become different numbers is given to each of them on its own.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from onnx import checker, helper, numpy_helper
 from torch import Tensor, nn
 
 from simulator.onnx import tensors
+from simulator.onnx.archive import parse
 from simulator.onnx.importer import Binding, ImportedModel
-from simulator.onnx.reading import inline_functions, parse
+from simulator.onnx.reading import inline_functions
 
 State = Mapping[str, Tensor]
 
@@ -69,7 +70,7 @@ class _Writer:
                 self._readers[name] += 1
         for value in model.graph.output:
             self._readers[value.name] += 1
-        self._taken = {*self._nodes, *self._initialisers, *(value.name for value in model.graph.input)}
+        self._made: list[tuple[str, str, list[tuple[str, int]]]] = []
 
     def write(self, state: State) -> None:
         by_value: dict[tuple[str, tuple[str, ...]], list[Binding]] = defaultdict(list)
@@ -82,6 +83,7 @@ class _Writer:
             else:
                 self._give_own(value, bindings, array)
         self._drop_unread()
+        self._name_made()
 
     def _overwrite(self, tensor: onnx.TensorProto, array: np.ndarray[Any, Any]) -> None:
         kind = tensor.data_type
@@ -90,24 +92,32 @@ class _Writer:
             if declared.name == tensor.name:
                 declared.type.CopyFrom(helper.make_tensor_type_proto(kind, array.shape))
 
-    def _give_own(self, value: str, bindings: Iterable[Binding], array: np.ndarray[Any, Any]) -> None:
+    def _give_own(self, value: str, bindings: Sequence[Binding], array: np.ndarray[Any, Any]) -> None:
         """Make an initialiser for the nodes of one layer and let them read it."""
-        bindings = list(bindings)
-        name = self._new_name(bindings[0])
-        for binding in bindings:
-            node = self._nodes[binding.port.consumer]
-            node.input[binding.port.position] = name
+        name = f"made {len(self._made)}"  # until it is known which names are free
+        places = [(binding.port.consumer, binding.port.position) for binding in bindings]
+        for consumer, position in places:
+            self._nodes[consumer].input[position] = name
             self._readers[value] -= 1
             self._readers[name] += 1
-        self._graph.initializer.append(_tensor(array, name, self._type_of(value)))
+        tensor = self._graph.initializer.add()
+        tensor.CopyFrom(_tensor(array, name, self._type_of(value)))
+        self._made.append((name, bindings[0].keys[0], places))
 
-    def _new_name(self, binding: Binding) -> str:
-        base = binding.keys[0]
-        name, number = base, 1
-        while name in self._taken:
-            name, number = f"{base}_{number}", number + 1
-        self._taken.add(name)
-        return name
+    def _name_made(self) -> None:
+        """Name the new initialisers after the parameters in them."""
+        taken = {name for node in self._graph.node for name in (*node.input, *node.output)}
+        taken |= {value.name for value in (*self._graph.input, *self._graph.initializer)}
+        nodes = {name: node for node in self._graph.node for name in node.output if name}
+        tensors_by_name = {tensor.name: tensor for tensor in self._graph.initializer}
+        for made, wanted, places in self._made:
+            name, number = wanted, 1
+            while name in taken:
+                name, number = f"{wanted}_{number}", number + 1
+            taken.add(name)
+            tensors_by_name[made].name = name
+            for consumer, position in places:
+                nodes[consumer].input[position] = name
 
     def _type_of(self, value: str) -> int:
         """Return the element type of a constant, found where it is stored."""

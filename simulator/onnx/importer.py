@@ -16,7 +16,9 @@ from torch import Tensor, fx, nn
 
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits
-from simulator.onnx.graph import Dim, Graph, Node, build_graph
+from simulator.onnx.building import build_graph
+from simulator.onnx.graph import Dim, Graph, Node
+from simulator.onnx.layers import Layer, Port
 from simulator.onnx.modules import (
     RECURRENT_MODULES,
     build_module,
@@ -27,9 +29,9 @@ from simulator.onnx.modules import (
 from simulator.onnx.operators import Operator, lookup
 from simulator.onnx.operators.registry import numbers_of
 from simulator.onnx.operators.spatial import pad_same, pad_space
-from simulator.onnx.plan import FunctionStep, Layer, LayerStep, Plan, Port, make_plan
+from simulator.onnx.plan import OPEN_BATCH_EXPORT, FunctionStep, LayerStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
-from simulator.onnx.recognise import RECOGNISERS
+from simulator.onnx.relax import relax_batch
 
 _LONGEST_LITERAL = 4096
 
@@ -67,14 +69,14 @@ class ImportedModel:
     """A model read from ONNX.
 
     Attributes:
-        module: computes the model; takes the inputs in order, floating-point ones as float32, and returns the
-            output, or a tuple of several. In evaluation mode at first.
+        module: computes the model; takes the inputs in order, floating-point ones as float32, and returns
+            the output, or a tuple of several. In evaluation mode at first.
         inputs: what it takes.
         outputs: what it returns.
         bindings: where its parameters are in the file.
         notes: what the user should know, by code.
         sha256: of the file.
-        data: the file.
+        data: the file, with all its weights in it.
         fixed_batch: the batch size that is baked into the file, None if it is open.
     """
 
@@ -88,29 +90,32 @@ class ImportedModel:
     fixed_batch: int | None
 
 
-def import_model(data: bytes) -> ImportedModel:
+def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
     """Build a trainable torch module of an ONNX model.
 
-    Weights that are constants become parameters of `nn.Linear`, `nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM` and so
-    on, named as in the user's own model as far as the file tells; every other operator is a function call.
+    Weights that are constants become parameters of `nn.Linear`, `nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM` and
+    so on, named as in the user's own model as far as the file tells; every other operator is a function call.
 
     Args:
-        data: bytes of one `.onnx` file.
+        data: bytes of a `.onnx` file, or of a zip of one and its external data.
+        any_batch: whether a file that works at one batch size only is refused. Where a size is baked in, the
+            module is freed from it if it can be shown that this changes no result.
 
     Raises:
         IntakeError: the file is refused; says why.
     """
-    from simulator.onnx.relax import relax_batch
-
     checked = read_model(data)
     graph = build_graph(checked)
-    plan = make_plan(graph, RECOGNISERS)
+    plan = make_plan(graph)
     module = _Builder(graph, plan).build()
     notes = dict(plan.warnings)
     fixed_batch = plan.fixed_batch
     if fixed_batch is not None and relax_batch(module, graph, fixed_batch):
         fixed_batch = None
-        notes.pop("fixed_batch_size", None)
+        notes.pop(limits.FIXED_BATCH, None)
+    if fixed_batch is not None and any_batch:
+        message = f"the batch size {fixed_batch} is baked into the model and cannot be taken out safely"
+        raise IntakeError(limits.FIXED_BATCH, message, hint=OPEN_BATCH_EXPORT)
     return ImportedModel(
         module=module,
         inputs=tuple(_spec(graph, name, checked) for name in graph.inputs),
@@ -122,7 +127,7 @@ def import_model(data: bytes) -> ImportedModel:
         ),
         notes=notes,
         sha256=checked.sha256,
-        data=data,
+        data=checked.content,
         fixed_batch=fixed_batch,
     )
 
@@ -183,7 +188,7 @@ class _Builder:
         return module
 
     def _value(self, name: str) -> fx.Node:
-        """Return the graph's node for a value; a constant becomes a parameter or a buffer at its first use."""
+        """Return the graph's node for a value; a constant becomes a parameter or buffer at its first use."""
         if name not in self._values:
             layer = self._plan.loose.get(name)
             self._values[name] = self._graph.get_attr(layer.name if layer else self._buffer(name))
@@ -234,6 +239,9 @@ class _Builder:
 
     def _call_function(self, step: FunctionStep, faults: list[Fault]) -> None:
         node = step.node
+        if node.op == "Identity":
+            self._values[node.outputs[0]] = self._value(node.inputs[0])
+            return
         entry = lookup(node.op, self._source.opset)
         label = f"node {node.name or node.outputs[0]!r}"
         if entry is None:

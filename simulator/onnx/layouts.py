@@ -96,6 +96,7 @@ class Gates:
                 placed[position] = gate
             stacked.append(np.concatenate(placed))
         per_direction = [
-            np.concatenate(stacked[start : start + self.parts]) for start in range(0, len(stacked), self.parts)
+            np.concatenate(stacked[start : start + self.parts])
+            for start in range(0, len(stacked), self.parts)
         ]
         return np.stack(per_direction)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simulator.onnx.layers import Layer
 from simulator.onnx.layouts import FloatArray
-from simulator.onnx.plan import Layer
 from simulator.onnx.tensors import Array
 
 RECURRENT_MODULES = ("LSTM", "GRU", "RNN")
@@ -50,9 +50,7 @@ def recurrent_state(layer: str, initial_h: Tensor | None, initial_c: Tensor | No
         return None
     given = initial_h if initial_h is not None else initial_c
     zeros = torch.zeros_like(given) if given is not None else None
-    states = [
-        (zeros if state is None else state) for state in (initial_h, initial_c)
-    ]
+    states = [(zeros if state is None else state) for state in (initial_h, initial_c)]
     spread = [state.expand(-1, x.shape[1], -1).contiguous() for state in states if state is not None]
     return tuple(spread) if layer == "LSTM" else spread[0]
 

@@ -10,42 +10,71 @@ import ast
 import keyword
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import onnx
 
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 _LONGEST_SCOPES = 4096
 _MADE_UP = re.compile(
-    r"^(onnx::|val_\d|_?tensor_constant|constant|const_|/|_to_copy|\d+$|.*_output_\d+$)", re.I
+    r"^(onnx::|val_\d|_?tensor_constant|constant|const_|/|_to_copy|\d+$|.*_output_\d+$)", re.IGNORECASE
 )
 # The last part of a parameter's name, which says what it is to its layer and not which layer it is.
 _PARAMETER = re.compile(
     r"^(weight|bias|kernel|gamma|beta|scale|shift|moving_(mean|variance)|running_(mean|var)|matmul|biasadd"
     r"|readvariableop|conv[123]d|w|b|r|(weight|bias)_.*|batchnorm.*)$",
-    re.I,
+    re.IGNORECASE,
 )
 _PARAMETER_SUFFIX = re.compile(r"_(weight|bias|kernel|W|B|b|w)$")
+# Attributes of torch's modules; a child of such a name would hide them.
+_RESERVED_NAMES = (
+    "T add_module apply bfloat16 buffers call call_super_init children code compile constants cpu "
+    "cuda double dump_patches eval extra_repr float forward get_buffer get_parameter "
+    "get_submodule graph half ipu load_state_dict meta modules mtia named_buffers named_children "
+    "named_modules named_parameters parameters print_readable recompile register_buffer "
+    "register_module register_parameter requires_grad_ set_submodule share_memory state_dict to "
+    "to_empty train training type xpu zero_grad"
+)
 
 
-def scope_of(node: onnx.NodeProto) -> str | None:
-    """Return the qualified name of the module that a node came from, as torch's exporters note it.
+class Scope(NamedTuple):
+    """The user's module that a node came from.
+
+    Attributes:
+        path: its qualified name.
+        exact: whether the exporter says so; the older one tells a name that is right for the first call of a
+            module and numbered for further calls.
+    """
+
+    path: str
+    exact: bool
+
+    def contradicts(self, other: Scope) -> bool:
+        """Whether two nodes cannot have come from one module."""
+        return self.exact and other.exact and self.path != other.path
+
+
+def scope_of(node: onnx.NodeProto) -> Scope | None:
+    """Return the module that a node came from, as torch's exporters note it.
 
     The current exporter keeps it in the node's metadata; the older one in the node's name, where
     "/layer1/layer1.0/conv1/Conv" stands for `layer1.0.conv1`.
     """
     for entry in node.metadata_props:
         if entry.key == _SCOPES_KEY and len(entry.value) <= _LONGEST_SCOPES:
-            return _scope_of_metadata(entry.value)
+            path = _path_in_metadata(entry.value)
+            return Scope(path, exact=True) if path else None
     parts = node.name.split("/")
     if parts[0] or len(parts) < 3:
         return None
     path = ""
     for part in parts[1:-1]:
         path = part if not path or part.startswith(f"{path}.") else f"{path}.{part}"
-    return _qualified(path)
+    qualified = _qualified(path)
+    return Scope(qualified, exact=False) if qualified else None
 
 
-def _scope_of_metadata(text: str) -> str | None:
+def _path_in_metadata(text: str) -> str | None:
     try:
         scopes = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -55,12 +84,19 @@ def _scope_of_metadata(text: str) -> str | None:
     return _qualified(scopes[-2])
 
 
+def is_made_up(name: str) -> bool:
+    """Whether an exporter made up the name of a value."""
+    return bool(_MADE_UP.match(name))
+
+
 def layer_of_parameter(name: str) -> str | None:
     """Return the layer that a parameter's name tells of, None for a name that an exporter made up."""
-    if _MADE_UP.match(name):
+    if is_made_up(name):
         return None
-    parts = [part for part in re.split(r"[./]", name.split(":")[0]) if part]
-    parts = [part for part in parts if part != "StatefulPartitionedCall"]  # a wrapper of TensorFlow's exporter
+    parts = [part for part in re.split(r"[./]", name.split(":", maxsplit=1)[0]) if part]
+    parts = [
+        part for part in parts if part != "StatefulPartitionedCall"
+    ]  # a wrapper of TensorFlow's exporter
     while len(parts) > 1 and _PARAMETER.match(parts[-1]):
         parts.pop()
     if not parts:
@@ -71,7 +107,7 @@ def layer_of_parameter(name: str) -> str | None:
 
 def loose_parameter(name: str) -> str | None:
     """Return the qualified name of a parameter that belongs to no layer, None for a made-up name."""
-    return None if _MADE_UP.match(name) else _qualified(name)
+    return None if is_made_up(name) else _qualified(name)
 
 
 def _qualified(text: str) -> str | None:
@@ -83,11 +119,7 @@ def _qualified(text: str) -> str | None:
 class Names:
     """Hands out qualified names, each once, none inside of another."""
 
-    # Attributes that torch's modules have themselves; a child of such a name would hide them.
-    _RESERVED = frozenset(
-        "forward training parameters buffers modules children graph code train eval apply type to cpu cuda half "
-        "float double state_dict named_parameters call T compile register_buffer constants".split()
-    )
+    _RESERVED = frozenset(_RESERVED_NAMES.split())
 
     def __init__(self) -> None:
         self._leaves: set[str] = set()

@@ -6,22 +6,28 @@ are the names in the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits
 from simulator.onnx.graph import Graph, Node
-from simulator.onnx.layouts import Layout, Shaped
+from simulator.onnx.layers import Draft, Layer, Port, UnsupportedVariantError
+from simulator.onnx.layouts import Shaped
 from simulator.onnx.naming import Names, layer_of_parameter, loose_parameter
-from simulator.onnx.supported import OUTPUTS, RECURRENT, SUPPORTED_VALUES
+from simulator.onnx.patterns import fuse_patterns
+from simulator.onnx.recognise import RECOGNISERS
+from simulator.onnx.supported import INPUTS, OUTPUTS, RECURRENT, SUPPORTED_VALUES
 
-Kind = Literal["analog", "digital"]
+OPEN_BATCH_EXPORT = (
+    "export with torch.onnx.export(..., dynamic_shapes=({0: torch.export.Dim('batch')},)) or, with "
+    "dynamo=False, dynamic_axes={'<input>': {0: 'batch'}}"
+)
 # Operators whose constant matrix is a weight whatever it is called.
-_MULTIPLIES = frozenset("MatMul Gemm Einsum Conv ConvTranspose".split())
+_MULTIPLIES = frozenset(["MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose"])
 _DIGITAL_REASONS = {
     "MatMul": "the constant does not multiply an activation from the right as one matrix",
     "Gemm": "its weight or bias is computed from the input, or it transposes the activation",
@@ -29,50 +35,6 @@ _DIGITAL_REASONS = {
     "Add": "it is added to an activation, not multiplied with it",
     "Mul": "it multiplies element by element",
 }
-
-
-@dataclass(frozen=True)
-class Port:
-    """Where a constant of the file becomes parameters of a module.
-
-    Attributes:
-        value: name of the constant.
-        consumer: first output of the node that reads it.
-        position: which input of that node it is.
-        keys: names of the torch parameters below the layer.
-        layout: how they lie in the constant.
-    """
-
-    value: str
-    consumer: str
-    position: int
-    keys: tuple[str, ...]
-    layout: Layout
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A module with weights.
-
-    Attributes:
-        name: qualified name of the module.
-        module: what it is in torch, such as "Linear" or "Conv2d"; "Parameter" is a weight without a module.
-        kind: whether its weights can be programmed onto tiles.
-        weight_shape: shape of the weight in torch's layout.
-        arguments: what the module is built with.
-        ports: where its weights are in the file, for each node that calls it.
-        reason: why a weight stays digital.
-        scope: the user's module, where the exporter tells.
-    """
-
-    name: str
-    module: str
-    kind: Kind
-    weight_shape: tuple[int, ...]
-    arguments: Mapping[str, Any]
-    ports: tuple[Port, ...]
-    reason: str | None = None
-    scope: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,43 +81,17 @@ class Plan:
     fixed_batch: int | None
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A layer before it has its name."""
-
-    module: str
-    kind: Kind
-    weight: str
-    weight_shape: tuple[int, ...]
-    arguments: Mapping[str, Any]
-    ports: tuple[Port, ...]
-    inputs: tuple[str, ...]
-    reason: str | None = None
-    outputs: tuple[str, ...] = ()
-    absorbed: Node | None = None
-    pads: tuple[int, ...] | str | None = None
-    reverse: bool = False
-    shareable: bool = True
-
-
-Recogniser = Callable[[Graph, Node], Draft | None]
-
-
-class UnsupportedVariantError(ValueError):
-    """An operator is supported, but not the way a node uses it."""
-
-
-def make_plan(graph: Graph, recognisers: Mapping[str, Recogniser]) -> Plan:
+def make_plan(graph: Graph) -> Plan:
     """Decide what each node becomes.
 
     Args:
-        graph: the folded graph.
-        recognisers: by operator, a function that returns the layer that a node is, or None.
+        graph: the folded graph; nodes that together are one operator are replaced by one in it.
 
     Raises:
         IntakeError: `unsupported_operator` naming every node that cannot be built, `non_finite_weights`.
     """
-    planner = _Planner(graph, recognisers)
+    fuse_patterns(graph)
+    planner = _Planner(graph)
     faults = []
     for node in graph.nodes:
         try:
@@ -172,9 +108,8 @@ def make_plan(graph: Graph, recognisers: Mapping[str, Recogniser]) -> Plan:
 
 
 class _Planner:
-    def __init__(self, graph: Graph, recognisers: Mapping[str, Recogniser]) -> None:
+    def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._recognisers = recognisers
         self._names = Names()
         self._steps: list[LayerStep | FunctionStep] = []
         self._layers: list[Layer] = []
@@ -185,7 +120,7 @@ class _Planner:
     def add(self, node: Node) -> None:
         if id(node) in self._absorbed:
             return
-        recognise = self._recognisers.get(node.op)
+        recognise = RECOGNISERS.get(node.op)
         draft = recognise(self._graph, node) if recognise else None
         if draft is None:
             _check_variant(node)
@@ -205,11 +140,11 @@ class _Planner:
         return Plan(self._steps, layers, loose, _warnings(batch, layers), batch)
 
     def _layer(self, draft: Draft, node: Node) -> Layer:
-        # The same weights in two nodes are one module that is called twice, unless the exporter says otherwise.
+        # The same weights in two nodes are one module called twice, unless the exporter says otherwise.
         values = tuple(port.value for port in draft.ports)
         key = (draft.module, values, repr(sorted(draft.arguments.items())))
         known = self._shared.get(key) if draft.shareable and values else None
-        if known is not None and (node.scope is None or known.scope is None or node.scope == known.scope):
+        if known is not None and not (node.scope and known.scope and node.scope.contradicts(known.scope)):
             self._ports[known.name] += draft.ports
             return known
         layer = Layer(
@@ -231,7 +166,11 @@ class _Planner:
         origins = self._graph.origins
         ports = sorted(draft.ports, key=lambda port: port.value != draft.weight)
         told = [layer_of_parameter(origins[port.value]) for port in ports if port.value in origins]
-        return [*told, node.scope]
+        # A weight that modules share is named after one of them; then the module itself tells more. An
+        # embedding is one node that no exporter changes.
+        scope = node.scope.path if node.scope else None
+        scopes = {reader.scope for reader in self._graph.consumers.get(draft.weight, [])}
+        return [scope, *told] if len(scopes) > 1 or draft.module == "Embedding" else [*told, scope]
 
     def _loose_parameters(self) -> dict[str, Layer]:
         """Name the trainable constants that plain functions read."""
@@ -243,9 +182,9 @@ class _Planner:
                 if value in loose or position in step.literals or not self._trainable(step.node, value):
                     continue
                 array = graph.constants[value]
-                name = self._names.claim(
-                    [loose_parameter(graph.origins.get(value, "0")), step.node.scope], step.node.op.lower()
-                )
+                scope = step.node.scope.path if step.node.scope else None
+                told = loose_parameter(graph.origins.get(value, "0"))
+                name = self._names.claim([told, scope], step.node.op.lower())
                 shape = tuple(array.shape)
                 readers = [node for node in graph.consumers[value] if value in node.inputs]
                 ports = tuple(
@@ -274,12 +213,14 @@ def _check_variant(node: Node) -> None:
             raise UnsupportedVariantError(f"{attribute}={value!r} is not supported")
     if len(node.outputs) > OUTPUTS.get(node.op, len(node.outputs)):
         raise UnsupportedVariantError("its further outputs are not supported")
+    if len(node.inputs) > INPUTS.get(node.op, len(node.inputs)):
+        raise UnsupportedVariantError("its further inputs are not supported")
     if node.op in RECURRENT or node.op == "Dropout":
         raise UnsupportedVariantError("its weights are not constant")
 
 
 def _literals(graph: Graph, node: Node) -> dict[int, list[int]]:
-    """Return what is known of a Reshape's target: all but the batch, so that no shape is computed at run time."""
+    """Return a Reshape's target if all but the batch is known: then no shape is computed at run time."""
     if node.op != "Reshape" or node.input(1) in graph.constants:
         return {}
     shape = graph.shape(node.outputs[0])
@@ -303,21 +244,20 @@ def _check_finite(graph: Graph, plan: Plan) -> None:
 def _warnings(batch: int | None, layers: list[Layer]) -> dict[str, str]:
     warnings = {}
     if batch is not None:
-        warnings["fixed_batch_size"] = (
-            f"the file has the batch size {batch} baked in; export it with "
-            "torch.onnx.export(..., dynamic_shapes=({0: torch.export.Dim('batch')},)) "
-            "or, with dynamo=False, dynamic_axes={'x': {0: 'batch'}}"
+        warnings[limits.FIXED_BATCH] = (
+            f"the batch size {batch} is baked into the file; it is taken out where that is safe, and else "
+            f"the model is refused; to be sure, {OPEN_BATCH_EXPORT}"
         )
-    modules = {layer.module for layer in layers}
     folded = any("weight_bias" in port.value for layer in layers for port in layer.ports)
     made_up = any(
-        layer.module.startswith("Conv") and all(layer_of_parameter(port.value) is None for port in layer.ports)
+        layer.module.startswith("Conv")
+        and all(layer_of_parameter(port.value) is None for port in layer.ports)
         for layer in layers
     )
-    if (folded or made_up) and not any(module.startswith("BatchNorm") for module in modules):
+    if folded or made_up:
         warnings["batch_norm_folded"] = (
-            "the exporter seems to have folded batch normalisation into convolutions, so fine-tuning cannot adapt "
-            "it; to keep it, export with optimize=False, or with dynamo=False, "
+            "the exporter seems to have folded batch normalisation into convolutions, so fine-tuning cannot "
+            "adapt it; to keep it, export with optimize=False, or with dynamo=False, "
             "training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False"
         )
     if not any(layer.kind == "analog" for layer in layers):

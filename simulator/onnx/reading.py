@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import checker, inliner
 
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, precision, tensors
+from simulator.onnx.archive import model_bytes, parse
 from simulator.onnx.supported import CONTROL_FLOW, SUPPORTED
-from simulator.onnx.wire import check_size_once_parsed
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 _SMALL_TENSOR = 1024  # elements that shape inference may see: shapes, axes, scales
@@ -32,6 +31,7 @@ class CheckedModel:
     Attributes:
         sha256: of the bytes as handed in.
         size_bytes: of the bytes as handed in.
+        content: the bytes of the `.onnx` file with all its weights in it.
         opset: version of the ai.onnx operators.
         producer: name and version of the program that wrote the file.
         skeleton: the model with functions inlined and without its large tensors (they are inputs there).
@@ -42,6 +42,7 @@ class CheckedModel:
 
     sha256: str
     size_bytes: int
+    content: bytes
     opset: int
     producer: str
     skeleton: onnx.ModelProto
@@ -50,40 +51,22 @@ class CheckedModel:
     input_dtypes: dict[str, str]
 
 
-def parse(data: bytes) -> onnx.ModelProto:
-    """Return the protobuf message, its size bounded, nothing else checked.
-
-    Raises:
-        IntakeError: `not_onnx`, `model_too_complex`.
-    """
-    if len(data) > limits.FILE_BYTES:
-        message = f"the file has {len(data)} bytes; at most {limits.FILE_BYTES} are accepted"
-        raise IntakeError(limits.TOO_COMPLEX, message)
-    check_size_once_parsed(data, onnx.ModelProto.DESCRIPTOR)
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except DecodeError:
-        raise IntakeError(limits.NOT_ONNX, "the bytes are no ONNX model: the file is damaged") from None
-    if not model.ir_version or not model.graph.node or not model.opset_import:
-        raise IntakeError(limits.NOT_ONNX, "the bytes are no ONNX model: there is no graph with nodes in it")
-    return model
-
-
 def read_model(data: bytes) -> CheckedModel:
     """Read a model and refuse it unless it is complete, well formed, bounded and supported.
 
     Args:
-        data: the bytes of one `.onnx` file that holds its own weights.
+        data: bytes of an `.onnx` file that holds its own weights, or of a zip of one and its external data.
 
     Raises:
         IntakeError: with one of the codes of `simulator.onnx.limits` and every fault that was found.
     """
-    model = parse(data)
+    content = model_bytes(data)
+    model = parse(content)
     _raise_first([_external_data(model), _unsupported(model)])
     _raise_first([_malformed(model), _nan_weights(model)])
     input_dtypes = _input_dtypes(model)
-    initialisers = detach_initialisers(model)
+    initialisers = _detach_initialisers(model)
+    check_expanded_size(model)
     _run_checker(model)
     model = inline_functions(model)
     if any(node.domain not in _ONNX_DOMAINS for node in model.graph.node):  # a function without a body
@@ -94,6 +77,7 @@ def read_model(data: bytes) -> CheckedModel:
     return CheckedModel(
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
+        content=content,
         opset=opset,
         producer=f"{model.producer_name} {model.producer_version}".strip(),
         skeleton=model,
@@ -109,19 +93,22 @@ def opset_of(model: onnx.ModelProto) -> int:
 
 
 def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace calls of the model's own functions by their nodes, after counting what that gives.
-
-    Raises:
-        IntakeError: `model_too_complex` if there are too many nodes or the functions call themselves.
-    """
-    nodes = _count_expanded(model)
-    if nodes > limits.NODES:
-        message = f"the graph has more than {limits.NODES} nodes once its functions are written out"
-        raise IntakeError(limits.TOO_COMPLEX, message)
+    """Replace calls of the model's own functions by their nodes."""
     return inliner.inline_local_functions(model) if model.functions else model
 
 
-def detach_initialisers(model: onnx.ModelProto) -> dict[str, tensors.Array]:
+def check_expanded_size(model: onnx.ModelProto) -> None:
+    """Count the nodes that a model has once its functions are written out, without writing them out.
+
+    Raises:
+        IntakeError: `model_too_complex` if there are too many or the functions call themselves.
+    """
+    if _count_expanded(model) > limits.NODES:
+        message = f"the graph has more than {limits.NODES} nodes once its functions are written out"
+        raise IntakeError(limits.TOO_COMPLEX, message)
+
+
+def _detach_initialisers(model: onnx.ModelProto) -> dict[str, tensors.Array]:
     """Take all initialisers out as arrays; of the large ones only an input of their type stays behind."""
     arrays = {tensor.name: tensors.to_array(tensor) for tensor in model.graph.initializer}
     declared = {value.name for value in model.graph.input}
@@ -198,10 +185,14 @@ def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
     names = [tensor.name for tensor in model.graph.initializer]
     faults += [
         Fault(code, f"there are {names.count(name)} initialisers named {name!r}")
-        for name in sorted({name for name, next_ in zip(sorted(names), sorted(names)[1:], strict=False) if name == next_})
+        for name in sorted(
+            {name for name, next_ in zip(sorted(names), sorted(names)[1:], strict=False) if name == next_}
+        )
     ]
     parameters = sum(
-        int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.data_type in tensors.FLOAT_TYPES
+        int(np.prod(tensor.dims))
+        for tensor in model.graph.initializer
+        if tensor.data_type in tensors.FLOAT_TYPES
     )
     message = faults[0].message if faults else ""
     if not faults and parameters > limits.PARAMETERS:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from simulator.onnx.graph import Graph, Node
-from simulator.onnx.layouts import Gates, Shaped
-from simulator.onnx.plan import Draft, Port, Recogniser, UnsupportedVariantError
+from simulator.onnx.layers import Draft, Port, UnsupportedVariantError
+from simulator.onnx.layouts import Shaped
+from simulator.onnx.recognise_recurrent import recognise_recurrent
 
 _BATCH_NORM_OF_RANK = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
-# Positions in ONNX's gate order (LSTM iofc, GRU zrh) of torch's gates (ifgo, rzn).
-_GATE_ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
-_RNN_ACTIVATIONS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
 
 
 def _constant(graph: Graph, node: Node, position: int) -> bool:
@@ -26,11 +23,18 @@ def _shape(graph: Graph, node: Node, position: int) -> tuple[int, ...]:
 
 
 def _port(
-    graph: Graph, node: Node, position: int, key: str, torch_shape: tuple[int, ...], *, transposed: bool = False,
+    graph: Graph,
+    node: Node,
+    position: int,
+    key: str,
+    torch_shape: tuple[int, ...],
+    *,
+    transposed: bool = False,
     scale: float = 1.0,
 ) -> Port:
     layout = Shaped(_shape(graph, node, position), torch_shape, transposed, scale)
-    return Port(node.input(position), node.outputs[0], position, (key,), layout)
+    consumer, place = node.sources.get(position, (node.outputs[0], position))
+    return Port(node.input(position), consumer, place, (key,), layout)
 
 
 def _is_made_of_zeros(graph: Graph, name: str) -> bool:
@@ -48,10 +52,9 @@ def _bias_added_after(graph: Graph, node: Node, features: int, trailing: int) ->
         trailing: how many dimensions follow that of the features.
     """
     output = node.outputs[0]
-    readers = graph.consumers.get(output, [])
-    if len(readers) != 1 or readers[0].op != "Add" or output in graph.outputs:
+    add = graph.sole_reader(output)
+    if add is None or add.op != "Add":
         return None
-    add = readers[0]
     position = 1 if add.inputs[0] == output else 0
     bias = graph.constants.get(add.inputs[position])
     if bias is None or bias.dtype != np.float32:
@@ -193,7 +196,11 @@ def _recognise_matmul(graph: Graph, node: Node) -> Draft | None:
 
 
 def _linear(
-    node: Node, weight: tuple[int, ...], ports: tuple[Port, ...], outputs: tuple[str, ...], absorbed: Node | None
+    node: Node,
+    weight: tuple[int, ...],
+    ports: tuple[Port, ...],
+    outputs: tuple[str, ...],
+    absorbed: Node | None,
 ) -> Draft:
     return Draft(
         module="Linear",
@@ -288,64 +295,6 @@ def _recognise_embedding(graph: Graph, node: Node) -> Draft | None:
     )
 
 
-def _recognise_recurrent(graph: Graph, node: Node) -> Draft | None:
-    attributes = node.attributes
-    problems = []
-    if not _constant(graph, node, 1) or not _constant(graph, node, 2):
-        problems.append("weights that are computed from the input")
-    if node.input(3) and not _constant(graph, node, 3):
-        problems.append("a bias that is computed from the input")
-    if node.input(4):
-        problems.append("sequence lengths; pad the sequences to one length")
-    if node.input(7):
-        problems.append("peephole connections")
-    if attributes.get("layout", 0):
-        problems.append("layout=1; export with the time first")
-    if attributes.get("input_forget") or attributes.get("clip"):
-        problems.append("coupled gates or clipped cells")
-    if node.op == "GRU" and not attributes.get("linear_before_reset", 0):
-        problems.append("linear_before_reset=0, which torch's GRU does not compute")
-    direction = attributes.get("direction", "forward")
-    directions = 2 if direction == "bidirectional" else 1
-    activations = [name.capitalize() for name in attributes.get("activations", [])]
-    usual = _RNN_ACTIVATIONS.get(node.op, activations[:1] or ["Tanh"])
-    if (activations and activations != usual * directions) or usual[-1] not in ("Tanh", "Relu"):
-        problems.append(f"the activations {activations}")
-    if problems:
-        raise UnsupportedVariantError(f"it has {', '.join(problems)}")
-    weight = _shape(graph, node, 1)
-    order = _GATE_ORDER[node.op]
-    hidden = weight[1] // len(order)
-    suffixes = ["_l0", "_l0_reverse"][:directions]
-    output = node.outputs[0] or next(name for name in node.outputs if name)
-    ports = [
-        Port(node.inputs[1], output, 1, tuple(f"weight_ih{end}" for end in suffixes), Gates(order, directions)),
-        Port(node.inputs[2], output, 2, tuple(f"weight_hh{end}" for end in suffixes), Gates(order, directions)),
-    ]
-    if node.input(3):
-        keys = tuple(f"bias_{side}{end}" for end in suffixes for side in ("ih", "hh"))
-        ports.append(Port(node.inputs[3], output, 3, keys, Gates(order, directions, parts=2)))
-    arguments: dict[str, object] = {
-        "input_size": weight[2],
-        "hidden_size": hidden,
-        "bias": len(ports) == 3,
-        "bidirectional": directions == 2,
-    }
-    if node.op == "RNN":
-        arguments["nonlinearity"] = usual[0].lower()
-    return Draft(
-        module=node.op,
-        kind="digital" if node.op == "RNN" else "analog",
-        reason="plain recurrent layers have no analog layer" if node.op == "RNN" else None,
-        weight=node.inputs[1],
-        weight_shape=(math.prod(weight[:2]), weight[2]),
-        arguments=arguments,
-        ports=tuple(ports),
-        inputs=(node.inputs[0], node.input(5), node.input(6)),
-        reverse=direction == "reverse",
-    )
-
-
 def _recognise_dropout(graph: Graph, node: Node) -> Draft | None:
     if len(node.outputs) > 1 and (node.outputs[1] in graph.consumers or node.outputs[1] in graph.outputs):
         raise UnsupportedVariantError("its mask is used; export the model in evaluation mode")
@@ -367,16 +316,16 @@ def _recognise_dropout(graph: Graph, node: Node) -> Draft | None:
     )
 
 
-RECOGNISERS: Mapping[str, Recogniser] = {
+RECOGNISERS: Mapping[str, Callable[[Graph, Node], Draft | None]] = {
     "BatchNormalization": _recognise_batch_norm,
     "Conv": _recognise_conv,
     "ConvTranspose": _recognise_conv_transpose,
     "Dropout": _recognise_dropout,
-    "GRU": _recognise_recurrent,
+    "GRU": recognise_recurrent,
     "Gather": _recognise_embedding,
     "Gemm": _recognise_gemm,
-    "LSTM": _recognise_recurrent,
+    "LSTM": recognise_recurrent,
     "LayerNormalization": _recognise_layer_norm,
     "MatMul": _recognise_matmul,
-    "RNN": _recognise_recurrent,
+    "RNN": recognise_recurrent,
 }

@@ -24,6 +24,12 @@ _OTHER_SIZE = 8
 _SEED = 0
 
 
+_TRIALS_PER_NODE = 20
+_Choice = tuple[
+    int, tuple[Any, ...], Any
+]  # how the result is arranged, the arguments that give it, the result
+
+
 class _RelaxError(Exception):
     """The joint result could not be made equal to the parts."""
 
@@ -62,19 +68,23 @@ def relax_batch(module: fx.GraphModule, graph: Graph, batch: int) -> bool:
     except (_RelaxError, RuntimeError, ValueError, IndexError, TypeError):
         module.graph = before
         return False
+    module.graph.eliminate_dead_code()
     module.graph.lint()
     module.recompile()
     return True
 
 
 class _Relaxer:
+    """Searches, call by call, for what has to change; goes back to an earlier choice where it gets stuck."""
+
     def __init__(self, module: fx.GraphModule, parts: list[tuple[Tensor, ...]], batch: int) -> None:
         self._module = module
         self._batch = batch
         self._singles = [self._run(part) for part in parts]
-        joint = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
-        self._inputs = iter(joint)
         self._interpreter = fx.Interpreter(module, garbage_collect_values=False)
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        for node, tensors in zip(placeholders, zip(*parts, strict=True), strict=True):
+            self._interpreter.env[node] = torch.cat(tensors)
         self._size: fx.Node | None = None
 
     def _run(self, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
@@ -83,19 +93,31 @@ class _Relaxer:
         return dict(interpreter.env)
 
     def run(self) -> None:
-        for node in list(self._module.graph.nodes):
-            if node.op == "placeholder":
-                self._interpreter.env[node] = next(self._inputs)
-                continue
-            if node.op == "output":
-                continue
-            self._settle(node)
-        (outputs,) = self._module.graph.output_node().args
-        for output in outputs if isinstance(outputs, tuple) else (outputs,):
-            self._check_is_joined_along_first_axis(output)
+        nodes = [node for node in self._module.graph.nodes if node.op != "placeholder"]
+        budget = _TRIALS_PER_NODE * len(nodes)
+        choices: list[list[_Choice]] = []
+        while len(choices) < len(nodes):
+            node = nodes[len(choices)]
+            choices.append(self._choices(node))
+            while not choices[-1]:
+                choices.pop()
+                if not choices:
+                    raise _RelaxError
+                choices[-1].pop(0)
+            node, (_, arguments, result) = nodes[len(choices) - 1], choices[-1][0]
+            node.args = arguments
+            self._interpreter.env[node] = result
+            budget -= 1
+            if budget < 0:
+                raise _RelaxError
 
-    def _settle(self, node: fx.Node) -> None:
-        """Run a node on the joint inputs; change what is written in until the result is the parts together."""
+    def _choices(self, node: fx.Node) -> list[_Choice]:
+        """Return the changes of a call that give the parts together, the plainest arrangement first."""
+        if node.op == "output":
+            each = node.all_input_nodes
+            joined = all(self._arrangement(output, self._interpreter.env[output]) == 0 for output in each)
+            return [(0, node.args, None)] if joined else []
+        found = []
         original = node.args
         for change in self._changes(node):
             node.args = change
@@ -103,16 +125,16 @@ class _Relaxer:
                 result = self._compute(node)
             except (RuntimeError, ValueError, IndexError):
                 continue
-            if self._fits(node, result):
-                self._interpreter.env[node] = result
-                return
+            arrangement = self._arrangement(node, result)
+            if arrangement is not None:
+                found.append((arrangement, change, result))
         node.args = original
-        raise _RelaxError
+        return sorted(found, key=lambda choice: choice[0])
 
     def _compute(self, node: fx.Node) -> Any:
         for needed in node.all_input_nodes:
             if needed not in self._interpreter.env:  # made by a change
-                self._interpreter.env[needed] = self._interpreter.run_node(needed)
+                self._interpreter.env[needed] = self._compute(needed)
         return self._interpreter.run_node(node)
 
     def _changes(self, node: fx.Node) -> Iterator[tuple[Any, ...]]:
@@ -120,11 +142,11 @@ class _Relaxer:
         if node.op != "call_function":
             return
         if node.target in (shapes.reshape, shapes.expand) and isinstance(node.args[1], list | tuple):
-            target = list(node.args[1])
+            target = list(self._singles[0][node].shape)
             for axis, dim in enumerate(target):
-                if node.target is shapes.reshape and -1 not in target:
+                if node.target is shapes.reshape:
                     yield (node.args[0], [*target[:axis], -1, *target[axis + 1 :]])
-                elif node.target is shapes.expand and dim == self._batch:
+                elif dim == self._batch:
                     yield (node.args[0], [*target[:axis], self._size_node(), *target[axis + 1 :]])
         for position, argument in enumerate(node.args):
             if isinstance(argument, fx.Node) and argument.op == "get_attr":
@@ -153,20 +175,31 @@ class _Relaxer:
             if value.shape[axis] == self._batch and bool((value == first).all()):
                 yield axis
 
-    def _fits(self, node: fx.Node, result: Any) -> bool:
+    def _arrangement(self, node: fx.Node, result: Any) -> int | None:
+        """Tell how the parts lie in a joint result: 0 one after the other, None if they do not."""
         singles = [env[node] for env in self._singles]
-        if not isinstance(result, Tensor):
-            return True  # several values are looked at when they are taken apart
+        if not isinstance(result, Tensor) or node.target is shapes.shape:
+            return 0  # what is made of it is looked at
+        if _close(result, torch.cat(singles) if result.dim() else singles[0]):
+            return 0
         if all(torch.equal(single, singles[0]) for single in singles) and _close(result, singles[0]):
-            return True
-        if node.target is shapes.shape:
-            return True  # what is made of it is looked at
-        return any(_close(result, torch.cat(singles, axis)) for axis in range(result.dim()))
+            return 0  # it does not depend on the samples
+        for axis in range(result.dim()):
+            for outer in _divisors(singles[0].shape[axis]):
+                if _close(result, _interleave(singles, axis, outer)):
+                    return axis if outer == 1 else result.dim() + outer
+        return None
 
-    def _check_is_joined_along_first_axis(self, node: fx.Node) -> None:
-        singles = [env[node] for env in self._singles]
-        if not _close(self._interpreter.env[node], torch.cat(singles)):
-            raise _RelaxError
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+def _interleave(parts: list[Tensor], axis: int, outer: int) -> Tensor:
+    """Cut each part into `outer` blocks along an axis; return the first of each, the second of each, ..."""
+    shape = parts[0].shape
+    blocks = [part.reshape(*shape[:axis], outer, -1, *shape[axis + 1 :]) for part in parts]
+    return torch.stack(blocks, axis + 1).flatten(axis, axis + 2)
 
 
 def _close(result: Tensor, expected: Tensor) -> bool:

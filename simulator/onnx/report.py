@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.onnx.graph import Graph, build_graph
-from simulator.onnx.plan import FunctionStep, Layer, Plan, make_plan
+from simulator.onnx.building import build_graph
+from simulator.onnx.graph import Graph
+from simulator.onnx.layers import Layer
+from simulator.onnx.plan import FunctionStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
-from simulator.onnx.recognise import RECOGNISERS
 
 
 def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
     """
     checked = read_model(data)
     graph = build_graph(checked)
-    plan = make_plan(graph, RECOGNISERS)
+    plan = make_plan(graph)
     report = {
         "sha256": checked.sha256,
         "size_bytes": checked.size_bytes,
@@ -36,7 +37,9 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
         "outputs": [_value(graph, checked, name) for name in graph.outputs],
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
         "layers": [_layer(layer) for layer in plan.layers if layer.ports],
-        "warnings": [{"code": code, "message": message} for code, message in _warnings(checked, plan).items()],
+        "warnings": [
+            {"code": code, "message": message} for code, message in _warnings(checked, plan).items()
+        ],
     }
     if nodes:
         report["nodes"] = [_node(step) for step in plan.steps]

@@ -17,9 +17,7 @@ _UNBOUNDED_INDEX = 2  # token ids that any table has
 
 def index_limits(graph: Graph) -> dict[str, int]:
     """Return, for each input that picks rows of a constant table, the number of its rows."""
-    return {
-        name: limit for name in graph.inputs if (limit := _rows_of_tables(graph, name, 0)) is not None
-    }
+    return {name: limit for name in graph.inputs if (limit := _rows_of_tables(graph, name, 0)) is not None}
 
 
 def _rows_of_tables(graph: Graph, name: str, depth: int) -> int | None:

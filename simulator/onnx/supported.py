@@ -8,37 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ELEMENTWISE = frozenset(
-    "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Clip Cos Cosh "
-    "Div Equal Erf Exp Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Log Max Mean Min Mod Mul Neg "
-    "Not Or Pow Reciprocal Round Sign Sin Sinh Sqrt Sub Sum Tan Where Xor".split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ELEMENTWISE = _names(
+    "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Ceil Clip "
+    "Cos Cosh Div Equal Erf Exp Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Log Max Mean "
+    "Min Mod Mul Neg Not Or Pow Reciprocal Round Sign Sin Sinh Sqrt Sub Sum Tan Where Xor"
 )
-ACTIVATIONS = frozenset(
-    "Celu Elu Gelu HardSigmoid HardSwish Hardmax LeakyRelu LogSoftmax Mish PRelu Relu Selu Shrink Sigmoid Softmax "
-    "Softplus Softsign Swish Tanh ThresholdedRelu".split()
+ACTIVATIONS = _names(
+    "Celu Elu Gelu HardSigmoid HardSwish Hardmax LeakyRelu LogSoftmax Mish PRelu Relu Selu Shrink "
+    "Sigmoid Softmax Softplus Softsign Swish Tanh ThresholdedRelu"
 )
-SHAPES = frozenset(
-    "Cast CastLike Concat ConstantOfShape DepthToSpace Expand EyeLike Flatten Identity OneHot Pad Range Reshape "
-    "Shape Size Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze".split()
+SHAPES = _names(
+    "Cast CastLike Concat ConstantOfShape DepthToSpace Expand EyeLike Flatten Identity OneHot Pad Range "
+    "Reshape Shape Size Slice SpaceToDepth Split Squeeze Tile Transpose Trilu Unsqueeze"
 )
-INDEXING = frozenset(
-    "ArgMax ArgMin CumSum Gather GatherElements GatherND NonZero ScatterElements ScatterND TopK".split()
+INDEXING = _names(
+    "ArgMax ArgMin CumSum Gather GatherElements GatherND NonZero ScatterElements ScatterND TopK"
 )
-REDUCTIONS = frozenset(
+REDUCTIONS = _names(
     "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare".split()
+    "ReduceSumSquare"
 )
-SPATIAL = frozenset(
-    "AveragePool Conv ConvTranspose GlobalAveragePool GlobalMaxPool MaxPool Resize Upsample".split()
-)
-NORMALISATIONS = frozenset(
+SPATIAL = _names("AveragePool Conv ConvTranspose GlobalAveragePool GlobalMaxPool MaxPool Resize Upsample")
+NORMALISATIONS = _names(
     "BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization "
-    "MeanVarianceNormalization RMSNormalization".split()
+    "MeanVarianceNormalization RMSNormalization"
 )
-PRODUCTS = frozenset("Einsum Gemm MatMul".split())
-RECURRENT = frozenset("GRU LSTM RNN".split())
-QUANTISATION = frozenset("DequantizeLinear QuantizeLinear".split())
-ALWAYS_PLANNED = frozenset("Constant Dropout".split())
+PRODUCTS = _names("Attention Einsum Gemm MatMul")
+RECURRENT = _names("GRU LSTM RNN")
+QUANTISATION = _names("DequantizeLinear QuantizeLinear")
+SEQUENCES = _names("ConcatFromSequence SequenceAt SequenceConstruct SplitToSequence")
+ALWAYS_PLANNED = _names("Constant Dropout")
 
 SUPPORTED = (
     ELEMENTWISE
@@ -51,14 +55,15 @@ SUPPORTED = (
     | PRODUCTS
     | RECURRENT
     | QUANTISATION
+    | SEQUENCES
     | ALWAYS_PLANNED
 )
-CONTROL_FLOW = frozenset("If Loop Scan SequenceMap".split())
+CONTROL_FLOW = _names("If Loop Scan SequenceMap")
 
 # What is computed once, while reading, when all its inputs are constants: nothing that takes long.
 FOLDABLE = ELEMENTWISE | SHAPES | INDEXING - {"TopK"} | REDUCTIONS | QUANTISATION
 # What passes the numbers of its first input on as they are, in another arrangement.
-VIEWS = frozenset("Cast CastLike Flatten Identity Reshape Squeeze Transpose Unsqueeze".split())
+VIEWS = _names("Cast CastLike Flatten Identity Reshape Squeeze Transpose Unsqueeze")
 
 # Attributes of which only some values are supported.
 SUPPORTED_VALUES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
@@ -74,5 +79,6 @@ SUPPORTED_VALUES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
         ),
     },
 }
-# Operators that give fewer values here than ONNX lets them.
-OUTPUTS = {"MaxPool": 1, "BatchNormalization": 1}
+# Operators that give or take fewer values here than ONNX lets them.
+OUTPUTS = {"MaxPool": 1, "BatchNormalization": 1, "Attention": 1}
+INPUTS = {"Attention": 4}

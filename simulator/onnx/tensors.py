@@ -26,10 +26,7 @@ DTYPES = FLOAT_TYPES | {
     TensorProto.INT16: "int16",
     TensorProto.INT32: "int32",
     TensorProto.INT64: "int64",
-    TensorProto.UINT8: "uint8",
-    TensorProto.UINT16: "uint16",
-    TensorProto.UINT32: "uint32",
-    TensorProto.UINT64: "uint64",
+    TensorProto.UINT8: "uint8",  # torch computes little with wider unsigned integers
 }
 _ITEM_BYTES = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name in DTYPES.values()}
 # The field that holds the numbers of a type when `raw_data` does not.
@@ -37,8 +34,6 @@ _TYPED_FIELD = {
     "float32": "float_data",
     "float64": "double_data",
     "int64": "int64_data",
-    "uint32": "uint64_data",
-    "uint64": "uint64_data",
 }
 
 

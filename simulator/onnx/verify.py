@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from simulator.intake import IntakeError
 from simulator.onnx import limits, precision
-from simulator.onnx.graph import ValueType, build_graph
+from simulator.onnx.archive import parse
+from simulator.onnx.building import build_graph
+from simulator.onnx.graph import ValueType
 from simulator.onnx.importer import ImportedModel, import_model
-from simulator.onnx.reading import inline_functions, parse, read_model
+from simulator.onnx.reading import inline_functions, read_model
 from simulator.onnx.samples import as_arrays, index_limits, random_inputs
 
 WARN = 1e-4
@@ -25,8 +28,8 @@ FAIL = 1e-3
 _SAMPLES = 2
 _OTHER_SIZES = (16, 32, 64, 224, 8)  # tried in turn for dimensions that the file leaves open
 
-Reference = Literal["onnxruntime", "onnx.reference"]
-Arrays = Sequence[np.ndarray[Any, Any]]
+Reference = Literal["onnxruntime", "onnx.reference", "recorded"]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -71,30 +74,31 @@ def verify_imported(imported: ImportedModel, seed: int = 0) -> Verification:
     """Compare a module that was already imported; see `verify_import`."""
     graph = build_graph(read_model(imported.data))
     types = {name: graph.types[name] for name in graph.inputs}
-    reference = _Reference(imported.data)
-    baked_in = _leading_size(types)
-    problems = []
     sizes = _OTHER_SIZES if _has_open_sizes(types) else _OTHER_SIZES[:1]
-    for other_size in sizes:
-        parts = [
+    parts = _SAMPLES if _leading_size(types) and imported.fixed_batch is None else 1
+    problems = []
+    for reference, other_size in itertools.product(_references(imported.data), sizes):
+        draws = [
             random_inputs(
                 types, limits=index_limits(graph), batch=_SAMPLES, other_size=other_size, seed=seed, part=part
             )
-            for part in range(_SAMPLES if baked_in and imported.fixed_batch is None else 1)
+            for part in range(parts)
         ]
         try:
-            expected = [reference.run(dict(zip(types, as_arrays(part), strict=True))) for part in parts]
-        except Exception as error:  # noqa: BLE001 - each reference has its own errors for sizes it cannot take
-            problems.append(f"{other_size}: {' '.join(str(error).split())[:200]}")
+            expected = [reference.run(dict(zip(types, as_arrays(draw), strict=True))) for draw in draws]
+        except Exception as error:  # noqa: BLE001 - each reference has its own errors for what it cannot do
+            problems.append(f"{reference.name}: {' '.join(str(error).split())[:200]}")
             continue
-        joint = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
-        outputs = [np.concatenate(arrays) if len(parts) > 1 else arrays[0] for arrays in zip(*expected, strict=True)]
+        joint = [torch.cat(tensors) for tensors in zip(*draws, strict=True)] if parts > 1 else draws[0]
+        outputs = [
+            np.concatenate(arrays) if parts > 1 else arrays[0] for arrays in zip(*expected, strict=True)
+        ]
         return compare_outputs(_run(imported, joint), outputs, reference.name)
-    message = f"{reference.name} cannot run the model on random input: {'; '.join(problems)}"
+    message = f"the model cannot be run on random input: {'; '.join(dict.fromkeys(problems))}"
     raise IntakeError(limits.INVALID, message)
 
 
-def compare_with(data: bytes, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Verification:
+def compare_with(data: bytes, arrays: Mapping[str, Array]) -> Verification:
     """Compare a model with recorded outputs.
 
     Args:
@@ -104,8 +108,10 @@ def compare_with(data: bytes, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Ver
     Raises:
         IntakeError: the file is refused, or arrays are missing.
     """
-    imported = import_model(data)
-    wanted = [f"input:{spec.name}" for spec in imported.inputs] + [f"output:{s.name}" for s in imported.outputs]
+    imported = import_model(data, any_batch=False)
+    wanted = [f"input:{spec.name}" for spec in imported.inputs] + [
+        f"output:{s.name}" for s in imported.outputs
+    ]
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise IntakeError("missing_array", f"the reference has no arrays {missing}; it has {sorted(arrays)}")
@@ -113,16 +119,20 @@ def compare_with(data: bytes, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Ver
         torch.from_numpy(_as_taken(arrays[f"input:{spec.name}"], spec.dtype)) for spec in imported.inputs
     ]
     expected = [arrays[f"output:{spec.name}"] for spec in imported.outputs]
-    return compare_outputs(_run(imported, inputs), expected, "onnxruntime")
+    return compare_outputs(_run(imported, inputs), expected, "recorded")
 
 
-def compare_outputs(results: Sequence[Tensor], expected: Arrays, reference: Reference) -> Verification:
+def compare_outputs(
+    results: Sequence[Tensor], expected: Sequence[Array], reference: Reference
+) -> Verification:
     """Return the largest differences between a module's outputs and the reference's."""
     absolute = relative = 0.0
     for result, wanted in zip(results, expected, strict=True):
         found = result.numpy()
         if found.shape != wanted.shape:
-            message = f"an output has the shape {list(found.shape)} where the reference has {list(wanted.shape)}"
+            message = (
+                f"an output has the shape {list(found.shape)} where the reference has {list(wanted.shape)}"
+            )
             raise IntakeError("import_mismatch", message)
         difference, size = _largest_difference(found.astype(np.float64), wanted.astype(np.float64))
         absolute = max(absolute, difference)
@@ -130,7 +140,7 @@ def compare_outputs(results: Sequence[Tensor], expected: Arrays, reference: Refe
     return Verification(absolute, relative, reference)
 
 
-def _largest_difference(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> tuple[float, float]:
+def _largest_difference(found: Array, wanted: Array) -> tuple[float, float]:
     same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))  # infinities that agree, too
     if same.all():
         return 0.0, 1.0
@@ -148,7 +158,7 @@ def _run(imported: ImportedModel, inputs: Sequence[Tensor]) -> tuple[Tensor, ...
     return result if isinstance(result, tuple) else (result,)
 
 
-def _as_taken(array: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
+def _as_taken(array: Array, dtype: str) -> Array:
     return np.ascontiguousarray(array, np.float32 if dtype.startswith(("float", "bfloat")) else array.dtype)
 
 
@@ -163,41 +173,67 @@ def _has_open_sizes(types: Mapping[str, ValueType]) -> bool:
     return any(not isinstance(dim, int) for dim in dims)
 
 
-class _Reference:
-    """Runs the file itself, in evaluation mode and, if it has half precision, in float32."""
+class _Reference(Protocol):
+    """Something that computes a model."""
 
     name: Reference
 
-    def __init__(self, data: bytes) -> None:
-        model = parse(data)
-        changed = _to_evaluation_mode(model)
-        if precision.uses_half(model):
-            model = inline_functions(model)
-            precision.widen(model)
-            changed = True
-        self._doubles = {
-            value.name
-            for value in model.graph.input
-            if value.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
-        }
-        try:
-            import onnxruntime
-        except ImportError:
-            self.name = "onnx.reference"
-            self._evaluator = ReferenceEvaluator(model)
-            return
-        self.name = "onnxruntime"
-        options = onnxruntime.SessionOptions()
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]: ...
+
+
+def _references(data: bytes) -> Iterator[_Reference]:
+    """Yield what can compute the file itself, in evaluation mode and without half precision, the best first."""
+    model = parse(data)
+    changed = _to_evaluation_mode(model)
+    if precision.uses_half(model):
+        model = inline_functions(model)
+        precision.widen(model)
+        changed = True
+    with contextlib.suppress(ImportError):
+        yield _OnnxRuntime(model.SerializeToString() if changed else data, _double_inputs(model))
+    yield _OnnxReference(model, _double_inputs(model))
+
+
+def _double_inputs(model: onnx.ModelProto) -> set[str]:
+    double = onnx.TensorProto.DOUBLE
+    return {value.name for value in model.graph.input if value.type.tensor_type.elem_type == double}
+
+
+def _with_doubles(inputs: Mapping[str, Array], doubles: set[str]) -> dict[str, Array]:
+    return {name: array.astype(np.float64) if name in doubles else array for name, array in inputs.items()}
+
+
+class _OnnxRuntime:
+    name: Reference = "onnxruntime"
+
+    def __init__(self, data: bytes, doubles: set[str]) -> None:
+        import onnxruntime
+
+        self._runtime = onnxruntime
+        self._data = data
+        self._doubles = doubles
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        options = self._runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        content = model.SerializeToString() if changed else data
-        self._evaluator = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = self._runtime.InferenceSession(self._data, options, providers=["CPUExecutionProvider"])
+        outputs: list[Array] = session.run(None, _with_doubles(inputs, self._doubles))
+        return outputs
 
-    def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        given = {
-            name: array.astype(np.float64) if name in self._doubles else array for name, array in inputs.items()
-        }
-        outputs: list[np.ndarray[Any, Any]] = self._evaluator.run(None, given)
+
+class _OnnxReference:
+    name: Reference = "onnx.reference"
+
+    def __init__(self, model: onnx.ModelProto, doubles: set[str]) -> None:
+        self._model = model
+        self._doubles = doubles
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        with np.errstate(all="ignore"):
+            outputs: list[Array] = ReferenceEvaluator(self._model).run(
+                None, _with_doubles(inputs, self._doubles)
+            )
         return outputs
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from simulator.intake import IntakeError
 from simulator.onnx import limits
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _BYTES = 0, 2
+_FIXED_LENGTHS = {1: 8, 5: 4}  # by wire type, in bytes
 _LONGEST_VARINT = 10
 
 
@@ -25,33 +27,41 @@ def check_size_once_parsed(data: bytes, descriptor: Any) -> None:
     stack = [(memoryview(data), descriptor, 0)]
     while stack:
         view, kind, depth = stack.pop()
-        position, end = 0, len(view)
-        while position < end:
+        for number, content in _fields(view):
             fields += 1
             if fields > limits.FIELDS:
                 raise _too_complex(f"more than {limits.FIELDS} fields")
-            key, position = _varint(view, position)
-            wire_type = key & 7
-            if wire_type == _VARINT:
-                _, position = _varint(view, position)
+            field = kind.fields_by_number.get(number)
+            if content is None or field is None or field.message_type is None:
                 continue
-            if wire_type == _BYTES:
-                length, position = _varint(view, position)
-            elif wire_type in (_FIXED32, _FIXED64):
-                length = 4 if wire_type == _FIXED32 else 8
-            else:
-                raise _not_onnx()
-            start, position = position, position + length
-            if position > end:
-                raise _not_onnx()
-            field = kind.fields_by_number.get(key >> 3)
-            if wire_type == _BYTES and field is not None and field.message_type is not None:
-                messages += 1
-                if messages > limits.MESSAGES:
-                    raise _too_complex(f"more than {limits.MESSAGES} parts (nodes, tensors, attributes, ...)")
-                if depth == limits.NESTING:
-                    raise _too_complex(f"parts nested more than {limits.NESTING} deep")
-                stack.append((view[start:position], field.message_type, depth + 1))
+            messages += 1
+            if messages > limits.MESSAGES:
+                raise _too_complex(f"more than {limits.MESSAGES} parts (nodes, tensors, attributes, ...)")
+            if depth == limits.NESTING:
+                raise _too_complex(f"parts nested more than {limits.NESTING} deep")
+            stack.append((content, field.message_type, depth + 1))
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, memoryview | None]]:
+    """Yield the number of each field of a message, and its bytes if it is of a kind that has some."""
+    position, end = 0, len(view)
+    while position < end:
+        key, position = _varint(view, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == _VARINT:
+            _, position = _varint(view, position)
+            yield number, None
+            continue
+        if wire_type == _BYTES:
+            length, position = _varint(view, position)
+        elif wire_type in _FIXED_LENGTHS:
+            length = _FIXED_LENGTHS[wire_type]
+        else:
+            raise _not_onnx()
+        start, position = position, position + length
+        if position > end:
+            raise _not_onnx()
+        yield number, view[start:position] if wire_type == _BYTES else None
 
 
 def _varint(view: memoryview, position: int) -> tuple[int, int]:

@@ -3,11 +3,13 @@
 from simulator.onnx.operators import (
     activations,
     arithmetic,
+    attention,
     indexing,
     normalisation,
     products,
     reductions,
     resize,
+    sequences,
     shapes,
     spatial,
 )
@@ -17,6 +19,7 @@ __all__ = [
     "Operator",
     "activations",
     "arithmetic",
+    "attention",
     "indexing",
     "lookup",
     "normalisation",
@@ -24,6 +27,7 @@ __all__ = [
     "reductions",
     "registered",
     "resize",
+    "sequences",
     "shapes",
     "spatial",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from simulator.onnx.operators.registry import operator
 
-_PLAIN = {
+_PLAIN: dict[str, Callable[..., Tensor]] = {
     "Abs": torch.abs,
     "Acos": torch.acos,
     "Acosh": torch.acosh,

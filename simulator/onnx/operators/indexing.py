@@ -37,7 +37,9 @@ def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
     inner = x.reshape(batch, *x.shape[batch_dims:])
     tuples = indices.reshape(batch, -1, indices.shape[-1])
     rows = torch.arange(batch, device=x.device)[:, None].expand(tuples.shape[:2])
-    columns = [_wrapped(column, size) for column, size in zip(tuples.unbind(-1), inner.shape[1:], strict=False)]
+    columns = [
+        _wrapped(column, size) for column, size in zip(tuples.unbind(-1), inner.shape[1:], strict=False)
+    ]
     return inner[(rows, *columns)].reshape(indices.shape[:-1] + x.shape[batch_dims + indices.shape[-1] :])
 
 
@@ -84,10 +86,15 @@ def arg_min(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: i
 
 @operator("TopK", since=10, numbers=(1,))
 def top_k(
-    x: Tensor, count: list[int], *, axis: int = -1, largest: int = 1, sorted: int = 1  # noqa: A002 - ONNX's name
+    x: Tensor,
+    count: list[int],
+    *,
+    axis: int = -1,
+    largest: int = 1,
+    sorted: int = 1,  # noqa: A002 - ONNX's name
 ) -> tuple[Tensor, Tensor]:
     """Return the largest or smallest numbers along an axis and where they are, the first of equals first."""
-    order = torch.sort(x, axis, descending=bool(largest), stable=True)
+    order = torch.sort(x, stable=True, dim=axis, descending=bool(largest))
     del sorted  # any order is right where none is asked for
     return order.values.narrow(axis, 0, count[0]), order.indices.narrow(axis, 0, count[0])
 

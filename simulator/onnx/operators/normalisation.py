@@ -52,7 +52,13 @@ def group_normalisation_scaled_by_group(
 
 @operator("LayerNormalization", ignored=("stash_type",))
 def layer_normalisation(
-    x: Tensor, scale: Tensor, bias: Tensor | None = None, *, outputs: int, axis: int = -1, epsilon: float = 1e-5
+    x: Tensor,
+    scale: Tensor,
+    bias: Tensor | None = None,
+    *,
+    outputs: int,
+    axis: int = -1,
+    epsilon: float = 1e-5,
 ) -> Tensor | tuple[Tensor, ...]:
     """Normalise over all axes from one on; the mean and the inverse deviation are further outputs."""
     axes = list(range(axis % x.dim(), x.dim()))

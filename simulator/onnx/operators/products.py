@@ -19,8 +19,8 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803 - ONNX's name
-    transB: int = 0,  # noqa: N803 - ONNX's name
+    transA: int = 0,
+    transB: int = 0,
 ) -> Tensor:
     """Return alpha A B + beta C, either matrix transposed if asked for."""
     product = alpha * torch.matmul(a.T if transA else a, b.T if transB else b)

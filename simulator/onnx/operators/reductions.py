@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -17,11 +18,15 @@ def _product(x: Tensor, axes: list[int], keep: bool) -> Tensor:
 
 
 def _largest(x: Tensor, axes: list[int], keep: bool) -> Tensor:
-    return x.any(axes, keep) if x.dtype is torch.bool else x.amax(axes, keep)
+    if x.dtype is torch.bool:
+        return x.any(axes, keep)
+    return x.amax(axes, keep) if x.numel() else x.sum(axes, keep, dtype=x.dtype) - math.inf
 
 
 def _smallest(x: Tensor, axes: list[int], keep: bool) -> Tensor:
-    return x.all(axes, keep) if x.dtype is torch.bool else x.amin(axes, keep)
+    if x.dtype is torch.bool:
+        return x.all(axes, keep)
+    return x.amin(axes, keep) if x.numel() else x.sum(axes, keep, dtype=x.dtype) + math.inf
 
 
 _REDUCTIONS: dict[str, Callable[[Tensor, list[int], bool], Tensor]] = {
@@ -50,7 +55,7 @@ def reduce_over_attribute(
         keepdims: whether reduced axes stay, with size 1.
     """
     if x.dim() == 0:
-        return _REDUCTIONS[kind](x.reshape(1), [0], False)
+        return reduce_over_attribute(x.reshape(1), kind=kind, axes=[0], keepdims=0)
     chosen = [axis % x.dim() for axis in axes or range(x.dim())]
     return _REDUCTIONS[kind](x, chosen, bool(keepdims))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from simulator.onnx.operators.registry import Number, operator
 
 # Position in the input of output position i; s is the scale, n and m are the input's and output's sizes.
-_COORDINATES: dict[str, Callable[[Tensor, float, int, float], Tensor]] = {
+_COORDINATES: dict[str, Callable[[Tensor, float, int, int], Tensor]] = {
     "half_pixel": lambda i, s, n, m: (i + 0.5) / s - 0.5,  # noqa: ARG005 - all take the same
     "half_pixel_symmetric": lambda i, s, n, m: n / 2 * (1 - m / (n * s)) + (i + 0.5) / s - 0.5,
     "pytorch_half_pixel": lambda i, s, n, m: (i + 0.5) / s - 0.5 if m > 1 else torch.zeros_like(i),  # noqa: ARG005
@@ -84,7 +84,7 @@ def resize(
         if target == length and scale == 1.0:
             continue
         steps = torch.arange(target, dtype=torch.float32)
-        at = _COORDINATES[coordinate_transformation_mode](steps, scale, length, length * scale if scales else target)
+        at = _COORDINATES[coordinate_transformation_mode](steps, scale, length, target)
         taps, weights = _taps(at, mode, nearest_mode, cubic_coeff_a)
         if exclude_outside:
             weights = weights * ((taps >= 0) & (taps < length))

@@ -22,9 +22,6 @@ TORCH_TYPES = {
     TensorProto.INT32: torch.int32,
     TensorProto.INT64: torch.int64,
     TensorProto.UINT8: torch.uint8,
-    TensorProto.UINT16: torch.uint16,
-    TensorProto.UINT32: torch.uint32,
-    TensorProto.UINT64: torch.uint64,
 }
 
 
@@ -113,13 +110,17 @@ def concatenate(*tensors: Tensor, axis: int) -> Tensor:
 
 
 @operator("Split", until=12)
-def split_attribute(x: Tensor, *, outputs: int, axis: int = 0, split: list[int] | None = None) -> tuple[Tensor, ...]:
+def split_attribute(
+    x: Tensor, *, outputs: int, axis: int = 0, split: list[int] | None = None
+) -> tuple[Tensor, ...]:
     """Cut along an axis into parts of these sizes, or into equal parts."""
     return split_input(x, split, outputs=outputs, axis=axis)
 
 
 @operator("Split", since=13, numbers=(1,), ignored=("num_outputs",))
-def split_input(x: Tensor, sizes: list[int] | None = None, *, outputs: int, axis: int = 0) -> tuple[Tensor, ...]:
+def split_input(
+    x: Tensor, sizes: list[int] | None = None, *, outputs: int, axis: int = 0
+) -> tuple[Tensor, ...]:
     """Cut along an axis into parts of these sizes, or into equal parts, the last one smaller."""
     if sizes is None:
         part = -(-x.shape[axis] // outputs)
@@ -162,7 +163,11 @@ def slice_input(
 @operator("Expand", numbers=(1,))
 def expand(x: Tensor, target: list[int]) -> Tensor:
     """Repeat axes of size 1 as numpy's broadcasting with a tensor of the target's shape would."""
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(target)))
+    missing = len(target) - x.dim()
+    sizes = [1] * -missing + list(target)
+    return x.expand(
+        [size if dim == 1 else dim for dim, size in zip([1] * missing + list(x.shape), sizes, strict=True)]
+    )
 
 
 @operator("Tile", numbers=(1,))
@@ -224,12 +229,13 @@ def depth_to_space(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
 
 
 @operator("SpaceToDepth")
-def space_to_depth(x: Tensor, *, blocksize: int) -> Tensor:
+def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
     """Move blocks of space into channels."""
     n, c, height, width = x.shape
     b = blocksize
-    blocks = x.reshape(n, c, height // b, b, width // b, b).permute(0, 3, 5, 1, 2, 4)
-    return blocks.reshape(n, c * b**2, height // b, width // b)
+    blocks = x.reshape(n, c, height // b, b, width // b, b)
+    order = (0, 1, 3, 5, 2, 4) if mode == "CRD" else (0, 3, 5, 1, 2, 4)
+    return blocks.permute(order).reshape(n, c * b**2, height // b, width // b)
 
 
 @operator("Pad", until=10)

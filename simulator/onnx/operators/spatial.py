@@ -46,6 +46,7 @@ def pad_same(
 def _window(
     x: Tensor,
     kernel: list[int],
+    *,
     strides: list[int] | None,
     dilations: list[int] | None,
     pads: list[int] | None,
@@ -92,7 +93,9 @@ def max_pool(
 ) -> Tensor:
     """Return the largest number of each window."""
     dims = len(kernel_shape)
-    strides, dilations, pads = _window(x, kernel_shape, strides, dilations, pads, auto_pad)
+    strides, dilations, pads = _window(
+        x, kernel_shape, strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad
+    )
     if ceil_mode:
         more = _pads_for_ceiling(x, kernel_shape, strides, dilations, pads)
         pads = pads[:dims] + [end + extra for end, extra in zip(pads[dims:], more, strict=True)]
@@ -119,7 +122,9 @@ def average_pool(
 ) -> Tensor:
     """Return the mean of each window; padding counts only if `count_include_pad`."""
     dims = len(kernel_shape)
-    strides, dilations, pads = _window(x, kernel_shape, strides, dilations, pads, auto_pad)
+    strides, dilations, pads = _window(
+        x, kernel_shape, strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad
+    )
     if not any(pads) and not ceil_mode and set(dilations) == {1}:
         return {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[dims](x, kernel_shape, strides)
     counted = x.new_ones((1, 1, *x.shape[2:]))
@@ -162,7 +167,9 @@ def convolution(
 ) -> Tensor:
     """Convolve with weights that are not constant."""
     kernel = list(weight.shape[2:])
-    strides, dilations, pads = _window(x, kernel, strides, dilations, pads, auto_pad)
+    strides, dilations, pads = _window(
+        x, kernel, strides=strides, dilations=dilations, pads=pads, auto_pad=auto_pad
+    )
     return _CONVOLUTIONS[len(kernel)](pad_space(x, pads), weight, bias, strides, 0, dilations, group)
 
 

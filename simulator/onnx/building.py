@@ -1,0 +1,164 @@
+"""A checked model to a graph: constants computed, shapes inferred, sizes bounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+from onnx import helper, numpy_helper, shape_inference
+
+from simulator.intake import IntakeError
+from simulator.onnx import limits, tensors
+from simulator.onnx.folding import Folder, shape_of, short, type_of
+from simulator.onnx.graph import Graph, Node, ValueType
+from simulator.onnx.naming import scope_of
+from simulator.onnx.reading import CheckedModel
+
+_SMALL_TENSOR = 1024
+
+
+def build_graph(checked: CheckedModel) -> Graph:
+    """Compute a model's constants and shapes.
+
+    Raises:
+        IntakeError: `invalid_model` if shapes contradict each other or nothing is computed from an input,
+            `model_too_complex` if a value or a constant would be too large.
+    """
+    folder = Folder(checked)
+    model = checked.skeleton
+    # Constants first: shape inference computes some of them, too, without a bound.
+    nodes = folder.fold_all(model.graph.node, _value_types(model))
+    while True:
+        model = _infer_shapes(_without_folded(model, nodes, folder.constants))
+        types = _value_types(model)
+        _check_sizes(types)
+        before, nodes = len(nodes), folder.fold_all(model.graph.node, types)
+        if len(nodes) == before:
+            break
+    outputs = [value.name for value in checked.skeleton.graph.output]
+    graph = Graph(
+        opset=checked.opset,
+        nodes=_needed([_node(node) for node in nodes], outputs),
+        constants=folder.constants,
+        origins=folder.origins,
+        types=types,
+        inputs=[value.name for value in model.graph.input if value.name not in folder.constants],
+        outputs=outputs,
+    )
+    _check_dependence(graph)
+    graph.index()
+    return graph
+
+
+def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Infer shapes strictly; a file's own notes on them are dropped where they contradict."""
+    try:
+        return shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except (shape_inference.InferenceError, ValueError, RuntimeError):
+        bare = onnx.ModelProto()
+        bare.CopyFrom(model)
+        bare.graph.ClearField("value_info")
+        for value in bare.graph.output:
+            value.type.tensor_type.ClearField("shape")
+    except MemoryError:
+        raise IntakeError(limits.TOO_COMPLEX, "inferring the model's shapes takes too much memory") from None
+    try:
+        return shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        message = f"the model's shapes do not fit together: {short(error)}"
+        raise IntakeError(limits.INVALID, message) from None
+
+
+def _without_folded(
+    model: onnx.ModelProto, kept: list[onnx.NodeProto], constants: Mapping[str, tensors.Array]
+) -> onnx.ModelProto:
+    """Return the model with the folded nodes replaced by their values, large ones by inputs."""
+    reduced = onnx.ModelProto()
+    reduced.CopyFrom(model)
+    del reduced.graph.node[:]
+    reduced.graph.node.extend(kept)
+    read = {name for node in kept for name in node.input}
+    present = {value.name for value in reduced.graph.input}
+    present |= {tensor.name for tensor in reduced.graph.initializer}
+    for name in sorted(read & constants.keys() - present):
+        value = constants[name]
+        if value.size <= _SMALL_TENSOR:
+            reduced.graph.initializer.append(numpy_helper.from_array(value, name))
+        else:
+            reduced.graph.input.append(onnx.ValueInfoProto(name=name, type=type_of(value)))
+    still_there = {name for node in kept for name in node.output}
+    notes = [value for value in reduced.graph.value_info if value.name in still_there]
+    del reduced.graph.value_info[:]
+    reduced.graph.value_info.extend(notes)
+    return reduced
+
+
+def _value_types(model: onnx.ModelProto) -> dict[str, ValueType]:
+    types = {}
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        dtype = tensors.dtype_name(value.type.tensor_type.elem_type)
+        if dtype is not None:
+            types[value.name] = ValueType(dtype, shape_of(value.type.tensor_type))
+    return types
+
+
+def _check_sizes(types: Mapping[str, ValueType]) -> None:
+    for name, kind in types.items():
+        dims = [dim for dim in kind.shape or () if isinstance(dim, int)]
+        if any(dim < 0 for dim in dims):
+            raise IntakeError(limits.INVALID, f"the value {name!r} has a negative size: {list(dims)}")
+        if math.prod(dims) > limits.VALUE_ELEMENTS:
+            message = f"the value {name!r} of shape {dims} has more than {limits.VALUE_ELEMENTS} numbers"
+            raise IntakeError(limits.TOO_COMPLEX, message)
+
+
+def _check_dependence(graph: Graph) -> None:
+    """Refuse outputs that are the same for all inputs."""
+    dependent = set(graph.inputs)
+    for node in graph.nodes:
+        if dependent.intersection(node.inputs):
+            dependent.update(node.outputs)
+    constant = [name for name in graph.outputs if name not in dependent]
+    if constant:
+        message = f"the outputs {constant} do not depend on any input"
+        raise IntakeError(limits.INVALID, message)
+
+
+def _needed(nodes: list[Node], outputs: list[str]) -> list[Node]:
+    """Return the nodes that some output depends on."""
+    wanted, needed = set(outputs), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            needed.append(node)
+    return needed[::-1]
+
+
+def _node(node: onnx.NodeProto) -> Node:
+    inputs = list(node.input)
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    outputs = list(node.output)
+    while outputs and not outputs[-1]:
+        outputs.pop()
+    return Node(
+        op=node.op_type,
+        name=node.name,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        attributes={attribute.name: _attribute_value(attribute) for attribute in node.attribute},
+        scope=scope_of(node),
+    )
+
+
+def _attribute_value(attribute: onnx.AttributeProto) -> Any:
+    value = helper.get_attribute_value(attribute)
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        return tensors.to_array(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS):
+        return list(value)
+    return value
