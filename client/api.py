@@ -61,9 +61,18 @@ class Driftline:
         """Return a model."""
         return self._json("GET", f"/v1/models/{model_id}")
 
-    def submit(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Submit a job and return it."""
-        return self._json("POST", "/v1/jobs", json=job)
+    def submit(self, job: dict[str, Any], *, fresh: bool = False) -> dict[str, Any]:
+        """Submit a job and return it; `fresh` has even known cells computed again."""
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        return self._json("POST", "/v1/jobs", json=job, headers=headers)
+
+    def retry(self, job_id: str) -> dict[str, Any]:
+        """Submit a failed or cancelled job again; return the new job."""
+        return self._json("POST", f"/v1/jobs/{job_id}/retry")
+
+    def extend(self, job_id: str, **more: Any) -> dict[str, Any]:
+        """Submit a finished job with more `repeats` or `t_inference`; return the new job."""
+        return self._json("POST", f"/v1/jobs/{job_id}/extend", json=more)
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Return a job."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from app.configs.schemas import is_reference
+from app.configs.service import meaning_of, pointer_in
 from app.db.tables import Dataset, Model
 from app.jobs import planning
 from app.jobs.repository import JobRepository
@@ -29,6 +31,7 @@ from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
 
 BUILTIN = "builtin:"
+_CONFIG = ("rpu_config",)
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Checked:
 def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked:
     """Check a well-formed request against what is stored, and against what the simulator can do."""
     found = Checked()
+    _look_up_config(request, jobs, found)
     _check_model(request, jobs, found)
     _check_dataset(request, jobs, found)
     _check_size(request, max_cells, found)
@@ -130,9 +134,19 @@ def _check_finetune(request: JobCreate, found: Checked) -> None:
         found.warnings += _prefixed("/rpu_config", training_warnings(request.config))
 
 
+def _look_up_config(request: JobCreate, jobs: JobRepository, found: Checked) -> None:
+    """Let a stored configuration that the request names be the request's own."""
+    if not is_reference(request.rpu_config):
+        return
+    config, faults = meaning_of(request.rpu_config, jobs.stored_config, _CONFIG)
+    found.faults += faults
+    # Where there is none the job is refused; the defaults let the other checks go on.
+    request.use_config(config or InferenceRPUConfig())
+
+
 def _check_config(request: JobCreate, found: Checked) -> None:
     for fault in unsupported(request.config):
-        pointer = _written(request.rpu_config, fault.pointer)
+        pointer = pointer_in(request.rpu_config, fault.pointer, _CONFIG)
         found.faults.append(Fault(pointer=pointer, code=fault.code, message=fault.message))
     found.layer_configs = [request.config]
     found.warnings += _prefixed("/rpu_config", warnings_for(request.config))
@@ -180,18 +194,6 @@ def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any],
     if fit.task == "regression" and finetune is not None and chosen and finetune.loss is not LossType.MSE:
         message = "a regression is fine-tuned with loss mse"
         found.faults.append(Fault(pointer="/finetune/loss", code="invalid_value", message=message))
-
-
-def _written(rpu_config: dict[str, Any], pointer: str) -> str:
-    """Return where in the request the field was written: inline, in overrides, or in a preset."""
-    if "preset" not in rpu_config:
-        return f"/rpu_config{pointer}"
-    node: Any = rpu_config.get("overrides")
-    for part in pointer.split("/")[1:]:
-        if not isinstance(node, dict) or part not in node:
-            return "/rpu_config/preset"
-        node = node[part]
-    return f"/rpu_config/overrides{pointer}"
 
 
 def _faults(prefix: str, faults: Iterable[ConfigFault]) -> list[Fault]:

@@ -7,11 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from sqlalchemy.orm import Session
 
 from app.db.tables import Job
 from app.jobs import views
 from app.jobs.repository import JobFilter
-from app.jobs.schemas import ArtifactsView, EventView, HistoryView, JobCreate, JobView, ResultsView
+from app.jobs.schemas import ArtifactsView, EventView, HistoryView, JobCreate, JobExtend, JobView, ResultsView
 from app.jobs.service import JobService
 from app.jobs.states import JobState
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
@@ -30,7 +31,7 @@ from app.kit.problems import (
     problem_responses,
 )
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, ServicesDep, WriteSession, after_commit
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -87,19 +88,68 @@ def _job_filter(
     },
 )
 def submit_job(
-    request: Annotated[JobCreate, Body()], session: WriteSession, services: ServicesDep, once: OnceDep
+    request: Annotated[JobCreate, Body()],
+    session: WriteSession,
+    services: ServicesDep,
+    once: OnceDep,
+    cache_control: Annotated[str | None, Header(description="`no-cache`: compute everything anew.")] = None,
 ) -> Response:
-    """Submit a job; it is stored before this answers, and computed by the workers."""
+    """Submit a job; it is stored before this answers, and computed by the workers.
+
+    Cells that an earlier job with the same content has are taken over (`cached_from`).
+    """
+    fresh = "no-cache" in (cache_control or "").lower()
 
     def submit() -> Response:
-        job = JobService(session).submit(request, services.settings)
-        after_commit(session, services.doorbell.ring)
-        return _accepted(job)
+        job = JobService(session).submit(request, services.settings, services.blobs, fresh=fresh)
+        return _accepted(job, session, services)
 
     return once.do(submit)
 
 
-def _accepted(job: Job) -> Response:
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=JobView,
+    responses={202: {"headers": REPLAYED_HEADER}, **problem_responses(*IDEMPOTENCY_PROBLEMS, NotFound)},
+)
+def retry_job(job_id: IdPath, session: WriteSession, services: ServicesDep, once: OnceDep) -> Response:
+    """Submit a failed or cancelled job again, as a new job; what it had computed is taken over."""
+
+    def submit() -> Response:
+        job = JobService(session).retry(known_id("job", job_id), services.settings, services.blobs)
+        return _accepted(job, session, services)
+
+    return once.do(submit)
+
+
+@router.post(
+    "/{job_id}/extend",
+    status_code=202,
+    response_model=JobView,
+    responses={
+        202: {"headers": REPLAYED_HEADER},
+        **problem_responses(*IDEMPOTENCY_PROBLEMS, NotFound, InvalidJson, TooLarge, UnsupportedMediaType),
+    },
+)
+def extend_job(
+    job_id: IdPath,
+    more: Annotated[JobExtend, Body()],
+    session: WriteSession,
+    services: ServicesDep,
+    once: OnceDep,
+) -> Response:
+    """Submit a finished job with more repeats or times, as a new job; only the new cells are computed."""
+
+    def submit() -> Response:
+        job = JobService(session).extend(known_id("job", job_id), more, services.settings, services.blobs)
+        return _accepted(job, session, services)
+
+    return once.do(submit)
+
+
+def _accepted(job: Job, session: Session, services: Services) -> Response:
+    after_commit(session, services.doorbell.ring)
     headers = {
         "Location": f"/v1/jobs/{job.id}",
         "Retry-After": _POLL_AGAIN_S,

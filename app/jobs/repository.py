@@ -16,8 +16,10 @@ from app.db.tables import (
     Epoch,
     Event,
     Job,
+    JobResultKey,
     JobTag,
     Model,
+    RpuConfig,
     WorkItem,
 )  # fmt: skip
 
@@ -37,8 +39,8 @@ class JobRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, job: Job, items: Sequence[WorkItem]) -> None:
-        """Store a new job with its tags and work items."""
+    def add(self, job: Job, items: Sequence[WorkItem], result_keys: dict[str, str]) -> None:
+        """Store a new job with its tags, work items and result keys."""
         self._session.add(job)
         self._session.flush()
         for tag in dict.fromkeys(job.tags):
@@ -46,6 +48,8 @@ class JobRepository:
         for item in items:
             item.job_id = job.id
             item.priority = job.priority
+        for variant, key in result_keys.items():
+            self._session.add(JobResultKey(job_id=job.id, variant=variant, key=key))
         self._session.add_all(items)
 
     def get(self, job_id: str) -> Job | None:
@@ -72,6 +76,10 @@ class JobRepository:
     def dataset(self, dataset_id: str) -> Dataset | None:
         """Return an uploaded dataset."""
         return self._session.get(Dataset, dataset_id)
+
+    def stored_config(self, config_id: str) -> RpuConfig | None:
+        """Return a stored configuration."""
+        return self._session.get(RpuConfig, config_id)
 
     def cells(self, job_id: str) -> Sequence[Cell]:
         """Return the job's cells, ordered."""
@@ -105,6 +113,6 @@ class JobRepository:
 
     def delete(self, job: Job) -> None:
         """Delete the job with all that belongs to it."""
-        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag):
+        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey):
             self._session.execute(delete(table).where(table.job_id == job.id))
         self._session.delete(job)

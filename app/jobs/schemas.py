@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
+from app.configs.schemas import StoredReference, is_reference
 from app.jobs.states import JobState
 from simulator.config import (
     CalibrationSpec,
@@ -59,7 +60,8 @@ class JobCreate(StrictModel):
         description="A built-in dataset such as `builtin:mnist10k`, or an uploaded one's id."
     )
     rpu_config: dict[str, Any] = Field(
-        description='An RPU configuration, or `{"preset": name, "overrides": {...}}`.'
+        description="An RPU configuration; or a preset or a stored configuration, in part replaced:"
+        ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
     )
     layers: LayerRules | None = Field(default=None, description="Layers kept digital or configured apart.")
     calibration: CalibrationSpec | None = Field(
@@ -79,15 +81,33 @@ class JobCreate(StrictModel):
     @field_validator("rpu_config")
     @classmethod
     def _check_config(cls, value: dict[str, Any]) -> dict[str, Any]:
-        resolve(value)
+        if is_reference(value):
+            StoredReference.model_validate(value)  # what it refers to is looked up by the checks
+        else:
+            resolve(value)
         return value
+
+    def use_config(self, config: InferenceRPUConfig) -> None:
+        """Have `rpu_config` mean this, which was stored."""
+        self._config = config
 
     @property
     def config(self) -> InferenceRPUConfig:
-        """The configuration that `rpu_config` means."""
+        """The configuration that `rpu_config` means; a stored one is known once it was looked up."""
         if self._config is None:
             self._config = resolve(self.rpu_config)
         return self._config
+
+
+class JobExtend(StrictModel):
+    """More of a finished job."""
+
+    repeats: int | None = Field(
+        default=None, ge=1, le=10_000, strict=True, description="Chip instances in all, not in addition."
+    )
+    t_inference: tuple[Annotated[float, Field(ge=0, le=1e12)], ...] = Field(
+        default=(), max_length=1000, description="Further times in s."
+    )
 
 
 class Progress(BaseModel):
@@ -140,7 +160,9 @@ class JobView(BaseModel):
     finished_at: datetime | None
     failure: FailureView | None
     warnings: list[dict[str, Any]]
-    retry_of: str | None
+    retry_of: str | None = Field(description="The job that this one tries again.")
+    extends: str | None = Field(description="The job that this one has more repeats or times of.")
+    cached_from: list[str] = Field(description="Jobs whose cells were taken over instead of computed.")
     links: Links
 
 

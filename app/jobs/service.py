@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from app.db.tables import Artifact, Job
+from app.db.blobs import BlobStore
+from app.db.tables import Artifact, Job, WorkItem
 from app.db.types import utc_now
 from app.jobs import items, plots, results
 from app.jobs.checks import Checked, check
 from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
-from app.jobs.schemas import JobCreate
-from app.jobs.states import FINAL, JobState, lock, record
+from app.jobs.reuse import Reuse, result_keys
+from app.jobs.schemas import JobCreate, JobExtend
+from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
 from app.kit.fields import not_found
-from app.kit.problems import Conflict, InvalidRequest
+from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.settings import Settings
 from simulator.config import LossType, config_hash, effective
 
@@ -27,8 +30,25 @@ class JobService:
         self._session = session
         self.jobs = JobRepository(session)
 
-    def submit(self, request: JobCreate, settings: Settings) -> Job:
-        """Store a new job with its work items.
+    def submit(
+        self,
+        request: JobCreate,
+        settings: Settings,
+        blobs: BlobStore,
+        *,
+        fresh: bool = False,
+        retry_of: str | None = None,
+        extends: str | None = None,
+    ) -> Job:
+        """Store a new job with its work items; what earlier jobs computed is taken over.
+
+        Args:
+            request: the well-formed request.
+            settings: limits, and how work is cut.
+            blobs: where files that are taken over are copied.
+            fresh: take nothing over.
+            retry_of: the job that is tried again.
+            extends: the job that gets more repeats or times.
 
         Raises:
             InvalidRequest: with every fault that the checks found.
@@ -46,11 +66,63 @@ class JobService:
             repeats_per_shard=settings.repeats_per_shard,
         )
         job.progress_total = sum(item.progress_total for item in work)
-        self.jobs.add(job, work)
+        job.retry_of, job.extends = retry_of, extends
+        keys = result_keys(job, found.model, found.dataset)
+        self.jobs.add(job, work, keys)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
             record(self._session, job, "job.warning", warning)
+        if not fresh:
+            self._take_over(job, work, keys, blobs)
         return job
+
+    def retry(self, job_id: str, settings: Settings, blobs: BlobStore) -> Job:
+        """Submit a failed or cancelled job again; what it had computed is taken over.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it has not failed, nor been cancelled.
+            InvalidRequest: it can no longer be done, for example since its dataset was deleted.
+        """
+        job = self.get(job_id)
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise Conflict(
+                f"only a failed or cancelled job is retried; this one is {job.state}", code="not_failed"
+            )
+        return self.submit(_request_of(job), settings, blobs, retry_of=job.id)
+
+    def extend(self, job_id: str, more: JobExtend, settings: Settings, blobs: BlobStore) -> Job:
+        """Submit a finished job with more repeats or times; only the new cells are computed.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it has not succeeded.
+            InvalidRequest: nothing is added, or it can no longer be done.
+        """
+        job = self.get(job_id)
+        if job.state != JobState.SUCCEEDED:
+            raise Conflict(f"only a finished job is extended; this one is {job.state}", code="not_finished")
+        request = _request_of(job)
+        evaluate = request.evaluate
+        times = sorted({*evaluate.t_inference, *more.t_inference})
+        repeats = max(evaluate.repeats, more.repeats or 0)
+        if len(times) == len(evaluate.t_inference) and repeats == evaluate.repeats:
+            message = f"the job has {repeats} repeats at {len(times)} times already; ask for more of either"
+            raise InvalidRequest(message, errors=[Fault(pointer="", code="nothing_to_add", message=message)])
+        longer = evaluate.model_copy(update={"t_inference": tuple(times), "repeats": repeats})
+        request = request.model_copy(update={"evaluate": longer})
+        return self.submit(request, settings, blobs, extends=job.id)
+
+    def _take_over(self, job: Job, work: list[WorkItem], keys: dict[str, str], blobs: BlobStore) -> None:
+        reuse = Reuse(self._session, job, keys)
+        reuse.take_over(work)
+        self._session.flush()
+        reuse.copy_blobs(blobs)
+        if job.cached_from:
+            record(self._session, job, "job.reused", {"jobs": job.cached_from, "done": job.progress_done})
+        if all(item.state == ItemState.SUCCEEDED for item in work):
+            move(self._session, job, JobState.RUNNING)
+            move(self._session, job, JobState.SUCCEEDED)
 
     def get(self, job_id: str) -> Job:
         """Return the job; NotFound if there is none."""
@@ -135,6 +207,11 @@ class JobService:
         if job is None:
             raise not_found("job", job_id)
         return job
+
+
+def _request_of(job: Job) -> JobCreate:
+    """Return the request that a job was made from."""
+    return JobCreate.model_validate_json(json.dumps({**job.spec, "rpu_config": job.effective_config}))
 
 
 def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:

@@ -53,6 +53,8 @@ def job_view(job: Job) -> JobView:
         failure=None if job.failure is None else FailureView.model_validate(job.failure),
         warnings=job.warnings,
         retry_of=job.retry_of,
+        extends=job.extends,
+        cached_from=job.cached_from,
         links=Links(
             self=base,
             results=f"{base}/results",

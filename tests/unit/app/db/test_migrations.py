@@ -10,14 +10,20 @@ from app.db.migrate import alembic_config, migrate
 from app.db.session import Database
 
 ROWS = [
-    "INSERT INTO models (id, name, sha256, size_bytes, blob_key, report, verification_state, created_at)"
-    " VALUES ('m', 'm', 's', 1, 'k', '{}', 'passed', '2026-01-01 00:00:00')",
-    "INSERT INTO jobs (id, tags, state, version, spec, effective_config, config_hash, execution, seed, priority,"
-    " model_id, dataset_ref, progress_done, progress_total, attempt, warnings, created_at)"
-    " VALUES ('j', '[]', 'queued', 1, '{}', '{}', 'h', '{}', 1, 0, 'm', 'builtin:digits', 0, 0, 1, '[]',"
-    " '2026-01-01 00:00:00')",
-    "INSERT INTO cells (job_id, variant, repeat, t_inference, correct, total, loss_sum)"
-    " VALUES ('j', 'direct', 0, 1.0, 9, 10, 0.5)",
+    (
+        "INSERT INTO models (id, name, sha256, size_bytes, blob_key, report, verification_state, created_at)"
+        " VALUES ('m', 'm', 's', 1, 'k', '{}', 'passed', '2026-01-01 00:00:00')"
+    ),
+    (
+        "INSERT INTO jobs (id, tags, state, version, spec, effective_config, config_hash, execution, seed, priority,"
+        " model_id, dataset_ref, progress_done, progress_total, attempt, warnings, created_at)"
+        " VALUES ('j', '[]', 'queued', 1, '{}', '{}', 'h', '{}', 1, 0, 'm', 'builtin:digits', 0, 0, 1, '[]',"
+        " '2026-01-01 00:00:00')"
+    ),
+    (
+        "INSERT INTO cells (job_id, variant, repeat, t_inference, correct, total, loss_sum)"
+        " VALUES ('j', 'direct', 0, 1.0, 9, 10, 0.5)"
+    ),
 ]
 
 

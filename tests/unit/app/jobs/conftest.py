@@ -50,7 +50,7 @@ def make_job(database: Database) -> MakeJob:
                 )
                 for key, needs in items
             ]
-            JobRepository(session).add(job, rows)
+            JobRepository(session).add(job, rows, {})
             return job.id
 
     return make

@@ -1,0 +1,87 @@
+"""What was computed before is not computed again: same job, more repeats, another try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from client import Driftline
+
+from .conftest import MODEL, StartService, small_job, until
+
+
+def finished(driftline: Driftline, job: dict[str, Any]) -> dict[str, Any]:
+    job = driftline.wait(job["id"])
+    assert job["state"] == "succeeded", job["failure"]
+    return job
+
+
+def cells(driftline: Driftline, job: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(driftline.results(job["id"], cells=True)["cells"])
+
+
+def started_items(driftline: Driftline, job: dict[str, Any]) -> list[str]:
+    return [event["data"]["item"] for event in driftline.events(job["id"]) if event["type"] == "item.started"]
+
+
+def test_a_known_job_is_answered_at_once_and_a_longer_one_computes_the_rest(
+    start_service: StartService,
+) -> None:
+    with start_service() as (_, driftline):
+        model = driftline.upload_model(MODEL)["id"]
+        first = finished(driftline, driftline.submit(small_job(model)))
+        assert first["cached_from"] == []
+
+        again = driftline.submit(small_job(model, name="again"))
+        assert again["state"] == "succeeded"
+        assert again["cached_from"] == [first["id"]]
+        assert again["progress"]["fraction"] == 1.0
+        assert driftline.results(again["id"], cells=True)["cells"] == cells(driftline, first)
+        assert driftline.results(again["id"])["baseline"] == driftline.results(first["id"])["baseline"]
+        for name in ("finetuned.onnx", "analog_state.safetensors"):
+            assert driftline.artifact(again["id"], name) == driftline.artifact(first["id"], name)
+
+        driftline.delete(first["id"])  # the copy stands on its own
+        assert len(driftline.artifact(again["id"], "finetuned.onnx")) > 1000
+
+        longer = finished(driftline, driftline.extend(again["id"], repeats=6, t_inference=[60]))
+        assert longer["extends"] == again["id"]
+        items = started_items(driftline, longer)
+        assert all(item.startswith("evaluate:") for item in items), items
+        computed = cells(driftline, longer)
+        assert len(computed) == 2 * 6 * 4
+        known = cells(driftline, again)
+        assert [cell for cell in computed if cell in known] == known
+
+        spec = small_job(model)
+        spec["evaluate"] |= {"repeats": 6, "t_inference": [1, 60, 3600, 31536000]}
+        fresh = finished(driftline, driftline.submit(spec, fresh=True))
+        assert fresh["cached_from"] == []
+        assert cells(driftline, fresh) == computed
+
+        other_seed = driftline.submit(small_job(model, seed=8))
+        assert other_seed["state"] != "succeeded"
+        assert not driftline.results(other_seed["id"], cells=True)["cells"]
+        driftline.cancel(other_seed["id"])
+
+
+def test_a_retried_job_goes_on_from_the_last_checkpoint(start_service: StartService) -> None:
+    with start_service() as (_, driftline):
+        model = driftline.upload_model(MODEL)["id"]
+        spec = small_job(model)
+        spec["finetune"]["epochs"] = 6
+        undisturbed = finished(driftline, driftline.submit(spec, fresh=True))
+
+        job = driftline.submit(spec, fresh=True)
+        until(lambda: len(driftline.history(job["id"])["epochs"]) >= 2, "two epochs")
+        driftline.cancel(job["id"])
+        assert driftline.wait(job["id"])["state"] == "cancelled"
+        assert len(driftline.history(job["id"])["epochs"]) < 6, "cancelled too late to tell anything"
+        before = cells(driftline, undisturbed)
+        driftline.delete(undisturbed["id"])
+
+        retried = driftline.retry(job["id"])
+        assert retried["retry_of"] == job["id"]
+        assert retried["progress"]["done"] >= 2 * 640
+        retried = finished(driftline, retried)
+        assert cells(driftline, retried) == before
+        assert [one["epoch"] for one in driftline.history(retried["id"])["epochs"]] == list(range(6))
