@@ -27,7 +27,11 @@ JOB: dict[str, Any] = {
     "dataset": "builtin:mnist10k",
     "rpu_config": {
         "preset": "PCMExamplePreset",
-        "overrides": {"modifier": {"type": "AddNormal", "std_dev": 0.1}},
+        "overrides": {
+            # A noisier chip than the preset's, so that there is something to win back.
+            "forward": {"w_noise": 0.08, "out_noise": 0.08},
+            "modifier": {"type": "AddNormal", "std_dev": 0.1},
+        },
     },
     "finetune": {
         "epochs": 5,
