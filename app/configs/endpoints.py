@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from app.configs import service
-from app.configs.schemas import CheckedConfig, PresetList
+from app.configs.schemas import (
+    CheckedConfig,
+    ConfigCreate,
+    PresetList,
+    StoredConfig,
+    StoredConfigSummary,
+)
+from app.configs.service import ConfigService
+from app.db.tables import RpuConfig
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.fields import EXAMPLE_ID, IdPath, known_id
+from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
+from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.problems import InvalidJson, NotFound, TooLarge, UnsupportedMediaType, problem_responses
 from app.kit.routing import StrictRoute
+from app.kit.services import ReadSession, WriteSession
 from simulator.config import json_schema
 
 router = APIRouter(prefix="/v1/rpu-configs", tags=["rpu-configs"], route_class=StrictRoute)
+
+_LISTING = "rpu-configs"
 
 _EXAMPLES = {
     "inline": {
@@ -27,6 +42,10 @@ _EXAMPLES = {
     "preset": {
         "summary": "A named configuration, in part replaced",
         "value": {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.04}}},
+    },
+    "stored": {
+        "summary": "A stored configuration, in part replaced",
+        "value": {"stored": EXAMPLE_ID, "overrides": {"forward": {"out_noise": 0.04}}},
     },
 }
 
@@ -53,10 +72,84 @@ def list_rpu_config_presets(conditional: ConditionalDep, response: Response) -> 
 
 @router.post("/validate", summary="Check a configuration")
 def validate_rpu_config(
-    spec: Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)],
+    spec: Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)], session: ReadSession
 ) -> CheckedConfig:
     """Fill in the defaults and warn of what has no effect; a configuration with faults is a 422.
 
     What is valid but not simulated yet is a fault with the code `not_yet_supported`.
     """
-    return service.check(spec)
+    return ConfigService(session).check(spec)
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Store a configuration",
+    response_model=StoredConfig,
+    responses={
+        201: {"headers": REPLAYED_HEADER},
+        **problem_responses(*IDEMPOTENCY_PROBLEMS, InvalidJson, TooLarge, UnsupportedMediaType),
+    },
+)
+def store_rpu_config(
+    request: Annotated[ConfigCreate, Body()], session: WriteSession, once: OnceDep
+) -> Response:
+    """Store a configuration under a name; jobs then say `"rpu_config": {"stored": id}`."""
+
+    def store() -> Response:
+        row = ConfigService(session).store(request)
+        return json_answer(_view(row), 201, {"Location": f"/v1/rpu-configs/{row.id}", "ETag": _etag(row)})
+
+    return once.do(store)
+
+
+@router.get("", summary="List stored configurations", responses=PAGE_HEADERS)
+def list_rpu_configs(
+    request: Request, response: Response, session: ReadSession, page: PageDep
+) -> Page[StoredConfigSummary]:
+    """List stored configurations, newest first."""
+    after = page.after(_LISTING, (str,))
+    rows = ConfigService(session).configs.listing(
+        before_id=None if after is None else str(after[0]), limit=page.limit + 1
+    )
+    rows, next_cursor = cut(rows, page, listing=_LISTING, key=lambda row: (row.id,))
+    link_next(request, response, next_cursor)
+    return Page(items=[StoredConfigSummary.of(row) for row in rows], next_cursor=next_cursor)
+
+
+@router.get(
+    "/{config_id}",
+    summary="Get a stored configuration",
+    response_model=StoredConfig,
+    responses={**problem_responses(NotFound), **NOT_MODIFIED},
+)
+def get_rpu_config(
+    config_id: IdPath, response: Response, session: ReadSession, conditional: ConditionalDep
+) -> Any:
+    """Return a stored configuration, as it was written and as it was understood."""
+    row = ConfigService(session).get(known_id("configuration", config_id))
+    return conditional.not_modified(_etag(row), response) or _view(row)
+
+
+@router.delete(
+    "/{config_id}",
+    status_code=204,
+    summary="Delete a stored configuration",
+    responses=problem_responses(NotFound),
+)
+def delete_rpu_config(config_id: IdPath, session: WriteSession) -> None:
+    """Delete a stored configuration; jobs that were submitted with it keep what it said."""
+    ConfigService(session).delete(known_id("configuration", config_id))
+
+
+def _view(row: RpuConfig) -> StoredConfig:
+    return StoredConfig(
+        **StoredConfigSummary.of(row).model_dump(),
+        config=row.spec,
+        effective=row.effective,
+        warnings=service.warnings_of(service.as_stored(row), row.spec, ["config"]),
+    )
+
+
+def _etag(row: RpuConfig) -> str:
+    return etag_of(row.id)  # a stored configuration never changes

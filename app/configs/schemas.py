@@ -1,10 +1,22 @@
-"""What clients read about RPU configurations."""
+"""RPU configurations as clients write and read them."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from app.db.tables import RpuConfig
+from app.kit.fields import EXAMPLE_ID, Name
+from simulator.config.base import StrictModel
+
+STORED = "stored"
+_CREATE_EXAMPLE: JsonDict = {
+    "name": "PCM, 4 % output noise",
+    "config": {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.04}}},
+}
 
 
 class ConfigWarning(BaseModel):
@@ -36,3 +48,52 @@ class PresetList(BaseModel):
     """All named configurations."""
 
     items: list[Preset]
+
+
+class StoredReference(StrictModel):
+    """A stored configuration, in part replaced."""
+
+    stored: str = Field(description="The id of a stored configuration.")
+    overrides: dict[str, Any] | None = Field(default=None, description="What to replace in it.")
+
+
+def is_reference(spec: Any) -> bool:
+    """Tell whether a spec names a stored configuration."""
+    return isinstance(spec, dict) and STORED in spec
+
+
+class ConfigCreate(StrictModel):
+    """A configuration to be stored under a name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CREATE_EXAMPLE]})
+
+    name: Name = Field(description="What to call it; names need not be unique.")
+    description: str | None = Field(default=None, max_length=2000, description="What it is for.")
+    config: dict[str, Any] = Field(
+        description='An RPU configuration, or `{"preset": name, "overrides": {...}}`.'
+    )
+
+
+class StoredConfigSummary(BaseModel):
+    """A stored configuration, in a list."""
+
+    id: str = Field(examples=[EXAMPLE_ID])
+    name: str
+    description: str | None
+    config_hash: str = Field(description="sha256 of the effective configuration's canonical JSON.")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: RpuConfig) -> StoredConfigSummary:
+        """Return a stored configuration as lists show it."""
+        return cls.model_validate(row, from_attributes=True)
+
+
+class StoredConfig(StoredConfigSummary):
+    """A stored configuration."""
+
+    config: dict[str, Any] = Field(description="As it was written.")
+    effective: dict[str, Any] = Field(
+        description="What it meant when it was stored, every default filled in; this is what counts."
+    )
+    warnings: list[ConfigWarning]

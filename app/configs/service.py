@@ -1,16 +1,28 @@
-"""What a configuration given by a client means, and what is wrong with it."""
+"""What a configuration given by a client means, and what is wrong with it; those stored under a name."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
-from app.configs.schemas import CheckedConfig, ConfigWarning, Preset
+from app.configs.repository import ConfigRepository
+from app.configs.schemas import (
+    STORED,
+    CheckedConfig,
+    ConfigCreate,
+    ConfigWarning,
+    Preset,
+    StoredReference,
+    is_reference,
+)
+from app.db.tables import RpuConfig
 from app.kit.faults import from_pydantic, pointer
-from app.kit.problems import Fault, InvalidRequest
+from app.kit.fields import not_found
+from app.kit.problems import Fault, InvalidRequest, shortened
 from simulator.config import (
     PRESETS,
     InferenceRPUConfig,
@@ -19,7 +31,10 @@ from simulator.config import (
     resolve,
     unsupported,
     warnings_for,
+    with_overrides,
 )
+
+_PRESET = "preset"
 
 
 def presets() -> list[Preset]:
@@ -38,42 +53,126 @@ def presets() -> list[Preset]:
     return found
 
 
-def check(spec: dict[str, Any]) -> CheckedConfig:
-    """Return what the configuration means.
+class ConfigService:
+    """Judges, stores, finds and deletes configurations."""
+
+    def __init__(self, session: Session) -> None:
+        self.configs = ConfigRepository(session)
+
+    def check(self, spec: dict[str, Any], prefix: Sequence[str | int] = ()) -> CheckedConfig:
+        """Return what the configuration means.
+
+        Args:
+            spec: a configuration, or a preset's name or a stored one's id, with overrides.
+            prefix: where in the body the spec stands.
+
+        Raises:
+            InvalidRequest: with every fault, located in the body.
+        """
+        config, faults = self.understand(spec, prefix)
+        if config is None or faults:
+            raise refusal(faults)
+        return CheckedConfig(
+            config_hash=config_hash(config),
+            effective=effective(config),
+            warnings=warnings_of(config, spec, prefix),
+        )
+
+    def understand(
+        self, spec: Any, prefix: Sequence[str | int] = ()
+    ) -> tuple[InferenceRPUConfig | None, list[Fault]]:
+        """Return the configuration that a spec means, None if it means none, and all its faults.
+
+        Those of what cannot be simulated are among them.
+        """
+        config, faults = meaning_of(spec, self.configs.get, prefix)
+        if config is not None:
+            faults = [
+                Fault(pointer=pointer_in(spec, fault.pointer, prefix), code=fault.code, message=fault.message)
+                for fault in unsupported(config)
+            ]
+        return config, faults
+
+    def store(self, request: ConfigCreate) -> RpuConfig:
+        """Store a configuration under a name.
+
+        Raises:
+            InvalidRequest: with every fault of the configuration.
+        """
+        if is_reference(request.config):
+            message = "a stored configuration is made from a configuration or a preset, not from another"
+            where = pointer(["config", STORED])
+            raise refusal([Fault(pointer=where, code="stored_reference", message=message)])
+        checked = self.check(request.config, ["config"])
+        row = RpuConfig(
+            name=request.name,
+            description=request.description,
+            spec=request.config,
+            effective=checked.effective,
+            config_hash=checked.config_hash,
+        )
+        self.configs.add(row)
+        return row
+
+    def get(self, config_id: str) -> RpuConfig:
+        """Return the stored configuration; NotFound if there is none."""
+        row = self.configs.get(config_id)
+        if row is None:
+            raise not_found("configuration", config_id)
+        return row
+
+    def delete(self, config_id: str) -> None:
+        """Delete the stored configuration; NotFound if there is none."""
+        self.configs.delete(self.get(config_id))
+
+
+def meaning_of(
+    spec: Any, find: Callable[[str], RpuConfig | None], prefix: Sequence[str | int] = ()
+) -> tuple[InferenceRPUConfig | None, list[Fault]]:
+    """Return the configuration that a spec means, or None and its faults.
 
     Args:
-        spec: a configuration, or `{"preset": name, "overrides": {...}}`.
-
-    Raises:
-        InvalidRequest: with every fault, located in the spec.
-    """
-    config, faults = understand(spec)
-    if config is None or faults:
-        count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise InvalidRequest(f"the configuration has {count}", errors=faults)
-    return CheckedConfig(
-        config_hash=config_hash(config),
-        effective=effective(config),
-        warnings=warnings_of(config, spec),
-    )
-
-
-def understand(spec: Any, prefix: Sequence[str | int] = ()) -> tuple[InferenceRPUConfig | None, list[Fault]]:
-    """Return the configuration that a spec means, None if it means none, and all its faults.
-
-    Args:
-        spec: as for `check`.
-        prefix: where in the body the spec stands, for the faults' pointers.
+        spec: a configuration, or a preset's name or a stored one's id, with overrides.
+        find: returns the stored configuration of an id.
+        prefix: where in the body the spec stands.
     """
     try:
-        config = resolve(spec)
+        if not is_reference(spec):
+            return resolve(spec), []
+        reference = StoredReference.model_validate(spec)
+        row = find(reference.stored)
+        if row is not None:
+            return with_overrides(as_stored(row), reference.overrides or {}, ("overrides",)), []
     except ValidationError as error:
         return None, from_pydantic(error.errors(include_url=False), spec, prefix)
-    faults = [
-        Fault(pointer=_pointer_in(spec, fault.pointer, prefix), code=fault.code, message=fault.message)
-        for fault in unsupported(config)
-    ]
-    return config, faults
+    fault = Fault(
+        pointer=pointer([*prefix, STORED]),
+        code="unknown_configuration",
+        message=f"there is no stored configuration {shortened(reference.stored, 100)!r}",
+        hint="store it with POST /v1/rpu-configs, or see GET /v1/rpu-configs",
+    )
+    return None, [fault]
+
+
+def as_stored(row: RpuConfig) -> InferenceRPUConfig:
+    """Return the configuration that was stored.
+
+    As it was written, so that overrides see what was set and what was left to the defaults; but once that
+    means something else than on the day it was stored, what it meant then.
+    """
+    try:
+        written = resolve(row.spec)
+    except ValidationError:
+        return InferenceRPUConfig.model_validate(row.effective)
+    if config_hash(written) == row.config_hash:
+        return written
+    return InferenceRPUConfig.model_validate(row.effective)
+
+
+def refusal(faults: list[Fault]) -> InvalidRequest:
+    """Return the problem of a configuration with faults."""
+    count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return InvalidRequest(f"the configuration has {count}", errors=faults)
 
 
 def warnings_of(
@@ -82,19 +181,20 @@ def warnings_of(
     """Return the warnings about a configuration, located in the spec that it was given as."""
     return [
         ConfigWarning(
-            pointer=_pointer_in(spec, warning.pointer, prefix), code=warning.code, message=warning.message
+            pointer=pointer_in(spec, warning.pointer, prefix), code=warning.code, message=warning.message
         )
         for warning in warnings_for(config)
     ]
 
 
-def _pointer_in(spec: Any, config_pointer: str, prefix: Sequence[str | int]) -> str:
-    """Return where the client wrote the value: inline, among the overrides, or by naming the preset."""
-    if not (isinstance(spec, dict) and "preset" in spec):
+def pointer_in(spec: Any, config_pointer: str, prefix: Sequence[str | int]) -> str:
+    """Return where the client wrote the value: inline, among the overrides, or by naming the base."""
+    base = next((name for name in (STORED, _PRESET) if isinstance(spec, dict) and name in spec), None)
+    if base is None:
         return pointer(prefix) + config_pointer
     if _has(spec.get("overrides"), config_pointer.split("/")[1:]):
         return pointer([*prefix, "overrides"]) + config_pointer
-    return pointer([*prefix, "preset"])
+    return pointer([*prefix, base])
 
 
 def _has(value: Any, path: Iterable[str]) -> bool:
