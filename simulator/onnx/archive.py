@@ -101,24 +101,24 @@ def _fill_in(model: onnx.ModelProto, files: dict[str, bytes]) -> None:
             continue
         about = {entry.key: entry.value for entry in tensor.external_data}
         content = files.get(about.get("location", ""))
-        start, length = _number(about.get("offset", "0")), _number(about.get("length"))
+        start = _number(about.get("offset", "0"))
         if content is None:
             message = f"{where} is in the file {about.get('location')!r}, which is not in the zip"
             faults.append(Fault(limits.EXTERNAL_DATA, message))
             continue
-        if start is None or start + (length or 0) > len(content):
+        length = _number(about.get("length", str(max(len(content) - (start or 0), 0))))
+        if start is None or length is None or start + length > len(content):
             faults.append(Fault(limits.INVALID, f"{where} lies outside of the file {about['location']!r}"))
             continue
-        end = len(content) if length is None else start + length
-        total += end - start
+        total += length
         if total > limits.FILE_BYTES:  # tensors may point at the same bytes many times
             raise IntakeError(limits.TOO_COMPLEX, f"the weights take more than {limits.FILE_BYTES} bytes")
         tensor.ClearField("external_data")
         tensor.data_location = onnx.TensorProto.DEFAULT
-        tensor.raw_data = content[start:end]
+        tensor.raw_data = content[start : start + length]
     if faults:
         raise IntakeError(faults[0].code, faults[0].message, faults)
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 20 else None
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from simulator.intake import Fault, IntakeError
+from simulator.intake import IntakeError
 from simulator.onnx import limits
 from simulator.onnx.building import build_graph
 from simulator.onnx.graph import Dim, Graph, Node
@@ -153,14 +153,11 @@ class _Builder:
             self._add_layer(layer)
         for position, name in enumerate(self._source.inputs):
             self._values[name] = self._graph.placeholder(_identifier(name, position))
-        faults: list[Fault] = []
         for step in self._plan.steps:
             if isinstance(step, LayerStep):
                 self._call_layer(step)
             else:
-                self._call_function(step, faults)
-        if faults:
-            raise IntakeError(limits.UNSUPPORTED_OPERATOR, faults[0].message, faults)
+                self._call_function(step)
         outputs = [self._value(name) for name in self._source.outputs]
         self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
         module = fx.GraphModule(self._root, self._graph, class_name="ImportedModel")
@@ -237,22 +234,15 @@ class _Builder:
             values[1:] = [call(item, (last, 0)), call(item, (last, 1))]
         self._values.update((name, value) for name, value in zip(step.outputs, values, strict=False) if name)
 
-    def _call_function(self, step: FunctionStep, faults: list[Fault]) -> None:
+    def _call_function(self, step: FunctionStep) -> None:
         node = step.node
         if node.op == "Identity":
             self._values[node.outputs[0]] = self._value(node.inputs[0])
             return
         entry = lookup(node.op, self._source.opset)
-        label = f"node {node.name or node.outputs[0]!r}"
         if entry is None:
-            message = f"{label}: {node.op} is not supported in opset {self._source.opset}"
-            faults.append(Fault(limits.UNSUPPORTED_OPERATOR, message))
-            return
-        unknown = node.attributes.keys() - entry.attributes - entry.ignored - {"value"}
-        if unknown:
-            message = f"{label}: {node.op} with the attribute {sorted(unknown)} is not supported"
-            faults.append(Fault(limits.UNSUPPORTED_OPERATOR, message))
-            return
+            message = f"node {node.name or node.outputs[0]!r}: {node.op} is not supported in this opset"
+            raise IntakeError(limits.UNSUPPORTED_OPERATOR, message)
         result = self._graph.call_function(
             entry.function, tuple(self._arguments(step, entry)), _keywords(node, entry)
         )

@@ -78,6 +78,7 @@ SUPPORTED_VALUES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
             "asymmetric",
         ),
     },
+    "Attention": {"left_window_size": (-1,), "right_window_size": (-1,)},
 }
 # Operators that give or take fewer values here than ONNX lets them.
 OUTPUTS = {"MaxPool": 1, "BatchNormalization": 1, "Attention": 1}

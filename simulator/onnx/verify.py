@@ -89,10 +89,10 @@ def verify_imported(imported: ImportedModel, seed: int = 0) -> Verification:
         except Exception as error:  # noqa: BLE001 - each reference has its own errors for what it cannot do
             problems.append(f"{reference.name}: {' '.join(str(error).split())[:200]}")
             continue
-        joint = [torch.cat(tensors) for tensors in zip(*draws, strict=True)] if parts > 1 else draws[0]
-        outputs = [
-            np.concatenate(arrays) if parts > 1 else arrays[0] for arrays in zip(*expected, strict=True)
-        ]
+        if parts == 1:
+            return compare_outputs(_run(imported, draws[0]), expected[0], reference.name)
+        joint = [torch.cat(tensors) for tensors in zip(*draws, strict=True)]
+        outputs = [np.concatenate(arrays) for arrays in zip(*expected, strict=True)]
         return compare_outputs(_run(imported, joint), outputs, reference.name)
     message = f"the model cannot be run on random input: {'; '.join(dict.fromkeys(problems))}"
     raise IntakeError(limits.INVALID, message)
@@ -182,7 +182,7 @@ class _Reference(Protocol):
 
 
 def _references(data: bytes) -> Iterator[_Reference]:
-    """Yield what can compute the file itself, in evaluation mode and without half precision, the best first."""
+    """Yield what computes the file itself, in evaluation mode, half precision widened, the best first."""
     model = parse(data)
     changed = _to_evaluation_mode(model)
     if precision.uses_half(model):

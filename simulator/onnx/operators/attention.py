@@ -9,6 +9,9 @@ from torch import Tensor
 
 from simulator.onnx.operators.registry import operator
 
+# The windows are refused by the plan unless they are open.
+_IGNORED = ("softmax_precision", "qk_matmul_output_mode", "left_window_size", "right_window_size")
+
 
 def _heads(x: Tensor, count: int) -> Tensor:
     """Return `[batch, time, heads * width]` as `[batch, heads, time, width]`."""
@@ -16,7 +19,7 @@ def _heads(x: Tensor, count: int) -> Tensor:
     return x.reshape(batch, time, count, -1).transpose(1, 2)
 
 
-@operator("Attention", since=23, ignored=("softmax_precision", "qk_matmul_output_mode"))
+@operator("Attention", since=23, ignored=_IGNORED)
 def attention(
     query: Tensor,
     key: Tensor,

@@ -84,19 +84,17 @@ def arg_min(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: i
     return x.shape[axis] - 1 - torch.argmin(x.flip(axis), axis, bool(keepdims))
 
 
-@operator("TopK", since=10, numbers=(1,))
-def top_k(
-    x: Tensor,
-    count: list[int],
-    *,
-    axis: int = -1,
-    largest: int = 1,
-    sorted: int = 1,  # noqa: A002 - ONNX's name
-) -> tuple[Tensor, Tensor]:
+@operator("TopK", since=10, numbers=(1,), ignored=("sorted",))
+def top_k(x: Tensor, count: list[int], *, axis: int = -1, largest: int = 1) -> tuple[Tensor, Tensor]:
     """Return the largest or smallest numbers along an axis and where they are, the first of equals first."""
     order = torch.sort(x, stable=True, dim=axis, descending=bool(largest))
-    del sorted  # any order is right where none is asked for
     return order.values.narrow(axis, 0, count[0]), order.indices.narrow(axis, 0, count[0])
+
+
+@operator("TopK", until=9)
+def top_k_attribute(x: Tensor, *, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """Return the largest numbers along an axis as before opset 10, with their number in an attribute."""
+    return top_k(x, [k], axis=axis)
 
 
 @operator("CumSum", numbers=(1,))

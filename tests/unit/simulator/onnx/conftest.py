@@ -35,25 +35,28 @@ EXPORTERS = {
 }
 
 
-@cache
-def export(network: type[nn.Module], exporter: str, batch: int = 2) -> bytes:
-    """Return the bytes that an exporter makes of a network."""
-    options = dict(EXPORTERS[exporter])
-    example = EXAMPLES[network]
-    example = example if batch == len(example) else example[:batch].clone()
-    if options["dynamo"]:
-        options |= {"external_data": False, "verbose": False}
-    buffer = io.BytesIO()
+def quiet_export(network: nn.Module, example: torch.Tensor, target, **options) -> None:
+    """Run torch's exporter without its messages and warnings."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    if options["dynamo"]:
+        options["verbose"] = False
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            torch.onnx.export(
-                trained_looking(network), (example,), buffer, input_names=["x"], output_names=["y"], **options
-            )
+            torch.onnx.export(network, (example,), target, input_names=["x"], output_names=["y"], **options)
     finally:
         logging.disable(level)
+
+
+@cache
+def export(network: type[nn.Module], exporter: str) -> bytes:
+    """Return the bytes that an exporter makes of a network."""
+    options = dict(EXPORTERS[exporter])
+    if options["dynamo"]:
+        options["external_data"] = False
+    buffer = io.BytesIO()
+    quiet_export(trained_looking(network), EXAMPLES[network], buffer, **options)
     return buffer.getvalue()
 
 

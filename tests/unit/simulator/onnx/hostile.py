@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -123,7 +124,7 @@ def external_data_in_a_branch():
     external(value)
     out = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 4])
     branch = helper.make_graph([node("Identity", ["w"], ["b"])], "branch", [], [out], [value])
-    condition = {"condition": np.array(True)}
+    condition = {"condition": np.array([True])[0]}
     choice = node("If", ["condition"], ["c"], then_branch=branch, else_branch=branch)
     return _bytes(model_of([choice, node("Add", ["x", "c"], ["y"])], condition))
 
@@ -160,7 +161,7 @@ def a_custom_domain():
 def a_branch():
     out = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
     branch = helper.make_graph([node("Identity", ["x"], ["b"])], "branch", [], [out])
-    condition = {"condition": np.array(True)}
+    condition = {"condition": np.array([True])[0]}
     return _bytes(
         model_of([node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch)], condition)
     )
@@ -181,7 +182,7 @@ def an_endless_loop():
         [*inputs, carried],
         [*outputs, result],
     )
-    return _bytes(model_of([node("Loop", ["", "go", "x"], ["y"], body=body)], {"go": np.array(True)}))
+    return _bytes(model_of([node("Loop", ["", "go", "x"], ["y"], body=body)], {"go": np.array([True])[0]}))
 
 
 @refused(limits.UNSUPPORTED_OPERATOR)
@@ -474,7 +475,7 @@ def a_function_that_calls_itself():
 @refused(limits.TOO_COMPLEX)
 def too_many_nodes():
     names = ["x", *(f"h{i}" for i in range(limits.NODES)), "y"]
-    return _bytes(model_of([node("Relu", [a], [b]) for a, b in zip(names, names[1:], strict=False)]))
+    return _bytes(model_of([node("Relu", [a], [b]) for a, b in pairwise(names)]))
 
 
 @refused(limits.TOO_COMPLEX)
