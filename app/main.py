@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
+from app.compare.endpoints import router as compare_router
 from app.configs.endpoints import router as configs_router
 from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore
@@ -78,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)
     handlers.install(app)
     openapi.describe(app)
-    for router in (models_router, datasets_router, configs_router, jobs_router, health_router):
+    for router in (models_router, datasets_router, configs_router, jobs_router, compare_router, health_router):
         app.include_router(router)
     return app
 

@@ -122,6 +122,10 @@ class Driftline:
         """Return the results so far."""
         return self._json("GET", f"/v1/jobs/{job_id}/results", params={"cells": cells})
 
+    def compare(self, *job_ids: str) -> dict[str, Any]:
+        """Return jobs side by side, each against the first."""
+        return self._json("GET", "/v1/compare", params={"job": list(job_ids)})
+
     def results_as(self, job_id: str, file_format: str) -> bytes:
         """Return the results as `csv`, `svg` or `png`."""
         return self._send("GET", f"/v1/jobs/{job_id}/results", params={"format": file_format}).content

@@ -164,7 +164,7 @@ def _loss(spec: FinetuneSpec, task: Task, outputs: Tensor, targets: Tensor) -> T
     return loss_of(task, outputs, targets, label_smoothing=spec.label_smoothing)
 
 
-def _optimizer(parameters: list[Tensor], spec: FinetuneSpec) -> Optimizer:
+def _optimizer(parameters: list[nn.Parameter], spec: FinetuneSpec) -> Optimizer:
     options = spec.optimizer
     if isinstance(options, config.SGD):
         return SGD(

@@ -109,7 +109,7 @@ def point(task: str, t_inference: float, cells: Sequence[CellRow]) -> Point:
     spread: dict[str, Any] = {"std": None, "ci95": None, "p05": None, "p95": None}
     if len(values) > 1:
         std = float(values.std(ddof=1))
-        half = _student_t95(len(values) - 1) * std / math.sqrt(len(values))
+        half = student_t95(len(values) - 1) * std / math.sqrt(len(values))
         p05, p95 = (float(q) for q in np.quantile(values, [0.05, 0.95]))
         spread = {"std": std, "ci95": (mean - half, mean + half), "p05": p05, "p95": p95}
     return Point(
@@ -175,7 +175,8 @@ def cells_to_csv(cells: Iterable[CellRow]) -> str:
     return buffer.getvalue()
 
 
-def _student_t95(degrees: int) -> float:
+def student_t95(degrees: float) -> float:
+    """Return the factor of Student's two-sided 95 % interval."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.975))

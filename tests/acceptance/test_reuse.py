@@ -52,6 +52,14 @@ def test_a_known_job_is_answered_at_once_and_a_longer_one_computes_the_rest(
         known = cells(driftline, again)
         assert [cell for cell in computed if cell in known] == known
 
+        compared = driftline.compare(again["id"], longer["id"])
+        gaps = [gap for point in compared["points"] for gap in point["differences"]]
+        assert [(gap["method"], gap["pairs"], gap["mean"]) for gap in gaps] == [("paired", 5, 0.0)] * 6
+        assert [one["pointer"] for one in compared["differences"]] == [
+            "/spec/evaluate/repeats",
+            "/spec/evaluate/t_inference",
+        ]
+
         spec = small_job(model)
         spec["evaluate"] |= {"repeats": 6, "t_inference": [1, 60, 3600, 31536000]}
         fresh = finished(driftline, driftline.submit(spec, fresh=True))

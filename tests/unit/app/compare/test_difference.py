@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from app.compare.service import difference
+
+RNG = np.random.default_rng(3)
+FIRST = dict(enumerate(0.9 + 0.02 * RNG.standard_normal(8)))
+OTHER = {chip: value + 0.01 + 0.001 * RNG.standard_normal() for chip, value in FIRST.items()}
+
+
+def test_equal_seeds_are_paired_by_chip() -> None:
+    found = difference("b", FIRST, OTHER, paired=True)
+    expected = stats.ttest_rel(list(OTHER.values()), list(FIRST.values())).confidence_interval(0.95)
+    assert (found.method, found.pairs) == ("paired", 8)
+    assert found.ci95 == pytest.approx((expected.low, expected.high))
+
+
+def test_only_chips_that_both_have_are_paired() -> None:
+    found = difference("b", FIRST, {chip: OTHER[chip] for chip in (0, 3, 5)}, paired=True)
+    assert found.pairs == 3
+    assert found.mean == pytest.approx(np.mean([OTHER[chip] - FIRST[chip] for chip in (0, 3, 5)]))
+
+
+def test_other_seeds_are_compared_by_welchs_interval() -> None:
+    other = {chip: OTHER[chip] for chip in (0, 3, 5)}
+    found = difference("b", FIRST, other, paired=False)
+    test = stats.ttest_ind(list(other.values()), list(FIRST.values()), equal_var=False)
+    expected = test.confidence_interval(0.95)
+    assert (found.method, found.pairs) == ("welch", None)
+    assert found.ci95 == pytest.approx((expected.low, expected.high))
+
+
+def test_pairing_narrows_the_interval() -> None:
+    def width(paired: bool) -> float:
+        low, high = difference("b", FIRST, OTHER, paired=paired).ci95 or (0.0, 0.0)
+        return high - low
+
+    assert width(paired=True) < width(paired=False) / 3
+
+
+def test_one_chip_has_a_difference_and_no_interval() -> None:
+    found = difference("b", {0: 0.9}, {0: 0.8}, paired=True)
+    assert found.mean == pytest.approx(-0.1)
+    assert found.ci95 is None
