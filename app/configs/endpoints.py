@@ -11,6 +11,7 @@ from app.configs import service
 from app.configs.schemas import (
     CheckedConfig,
     ConfigCreate,
+    ImportedConfig,
     PresetList,
     StoredConfig,
     StoredConfigSummary,
@@ -48,6 +49,36 @@ _EXAMPLES = {
         "value": {"stored": EXAMPLE_ID, "overrides": {"forward": {"out_noise": 0.04}}},
     },
 }
+_FOREIGN_EXAMPLES = {
+    "aihwkit": {
+        "summary": "aihwkit's class, fields and values; what is left out has aihwkit's default",
+        "value": {
+            "class": "InferenceRPUConfig",
+            "forward": {"out_noise": 0.02, "w_noise": 0.02, "w_noise_type": "AdditiveConstant"},
+            "noise_model": {
+                "type": "PCMLikeNoiseModel",
+                "g_converter": {"type": "DualPairConductanceConverter", "f_lst": [1.0, 3.0]},
+            },
+            "drift_compensation": None,
+        },
+    },
+    "composer": {
+        "summary": "The Composer's dictionary",
+        "value": {
+            "adc": 9,
+            "dac": 7,
+            "output_noise_strength": 0.04,
+            "device_id": "pcm",
+            "programming_noise_scale": 1.0,
+            "read_noise_scale": 1.0,
+            "drift_scale": 1.0,
+            "drift_compensation": True,
+            "poly_constant_coef": 0.26348,
+            "poly_first_order_coef": 1.965,
+            "poly_second_order_coef": -1.1731,
+        },
+    },
+}
 
 
 @router.get(
@@ -79,6 +110,17 @@ def validate_rpu_config(
     What is valid but not simulated yet is a fault with the code `not_yet_supported`.
     """
     return ConfigService(session).check(spec)
+
+
+@router.post("/import", summary="Read a configuration of another program")
+def import_rpu_config(
+    spec: Annotated[dict[str, Any], Body(openapi_examples=_FOREIGN_EXAMPLES)],
+) -> ImportedConfig:
+    """Read aihwkit's JSON or its Composer's dictionary as ours, and tell what was assumed.
+
+    Nothing is stored: send `effective` on, to `POST /v1/rpu-configs` or within a job.
+    """
+    return service.import_config(spec)
 
 
 @router.post(

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 from app.db.tables import RpuConfig
 from app.kit.fields import EXAMPLE_ID, Name
 from simulator.config.base import StrictModel
+from simulator.config.foreign import Dialect
 
 STORED = "stored"
 _CREATE_EXAMPLE: JsonDict = {
@@ -33,6 +34,21 @@ class CheckedConfig(BaseModel):
     config_hash: str = Field(description="sha256 of the effective configuration's canonical JSON.")
     effective: dict[str, Any] = Field(description="The configuration with every default filled in.")
     warnings: list[ConfigWarning]
+
+
+class ConfigAssumption(BaseModel):
+    """Something that was assumed, left out, or means something else here."""
+
+    pointer: str = Field(description="JSON pointer into the body.")
+    code: str
+    message: str
+
+
+class ImportedConfig(CheckedConfig):
+    """A configuration of another program as ours; the warnings' pointers go into `effective`."""
+
+    dialect: Dialect = Field(description="How the body was read.")
+    assumed: list[ConfigAssumption]
 
 
 class Preset(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,14 +14,16 @@ from app.configs.repository import ConfigRepository
 from app.configs.schemas import (
     STORED,
     CheckedConfig,
+    ConfigAssumption,
     ConfigCreate,
     ConfigWarning,
+    ImportedConfig,
     Preset,
     StoredReference,
     is_reference,
 )
 from app.db.tables import RpuConfig
-from app.kit.faults import from_pydantic, pointer
+from app.kit.faults import explained, from_pydantic, pointer
 from app.kit.fields import not_found
 from app.kit.problems import Fault, InvalidRequest, shortened
 from simulator.config import (
@@ -33,6 +36,7 @@ from simulator.config import (
     warnings_for,
     with_overrides,
 )
+from simulator.config.foreign import ImportRefusedError, import_foreign
 
 _PRESET = "preset"
 
@@ -51,6 +55,31 @@ def presets() -> list[Preset]:
             )
         )
     return found
+
+
+def import_config(spec: dict[str, Any]) -> ImportedConfig:
+    """Return what a configuration written for another program means here, and what was assumed.
+
+    Raises:
+        InvalidRequest: with every fault, located in the body.
+    """
+    try:
+        imported = import_foreign(spec)
+    except ImportRefusedError as error:
+        faults = [explained(fault.pointer, fault.code, fault.message) for fault in error.faults]
+        if error.error is not None:
+            faults += from_pydantic(error.error.errors(include_url=False), spec)
+        raise refusal(faults) from None
+    faults = [explained(fault.pointer, fault.code, fault.message) for fault in unsupported(imported.config)]
+    if faults:
+        raise refusal(faults)
+    return ImportedConfig(
+        dialect=imported.dialect,
+        config_hash=config_hash(imported.config),
+        effective=effective(imported.config),
+        warnings=warnings_of(imported.config, {}),
+        assumed=[ConfigAssumption(**asdict(assumption)) for assumption in imported.assumed],
+    )
 
 
 class ConfigService:

@@ -45,6 +45,11 @@ CONFIG = {
     "drift_compensation": {"type": "GlobalDriftCompensation"},
     "modifier": {"type": "AddNormal", "std_dev": 0.1},
 }
+COMPOSER = {
+    "analog_info": {"adc": 9, "dac": 7, "output_noise_strength": 0.04},
+    "noise_model_info": {"device_id": "pcm", "drift_scale": 1.0, "drift_compensation": True},
+    "inference_repeats": 10,
+}
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()
@@ -116,8 +121,15 @@ _RUNS = settings(
 
 @_RUNS
 @given(value=mutated(CONFIG))
-def test_any_configuration_is_judged(service, value):
-    check(service, "/v1/rpu-configs/validate", value)
+@pytest.mark.parametrize("path", ["/v1/rpu-configs/validate", "/v1/rpu-configs/import"])
+def test_any_configuration_is_judged(service, path, value):
+    check(service, path, value)
+
+
+@_RUNS
+@given(value=mutated(COMPOSER))
+def test_any_composer_dictionary_is_judged(service, value):
+    check(service, "/v1/rpu-configs/import", value)
 
 
 @_RUNS
