@@ -1,4 +1,4 @@
-"""`python -m simulator.onnx inspect FILE` and `compare FILE REF.npz`: JSON on standard output."""
+"""`python -m simulator.onnx inspect FILE` and `compare FILE REF.npz` (JSON), and `operators` (Markdown)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,14 @@ def main() -> int:
     compare.add_argument("file", type=Path)
     compare.add_argument("reference", type=Path, help=".npz with arrays input:<name> and output:<name>")
     compare.set_defaults(run=_compare, limited=False)
+    operators = commands.add_parser("operators", help="list the supported operators, in Markdown")
+    operators.set_defaults(run=None, limited=False)
     arguments = parser.parse_args()
+    if arguments.run is None:
+        from simulator.onnx.operator_table import operator_table
+
+        sys.stdout.write(operator_table())
+        return intake.EXIT_OK
     intake.keep_libraries_single_threaded()
     if arguments.limited:
         intake.limit_this_process()

@@ -30,7 +30,7 @@ def build_module(layer: Layer, constants: Mapping[str, Array]) -> nn.Module:
         module.num_batches_tracked = torch.tensor(0)
     with torch.no_grad():
         for key, array in parameters_of(layer, constants).items():
-            module.state_dict()[key].copy_(torch.from_numpy(np.ascontiguousarray(array)))
+            module.state_dict()[key].copy_(torch.from_numpy(np.array(array, order="C")))
     return module.eval()
 
 

@@ -20,7 +20,7 @@ from simulator.onnx.layouts import Shaped
 from simulator.onnx.naming import Names, layer_of_parameter, loose_parameter
 from simulator.onnx.patterns import fuse_patterns
 from simulator.onnx.recognise import RECOGNISERS
-from simulator.onnx.supported import INPUTS, OUTPUTS, RECURRENT, SUPPORTED_VALUES
+from simulator.onnx.supported import INPUTS, OUTPUTS, RECURRENT, SUPPORTED_VALUES, TRAINABLE_INPUTS
 
 OPEN_BATCH_EXPORT = (
     "export with torch.onnx.export(..., dynamic_shapes=({0: torch.export.Dim('batch')},)) or, with "
@@ -179,7 +179,7 @@ class _Planner:
             if not isinstance(step, FunctionStep):
                 continue
             for position, value in enumerate(step.node.inputs):
-                if value in loose or position in step.literals or not self._trainable(step.node, value):
+                if value in loose or not self._trainable(step.node, position):
                     continue
                 array = graph.constants[value]
                 scope = step.node.scope.path if step.node.scope else None
@@ -197,8 +197,11 @@ class _Planner:
                 loose[value] = Layer(name, "Parameter", "digital", shape, {}, ports, reason, step.node.scope)
         return loose
 
-    def _trainable(self, node: Node, value: str) -> bool:
+    def _trainable(self, node: Node, position: int) -> bool:
+        value = node.inputs[position]
         array = self._graph.constants.get(value)
+        if position not in TRAINABLE_INPUTS.get(node.op, ()):
+            return False
         if array is None or array.dtype != np.float32 or array.size < 2 or not np.isfinite(array).all():
             return False
         if node.op in _MULTIPLIES:

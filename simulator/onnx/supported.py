@@ -65,6 +65,18 @@ FOLDABLE = ELEMENTWISE | SHAPES | INDEXING - {"TopK"} | REDUCTIONS | QUANTISATIO
 # What passes the numbers of its first input on as they are, in another arrangement.
 VIEWS = _names("Cast CastLike Flatten Identity Reshape Squeeze Transpose Unsqueeze")
 
+# Inputs, by position, whose constant numbers a user's framework holds as parameters that it trains.
+TRAINABLE_INPUTS: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "MatMul", "Attention"), (0, 1)),
+    **dict.fromkeys(("Gather", "Slice", "Expand", "Tile"), (0,)),
+    **dict.fromkeys(("PRelu", "RMSNormalization"), (1,)),
+    **dict.fromkeys(("BatchNormalization", "LayerNormalization"), (1, 2)),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), (1, 2)),
+    **dict.fromkeys(("Conv", "ConvTranspose", "Where"), (1, 2)),
+    **dict.fromkeys(("Concat", "Einsum"), tuple(range(64))),
+    "Gemm": (0, 1, 2),
+}
+
 # Attributes of which only some values are supported.
 SUPPORTED_VALUES: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "Resize": {
