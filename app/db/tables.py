@@ -221,6 +221,19 @@ class Artifact(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
+class Speed(Base):
+    """How fast a worker's machine is, as a calibration on it measured; estimates are made from it."""
+
+    __tablename__ = "speeds"
+
+    hostname: Mapped[str] = mapped_column(Text, primary_key=True)
+    threads: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    # Raised when what is measured changes, so that workers measure anew.
+    revision: Mapped[int] = mapped_column(Integer)
+    measured: Mapped[dict[str, Any]] = mapped_column(Json)
+    measured_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
 class Worker(Base):
     """A worker process that has been seen."""
 
