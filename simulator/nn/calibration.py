@@ -142,7 +142,7 @@ class _Observer:
             self.tile.enable_input_range(learn=options.learn_input_range)
         self.tile.recompile()
         if self.settings.method in _OF_IDEAL_ACTIVATIONS:
-            self.tile.plan = replace(self.tile.plan, is_perfect=True)
+            self.tile.use_plan(replace(self.tile.plan, is_perfect=True))
         observe: dict[CalibrationMethod, Callable[[Tensor], None]] = {
             CalibrationMethod.MAX: self._observe_max,
             CalibrationMethod.CACHE_QUANTILE: self._observe_sample,

@@ -1,21 +1,20 @@
 """Analog convolutions in one, two and three dimensions.
 
-A convolution is the matrix-vector product of its kernel matrix with every patch of the input. Where the
-tile's input scale does not depend on the patch, the activation is converted once and the native convolution
-does the products; otherwise patches are unfolded into vectors. Both compute the same numbers.
+A convolution is the matrix-vector product of its kernel matrix with every patch of the input; a tile takes
+the channels that it touches and decides itself whether it must unfold them.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from simulator.config import InferenceRPUConfig
-from simulator.nn.grid import TileSlot
+from simulator.config.tiling import TileSlot
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.tile import AnalogTile
 from simulator.tile import ConvProduct
@@ -66,7 +65,7 @@ class _AnalogConv(AnalogLayer):
         self.padding = digital.padding if isinstance(digital.padding, str) else tuple(digital.padding)
         self.padding_mode = digital.padding_mode
         self._edges = self._edge_sizes()
-        self._symmetric = self._edges[::2] == self._edges[1::2]
+        self._pads_natively = self.padding_mode == "zeros" and self._edges[::2] == self._edges[1::2]
         self._products = [self._product_of(slot) for slot in self.slots]
 
     def _edge_sizes(self) -> list[int]:
@@ -87,11 +86,10 @@ class _AnalogConv(AnalogLayer):
         stop = min(slot.inputs.stop, self.in_rows)  # an analog bias has no channel
         last = -(-stop // elements)
         offset = slot.group * (self.in_channels // self.groups)
-        native_padding = self.padding_mode == "zeros" and self._symmetric
         product = ConvProduct(
             kernel_size=self.kernel_size,
             stride=self.stride,
-            padding=tuple(self._edges[::2][::-1]) if native_padding else (0,) * len(self.kernel_size),
+            padding=tuple(self._edges[::2][::-1]) if self._pads_natively else (0,) * len(self.kernel_size),
             dilation=self.dilation,
             channels=last - first,
             leading=slot.inputs.start - first * elements,
@@ -108,62 +106,22 @@ class _AnalogConv(AnalogLayer):
                 f"{name}: expected [batch, {self.in_channels}, {dimensions} dimensions], got {list(x.shape)}"
             )
         batched = x if x.dim() == dimensions + 2 else x.unsqueeze(0)
-        unfold = self.analog_bias or any(tile.needs_vectors() for _, tile in self.tile_slots())
-        y = self._forward_unfolded(batched) if unfold else self._forward_native(batched)
-        if self.bias is not None and not self.analog_bias:
-            y = y + self.bias.reshape(-1, *(1 for _ in self.kernel_size))
-        return y if x.dim() == dimensions + 2 else y.squeeze(0)
-
-    def _forward_native(self, x: Tensor) -> Tensor:
-        if self.padding_mode != "zeros" or not self._symmetric:
-            x = self._pad(x)
+        if not self._pads_natively and any(self._edges):
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            batched = functional.pad(batched, self._edges, mode)
         products = iter(self._products)
 
         def run(slot: TileSlot, tile: AnalogTile) -> Tensor:
             channels, product = next(products)
-            part = x if product.channels == self.in_channels else x[:, channels]
+            if self.analog_bias and slot.inputs.stop > self.in_rows:
+                product = replace(product, bias_input=batched.new_ones(1))
+            part = batched if product.channels == self.in_channels else batched[:, channels]
             return tile(part, self.logical_block(slot), product)  # type: ignore[no-any-return]
 
-        return self._sum_tiles(run, channel_dim=1)
-
-    def _forward_unfolded(self, x: Tensor) -> Tensor:
-        patches, spatial = self._patches(self._pad(x))
-        single = patches.shape[-1]
-
-        def run(slot: TileSlot, tile: AnalogTile) -> Tensor:
-            vectors = patches[:, :, slot.group]
-            if slot.shape[1] != single:
-                vectors = vectors[..., slot.inputs]
-            return tile(vectors, self.logical_block(slot))  # type: ignore[no-any-return]
-
-        y = self._sum_tiles(run, channel_dim=-1)
-        return y.transpose(1, 2).reshape(x.shape[0], self.out_channels, *spatial)
-
-    def _pad(self, x: Tensor) -> Tensor:
-        if not any(self._edges):
-            return x
-        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-        return functional.pad(x, self._edges, mode)
-
-    def _patches(self, padded: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        """Return the patches `[batch, places, groups, in]` of a padded map, and the extent of the places."""
-        dimensions = len(self.kernel_size)
-        windows = padded
-        for axis, (size, stride, dilation) in enumerate(
-            zip(self.kernel_size, self.stride, self.dilation, strict=True)
-        ):
-            reach = (size - 1) * dilation + 1
-            windows = windows.unfold(2 + axis, reach, stride)
-            if dilation > 1:
-                windows = windows[..., ::dilation]
-        spatial = tuple(windows.shape[2 : 2 + dimensions])
-        order = (0, *range(2, 2 + dimensions), 1, *range(2 + dimensions, 2 + 2 * dimensions))
-        patches = windows.permute(order).reshape(
-            padded.shape[0], math.prod(spatial), self.groups, self.in_rows
-        )
-        if self.analog_bias:
-            patches = torch.cat([patches, patches.new_ones(*patches.shape[:-1], 1)], dim=-1)
-        return patches, spatial
+        y = self._sum_tiles(run, channel_dim=1)
+        if self.bias is not None and not self.analog_bias:
+            y = y + self.bias.reshape(-1, *(1 for _ in self.kernel_size))
+        return y if x.dim() == dimensions + 2 else y.squeeze(0)
 
     def _digital_skeleton(self) -> nn.Module:
         options: dict[str, Any] = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from simulator.config import InferenceRPUConfig
-from simulator.nn.grid import TileSlot, tile_grid
+from simulator.config.tiling import TileSlot, tile_grid
 from simulator.nn.tile import AnalogTile
 from simulator.rng import NoiseContext
 

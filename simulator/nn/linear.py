@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from simulator.config import InferenceRPUConfig
-from simulator.nn.grid import TileSlot
+from simulator.config.tiling import TileSlot
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.tile import AnalogTile
 

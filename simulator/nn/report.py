@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from simulator.config import InferenceRPUConfig, NoiseModelConfig
-from simulator.devices import build_noise_model
+from simulator.config.tiling import devices_per_weight, tile_cells
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers
 
@@ -86,13 +84,6 @@ def conversion_report(model: nn.Module) -> ConversionReport:
     return ConversionReport(layers, reasons)
 
 
-def devices_per_weight(noise_model: NoiseModelConfig) -> int:
-    """Return how many analog devices hold one weight with a noise model's converter."""
-    converter = build_noise_model(noise_model).converter
-    conductances, _ = converter.convert_to_conductances(torch.tensor([[-1.0, 1.0]]))
-    return len(conductances) * int(getattr(noise_model, "num_devices", 1))
-
-
 def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
     tiles = tuple(TileReport(slot.row, slot.column, *slot.shape) for slot in layer.slots)
     used = sum(tile.out_features * tile.in_features for tile in tiles)
@@ -101,14 +92,9 @@ def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
         kind=type(layer).__name__,
         weight_shape=tuple(layer.weight.shape),
         tiles=tiles,
-        utilisation=used / sum(_tile_cells(tile, layer.rpu_config) for tile in tiles),
+        utilisation=used / sum(tile_cells(slot.shape, layer.rpu_config.mapping) for slot in layer.slots),
         devices=used * devices_per_weight(layer.rpu_config.noise_model),
     )
-
-
-def _tile_cells(tile: TileReport, rpu_config: InferenceRPUConfig) -> int:
-    mapping = rpu_config.mapping
-    return (mapping.max_output_size or tile.out_features) * (mapping.max_input_size or tile.in_features)
 
 
 def _cells(layer: LayerReport) -> int:

@@ -19,10 +19,11 @@ from simulator.rng import KeyPart, NoiseContext, Purpose
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
+    ConvProduct,
     DenseProduct,
     InstanceParameters,
     OutputClipping,
-    Product,
+    TilePlan,
     analog_product,
     clip_to_range,
     clip_weights,
@@ -102,12 +103,17 @@ class AnalogTile(nn.Module):
 
     def recompile(self) -> None:
         """Read the configuration anew; call it after the configuration was changed."""
-        self.plan = compile_plan(self.rpu_config.forward)
+        self.use_plan(compile_plan(self.rpu_config.forward))
         self._modifies = modifies(self.rpu_config.modifier)
         self._manages_output_clipping = (
             self.rpu_config.pre_post.input_range.enable
             and self.rpu_config.pre_post.input_range.manage_output_clipping
         )
+
+    def use_plan(self, plan: TilePlan) -> None:
+        """Run the forward pass by this plan until the next `recompile`."""
+        self.plan = plan
+        self._ranged_plan, self._range_step = plan.after_input_range()
 
     # --- mapping -------------------------------------------------------------------------------------------
 
@@ -151,17 +157,7 @@ class AnalogTile(nn.Module):
 
     # --- forward -------------------------------------------------------------------------------------------
 
-    def needs_vectors(self) -> bool:
-        """Whether a convolution must be unfolded for this tile."""
-        plan = self.plan
-        if self.training and self._modifies and self.rpu_config.modifier.per_batch_sample:
-            return True
-        if self.average_abs_max is not None and not plan.is_perfect and not plan.manages_bounds:
-            unknown = self.training or float(self.average_abs_max) == 0
-            return unknown or replace(plan, static_scale=1.0).treats_vectors_alone
-        return plan.treats_vectors_alone
-
-    def forward(self, x: Tensor, logical_OI: Tensor, product: Product = DENSE) -> Tensor:
+    def forward(self, x: Tensor, logical_OI: Tensor, product: DenseProduct | ConvProduct = DENSE) -> Tensor:
         """Return the tile's part of the layer's output.
 
         Args:
@@ -170,27 +166,39 @@ class AnalogTile(nn.Module):
             product: how inputs and weights are multiplied.
         """
         if self.observer is not None:
-            self.observer(x if isinstance(product, DenseProduct) else x.movedim(1, -1))
+            self.observer(x.movedim(product.vector_dim, -1))
         clipping = OutputClipping()
         if self.input_range is not None:
             options = self.rpu_config.pre_post.input_range
             if self.training:
                 self._initialise_range(x)
-            x = clip_to_range(x, self.input_range, options, clipping)
+            x = clip_to_range(x, self.input_range, options, clipping, self._range_step)
+            product = self._with_bias_in_range(product)
         y = analog_product(
             x,
             self._weights_for(x, logical_OI),
-            self.plan,
+            self.plan if self.input_range is None else self._ranged_plan,
             product=product,
             instance=self.instance_parameters(x.device),
             generator=self._call_stream(Purpose.FORWARD, x.device) if self.plan.draws_noise else None,
-            static_scale=self._average_scale(x),
+            static_scale=self._average_scale(x, product),
+            output_scale=None if self._manages_output_clipping else self.output_scale(),
         )
-        if self._manages_output_clipping and self.training:
+        if self._manages_output_clipping:
             bound = 0.999 * self.plan.out_bound * self.plan.out_scale
             clipping.clipped_share = (y.detach().abs() >= bound).to(y.dtype).mean()
-        scale = self.output_scale()
-        return y if scale is None else y * product.per_output(scale)
+            scale = self.output_scale()
+            y = y if scale is None else y * product.per_output(scale)
+        return y
+
+    @torch.no_grad()
+    def _with_bias_in_range(self, product: DenseProduct | ConvProduct) -> DenseProduct | ConvProduct:
+        """Clip and normalise the input of a convolution's analog bias column as every other input."""
+        if not isinstance(product, ConvProduct) or product.bias_input is None or self.input_range is None:
+            return product
+        options = self.rpu_config.pre_post.input_range
+        bias_input = clip_to_range(product.bias_input, self.input_range, options, step=self._range_step)
+        return replace(product, bias_input=bias_input)
 
     def output_scale(self) -> Tensor | None:
         """Return the digital factor on the tile's result, `[]`, `[1]` or `[out]`; None when it is one."""
@@ -245,13 +253,13 @@ class AnalogTile(nn.Module):
             self.batches_seen += 1
 
     @torch.no_grad()
-    def _average_scale(self, x: Tensor) -> float | None:
+    def _average_scale(self, x: Tensor, product: DenseProduct | ConvProduct) -> float | None:
         """The running mean of the vectors' absolute maxima (AverageAbsMax); learned only in training."""
         average = self.average_abs_max
         if average is None or self.plan.is_perfect:
             return None
         if self.training:
-            newest = x.detach().abs().amax(dim=-1).mean()
+            newest = product.largest_inputs(x.detach()).mean()
             decay = self.plan.average_decay
             average.copy_(torch.where(average > 0, (1 - decay) * average + decay * newest, newest))
         value = float(average)

@@ -1,7 +1,8 @@
 """DAC and ADC: rounding to a grid and clipping to a bound, with straight-through gradients.
 
-Rounding is half to even, in float32, as in `rint`. The gradient passes where the value was not clipped.
-Both work in place on buffers that the forward pass owns, because activations are large and memory-bound.
+Rounding is half to even, in float32, as in `rint`. The gradient passes where the rounded value was not
+clipped. Activations are large and fresh memory is expensive, so these are few passes of vectorised kernels in
+few buffers: a boolean mask would be slower than the floats that it is made from.
 """
 
 from __future__ import annotations
@@ -13,53 +14,85 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_TOP_CODE_SLACK = 1 + 1e-5  # in float32 the top code may exceed the bound by an ulp: that is not clipping
+TOP_CODE_SLACK = 1 + 1e-5  # in float32 the top code may exceed the bound by an ulp: that is not clipping
+
+
+def pass_inside(gradient: Tensor, values: Tensor, limit: float) -> Tensor:
+    """Return the gradient where -limit < value < limit, zero elsewhere."""
+    result: Tensor = torch.ops.aten.hardtanh_backward(gradient, values, -limit, limit)
+    return result
+
+
+def round_(values: Tensor, step: float, dither: Tensor | None = None) -> Tensor:
+    """Round to multiples of the step, in place; a step of 0 leaves the values."""
+    if step <= 0:
+        return values
+    values.div_(step)
+    if dither is not None:
+        values.add_(dither)
+    return values.round_().mul_(step)
 
 
 class _Digitise(torch.autograd.Function):
-    """Round to a grid, then clip; the gradient is one where the rounded value was not clipped."""
+    """Add noise, round to a grid, clip, scale."""
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch passes arguments by position
-        ctx: Any, values: Tensor, step: float, bound: float, dither: Tensor | None, in_place: bool
+        ctx: Any,
+        values: Tensor,
+        step: float,
+        bound: float,
+        noise: Tensor | None,
+        dither: Tensor | None,
+        scale: Tensor | float,
     ) -> Tensor:
-        if in_place:
-            ctx.mark_dirty(values)
-            result = values
+        rounded = values.clone() if noise is None else noise.add_(values)
+        round_(rounded, step, dither)
+        ctx.bound, ctx.scale = bound, scale
+        clips = bound < math.inf
+        if clips and ctx.needs_input_grad[0]:
+            ctx.save_for_backward(rounded)
+            result = rounded.clamp(-bound, bound)
         else:
-            result = values.clone()
-        if step > 0:
-            result.div_(step)
-            if dither is not None:
-                result.add_(dither)
-            result.round_().mul_(step)
-        if bound < math.inf:
-            if ctx.needs_input_grad[0]:
-                ctx.save_for_backward(result.abs() <= bound * _TOP_CODE_SLACK)
-            result.clamp_(-bound, bound)
-        return result
+            result = rounded.clamp_(-bound, bound) if clips else rounded
+        return result if _is_one(scale) else result.mul_(scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        if ctx.saved_tensors:
-            gradient = gradient * ctx.saved_tensors[0]
-        return gradient, None, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.bound < math.inf:
+            (rounded,) = ctx.saved_tensors
+            gradient = pass_inside(gradient, rounded, ctx.bound * TOP_CODE_SLACK)
+            gradient = gradient if _is_one(ctx.scale) else gradient.mul_(ctx.scale)
+        elif not _is_one(ctx.scale):
+            gradient = gradient * ctx.scale
+        return gradient, None, None, None, None, None
+
+
+def _is_one(scale: Tensor | float) -> bool:
+    return isinstance(scale, float) and scale == 1
 
 
 def digitise(
-    values: Tensor, step: float, bound: float, dither: Tensor | None = None, *, in_place: bool = False
+    values: Tensor,
+    step: float,
+    bound: float,
+    *,
+    noise: Tensor | None = None,
+    dither: Tensor | None = None,
+    scale: Tensor | float = 1.0,
 ) -> Tensor:
-    """Round to the grid and clip to the bound.
+    """Return `scale * clip(round(values + noise), -bound, bound)`.
 
     Args:
-        values: any shape; overwritten with `in_place`, which only the owner of the buffer may ask for.
+        values: any shape.
         step: the grid's step, 0 without rounding.
         bound: where values are clipped, infinite without clipping.
+        noise: of the values' shape, added first; it is overwritten.
         dither: added in units of steps before rounding: U(-0.5, 0.5) makes it stochastic rounding.
-        in_place: whether `values` may be overwritten; needs a non-leaf.
+        scale: multiplies the result; it gets no gradient.
     """
-    if step <= 0 and bound == math.inf:
+    if step <= 0 and bound == math.inf and noise is None and _is_one(scale):
         return values
-    result: Tensor = _Digitise.apply(values, step, bound, dither, in_place)  # type: ignore[no-untyped-call]
+    result: Tensor = _Digitise.apply(values, step, bound, noise, dither, scale)  # type: ignore[no-untyped-call]
     return result

@@ -12,16 +12,21 @@ works on feature maps, because only the `Product` knows the layout.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
-from simulator.tile.converters import digitise
+from simulator.tile.converters import digitise, round_
+from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.plan import TilePlan
-from simulator.tile.products import DENSE, Product
+from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product
+
+_CHUNK_ELEMENTS = 1 << 19  # unfolded inputs at once: they stay in the cache, and memory stays small
 
 
 def analog_product(
@@ -29,64 +34,78 @@ def analog_product(
     weights: Tensor,
     plan: TilePlan,
     *,
-    product: Product = DENSE,
+    product: DenseProduct | ConvProduct = DENSE,
     instance: InstanceParameters = NO_SPREAD,
     generator: torch.Generator | None = None,
     static_scale: float | None = None,
+    output_scale: Tensor | None = None,
 ) -> Tensor:
     """Return a tile's digital output for normalised inputs.
 
+    A convolution runs natively where all its patches are converted alike, and is unfolded otherwise.
+
     Args:
-        x: input vectors in rows, `[..., I]`; a feature map where the product is a convolution.
+        x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution.
         weights: `[O, I]`, |w| = 1 is g_max; `[S, O, I]` gives each of S samples weights of its own.
         plan: the tile's compiled configuration.
-        product: how inputs and weights are multiplied. Plans that treat vectors alone need the dense one.
+        product: how inputs and weights are multiplied.
         instance: what the chip instance has drawn.
         generator: the stream of this call; needed when the plan draws noise.
         static_scale: the input scale of all vectors, in place of what noise management finds (AverageAbsMax).
+        output_scale: digital factor of the result, `[]`, `[1]` or `[O]`; it may require a gradient.
 
     Returns:
-        `[..., O]`, or `[B, O, ...]` for a convolution, before mapping scales and bias.
+        `[..., O]`, or `[B, O, ...]` for a convolution, before the bias.
 
     Raises:
         ValueError: noise is to be drawn and there is no generator.
     """
-    if weights.dim() == 3 and x.dim() > 2:
-        vectors = x.reshape(-1, x.shape[-1])
-        y = analog_product(
-            vectors, weights, plan, instance=instance, generator=generator, static_scale=static_scale
-        )
-        return y.reshape(*x.shape[:-1], -1)
-    if plan.is_perfect:
-        return _times(product(x, weights), plan.out_scale)
     if plan.draws_noise and generator is None:
         raise ValueError("this tile draws noise: pass the generator of the call's stream")
-    call = _Call(plan, product, instance, generator)
     scale = plan.static_scale if static_scale is None else static_scale
-    if scale is not None and not plan.manages_bounds:
-        y, _ = call.run(call.convert_inputs(x, scale), weights)
-        return _times(y, plan.out_scale * scale)
-    vectors = x.reshape(-1, x.shape[-1])
-    y = call.run_per_vector(vectors, weights, scale)
-    return _times(y, plan.out_scale).reshape(*x.shape[:-1], -1)
+    alike = plan.is_perfect or (scale is not None and not plan.converts_vectors_alone)
+    if isinstance(product, ConvProduct) and not (alike and weights.dim() == 2 and product.bias_input is None):
+        call = _Call(plan, PATCHES, instance, generator)
+        return _unfolded(x, weights, product, call, scale, output_scale)
+    return _Call(plan, product, instance, generator).output(x, weights, scale, output_scale)
+
+
+def _unfolded(
+    x: Tensor,
+    weights: Tensor,
+    product: ConvProduct,
+    call: _Call,
+    *scales: Any,
+) -> Tensor:
+    """Run a convolution patch by patch, a few samples at a time."""
+    places = product.output_size(x)
+    samples = max(1, _CHUNK_ELEMENTS // (math.prod(places) * weights.shape[-1]))
+    own_weights = weights.split(samples) if weights.dim() == 3 else repeat(weights)
+    outputs = [
+        call.output(product.unfold(part), part_weights, *scales)
+        for part, part_weights in zip(x.split(samples), own_weights, strict=False)
+    ]
+    y = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    return y.reshape(*y.shape[:2], *places)
 
 
 @torch.no_grad()
-def vector_scales(x_NI: Tensor, plan: TilePlan, *, worst_case: bool = False) -> Tensor:
-    """Return the scale `[N, 1]` that dynamic noise management gives each input vector; no gradient passes.
+def vector_scales(x: Tensor, plan: TilePlan, *, dim: int = -1, worst_case: bool = False) -> Tensor:
+    """Return the scale that dynamic noise management gives each input vector; no gradient passes.
 
     Args:
-        x_NI: the input vectors.
+        x: input vectors along `dim`, which has size 1 in the result.
         plan: the tile's plan.
+        dim: where the vectors lie.
         worst_case: use the AbsMaxNPSum rule, whatever the configured one (second round of bound management).
     """
     if plan.management is NoiseManagementType.MAX and not worst_case:
-        return x_NI.amax(dim=-1, keepdim=True).clamp_(max=plan.scale_threshold)
-    maximum = x_NI.abs().amax(dim=-1, keepdim=True).clamp_(max=plan.scale_threshold)
+        return x.amax(dim=dim, keepdim=True).clamp_(max=plan.scale_threshold)
+    maximum = x.abs().amax(dim=dim, keepdim=True).clamp_(max=plan.scale_threshold)
     if plan.management is not NoiseManagementType.ABS_MAX_NP_SUM and not worst_case:
         return maximum
-    positive = x_NI.clamp(min=0).sum(dim=-1, keepdim=True)
-    negative = positive - x_NI.sum(dim=-1, keepdim=True)
+    positive = x.clamp(min=0).sum(dim=dim, keepdim=True)
+    negative = positive - x.sum(dim=dim, keepdim=True)
     bound_scale = torch.maximum(positive, negative) * (plan.assumed_wmax / plan.out_bound)
     if plan.inp_step > 0:
         bound_scale = torch.minimum(bound_scale, maximum * (plan.max_bm_res / plan.inp_step))
@@ -102,62 +121,100 @@ class _Call:
     instance: InstanceParameters
     generator: torch.Generator | None
 
-    def run_per_vector(self, x_NI: Tensor, weights: Tensor, static_scale: float | None) -> Tensor:
-        """Run vectors with scales of their own, and again those whose output hit the bound."""
+    def output(
+        self, x: Tensor, weights: Tensor, static_scale: float | None, output_scale: Tensor | None
+    ) -> Tensor:
+        """Return the scaled result; a factor that needs no gradient is applied on the way."""
         plan = self.plan
-        if static_scale is None:
-            divisor, factor = _usable(vector_scales(x_NI, plan), plan)
+        factor = None if output_scale is None else self.product.per_output(output_scale)
+        if plan.is_perfect:
+            return _times(_times(self.product(x, weights), plan.out_scale), factor)
+        digital: Tensor | float = plan.out_scale
+        if factor is not None and not factor.requires_grad:
+            digital, factor = factor * digital, None
+        if static_scale is not None and not plan.manages_bounds:
+            y, _ = self._run(self._convert_inputs(x, static_scale), weights, digital * static_scale)
         else:
-            divisor = factor = x_NI.new_full((x_NI.shape[0], 1), static_scale)
-        y, hit = self.run(self.convert_inputs(x_NI, divisor), weights)
-        y = y * factor
-        rows = _rows_to_repeat(hit, factor)
+            y = self._run_vectors(x, weights, static_scale, digital)
+        return _times(y, factor)
+
+    def _run_vectors(
+        self, x: Tensor, weights: Tensor, static_scale: float | None, digital: Tensor | float
+    ) -> Tensor:
+        """Run vectors with scales of their own, and again those whose output hit the bound."""
+        dim = self.product.vector_dim
+        if static_scale is None:
+            divisor, factor = _usable(vector_scales(x, self.plan, dim=dim), self.plan)
+        else:
+            divisor = factor = x.new_full((1,) * x.dim(), static_scale).expand(
+                *(1 if axis == dim % x.dim() else size for axis, size in enumerate(x.shape))
+            )
+        y, hit = self._run(self._convert_inputs(x, divisor), weights, factor * digital)
+        if hit is None or self.plan.max_bound_factor < 1:
+            return y
+        places = torch.nonzero(hit & (factor > 0).squeeze(dim), as_tuple=True)
+        if places[0].numel() == 0:
+            return y
+        repeated = replace(self, product=DENSE).repeat_rows(
+            x.movedim(dim, -1)[places],
+            weights[places[0]] if weights.dim() == 3 else weights,
+            divisor.movedim(dim, -1)[places],
+            static_scale is not None,
+        )
+        if isinstance(digital, Tensor) and digital.numel() > 1:
+            digital = digital.flatten()
+        return y.movedim(dim, -1).index_put(places, repeated * digital).movedim(-1, dim)
+
+    def repeat_rows(self, x_NI: Tensor, weights: Tensor, divisor_N1: Tensor, is_static: bool) -> Tensor:
+        """Bound management of the vectors that hit the bound: scale them down until their outputs fit."""
+        plan = self.plan
         reduction, worst_case = 1.0, plan.worst_case_first
-        while rows.numel() and reduction <= plan.max_bound_factor:
-            x_rows = x_NI[rows]
+        divisor_N1 = divisor_N1.clone()
+        y_NO = x_NI.new_zeros(())
+        active = torch.arange(x_NI.shape[0], device=x_NI.device)
+        while active.numel() and reduction <= plan.max_bound_factor:
+            x_rows = x_NI[active]
             if not worst_case:
                 reduction *= 2
-            elif static_scale is None:
-                divisor, factor = divisor.clone(), factor.clone()
-                divisor[rows], factor[rows] = _usable(vector_scales(x_rows, plan, worst_case=True), plan)
+            elif not is_static:
+                divisor_N1[active], _ = _usable(vector_scales(x_rows, plan, worst_case=True), plan)
             worst_case = False
-            own_weights = weights
-            if weights.dim() == 3:
-                own_weights = weights[rows // (x_NI.shape[0] // weights.shape[0])]
-            y_rows, hit = self.run(self.convert_inputs(x_rows, divisor[rows] * reduction), own_weights)
-            y = y.index_copy(0, rows, y_rows * (factor[rows] * reduction))
-            rows = rows[_rows_to_repeat(hit, factor[rows])]
-        return y
+            scale = divisor_N1[active] * reduction
+            own_weights = weights[active] if weights.dim() == 3 else weights
+            y_rows, hit = self._run(self._convert_inputs(x_rows, scale), own_weights, scale)
+            y_NO = y_rows if y_NO.dim() == 0 else y_NO.index_copy(0, active, y_rows)
+            active = active[torch.nonzero(hit).squeeze(-1)] if hit is not None else active[:0]
+        return y_NO
 
-    def convert_inputs(self, x: Tensor, scale: Tensor | float) -> Tensor:
+    def _convert_inputs(self, x: Tensor, scale: Tensor | float) -> Tensor:
         """DAC: scale, round, clip, add noise, weaken negative values."""
         plan = self.plan
         scaled = x if isinstance(scale, float) and scale == 1 else x / scale
-        dither = self._dither(scaled) if plan.inp_sto_round and plan.inp_step > 0 else None
-        converted = digitise(scaled, plan.inp_step, plan.inp_bound, dither, in_place=scaled is not x)
+        dither = dither_like(scaled, self.generator) if plan.inp_sto_round and plan.inp_step > 0 else None
+        converted = digitise(scaled, plan.inp_step, plan.inp_bound, dither=dither)
         if plan.inp_noise > 0:
-            converted = converted + plan.inp_noise * self._normal(converted)
+            converted = converted + plan.inp_noise * normal_like(converted, self.generator)
         if plan.inp_asymmetry != 0:
             converted = torch.where(converted < 0, converted * (1 - plan.inp_asymmetry), converted)
         return converted
 
-    def run(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _run(self, x: Tensor, weights: Tensor, rescale: Tensor | float) -> tuple[Tensor, Tensor | None]:
         """Crossbar passes and ADC; also say which vectors hit the bound, None without bound management."""
         if not self.plan.separate_passes:
-            return self._convert_outputs(*self._crossbar(x, weights))
+            return self._convert_outputs(*self._crossbar(x, weights), rescale)
         asymmetry = self.instance.read_asymmetry
         negative_weights = weights if asymmetry is None else weights * asymmetry
         y_negative, variance_negative = self._crossbar(x.clamp(max=0), negative_weights)
         y_positive, variance_positive = self._crossbar(x.clamp(min=0), weights)
         if self.plan.digital_sum:
-            y_negative, hit_negative = self._convert_outputs(y_negative, variance_negative)
-            y_positive, hit_positive = self._convert_outputs(y_positive, variance_positive)
+            y_negative, hit_negative = self._convert_outputs(y_negative, variance_negative, rescale)
+            y_positive, hit_positive = self._convert_outputs(y_positive, variance_positive, rescale)
             hit = None if hit_negative is None or hit_positive is None else hit_negative | hit_positive
             return y_negative + y_positive, hit
         variance = None
         if variance_negative is not None and variance_positive is not None:
             variance = variance_negative + variance_positive
-        return self._convert_outputs(y_negative + y_positive, variance)
+        return self._convert_outputs(y_negative + y_positive, variance, rescale)
 
     def _crossbar(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
         """One pass: currents with IR drop, offsets and series resistance, and the read noise's variance."""
@@ -204,21 +261,26 @@ class _Call:
             return (1 - offset) * y - 2 * offset * reference
         return (1 - offset) * saturate(y + reference) - (1 + offset) * saturate(reference)
 
-    def _convert_outputs(self, y: Tensor, variance: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _convert_outputs(
+        self, y: Tensor, variance: Tensor | None, rescale: Tensor | float
+    ) -> tuple[Tensor, Tensor | None]:
         """ADC after nonlinearity and noise; Gaussians that nothing nonlinear separates are drawn as one."""
         plan = self.plan
         gain = self._calibration_gain()
         if plan.nonlinearity > 0 or gain != 1 or plan.out_asymmetry > 0:
             if variance is not None:
-                y = y + variance.sqrt_() * self._normal(y)
+                y = y + variance.sqrt_() * normal_like(y, self.generator)
                 variance = None
             y = self._distort(y, gain)
         deviation = self._noise_deviation(variance)
-        if deviation is not None:
-            y = y.add_(self._normal(y).mul_(deviation))  # in place: the product's result is ours
-        dither = self._dither(y) if plan.out_sto_round and plan.out_step > 0 else None
-        hit = _bound_hits(y, dither, plan) if plan.manages_bounds else None
-        return digitise(y, plan.out_step, plan.out_bound, dither, in_place=True), hit
+        noise = None if deviation is None else normal_like(y, self.generator).mul_(deviation)
+        dither = dither_like(y, self.generator) if plan.out_sto_round and plan.out_step > 0 else None
+        hit = None
+        if plan.manages_bounds:
+            y, noise = y if noise is None else y + noise, None
+            hit = _bound_hits(y, dither, plan, self.product.vector_dim)
+        converted = digitise(y, plan.out_step, plan.out_bound, noise=noise, dither=dither, scale=rescale)
+        return converted, hit
 
     def _noise_deviation(self, variance: Tensor | None) -> Tensor | float | None:
         out_noise: Tensor | float = self.plan.out_noise
@@ -249,35 +311,21 @@ class _Call:
             y = torch.where(y < 0, y * (1 - plan.out_asymmetry), y)
         return y
 
-    def _normal(self, y: Tensor) -> Tensor:
-        draws = torch.empty_like(y, memory_format=torch.contiguous_format, requires_grad=False)
-        return draws.normal_(generator=self.generator)
 
-    def _dither(self, y: Tensor) -> Tensor:
-        draws = torch.empty_like(y, memory_format=torch.contiguous_format, requires_grad=False)
-        return draws.uniform_(-0.5, 0.5, generator=self.generator)
-
-
-def _usable(scales_N1: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
+def _usable(scales: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
     """Return what inputs are divided by and outputs multiplied with; a scale of zero silences its vector."""
-    positive = scales_N1 > 0
-    divisor = torch.where(positive, scales_N1, 1.0)
-    return divisor, divisor if plan.inp_noise > 0 else torch.where(positive, scales_N1, 0.0)
-
-
-def _rows_to_repeat(hit_N: Tensor | None, factor_N1: Tensor) -> Tensor:
-    if hit_N is None:
-        return torch.empty(0, dtype=torch.long, device=factor_N1.device)
-    return torch.nonzero(hit_N & (factor_N1[:, 0] > 0)).squeeze(-1)
+    positive = scales > 0
+    divisor = torch.where(positive, scales, 1.0)
+    return divisor, divisor if plan.inp_noise > 0 else torch.where(positive, scales, 0.0)
 
 
 @torch.no_grad()
-def _bound_hits(y_NO: Tensor, dither: Tensor | None, plan: TilePlan) -> Tensor:
+def _bound_hits(y: Tensor, dither: Tensor | None, plan: TilePlan, dim: int) -> Tensor:
     """Which vectors have an output whose rounded value exceeds the bound."""
-    rounded = digitise(y_NO.detach(), plan.out_step, math.inf, dither)
-    beyond = rounded.abs() if plan.tests_negative_bound else rounded
-    return (beyond > plan.out_bound).any(dim=-1)
+    rounded = round_(y.detach().clone(), plan.out_step, dither)
+    beyond = rounded.abs_() if plan.tests_negative_bound else rounded
+    return (beyond > plan.out_bound).any(dim=dim)
 
 
-def _times(y: Tensor, factor: float) -> Tensor:
-    return y if factor == 1 else y * factor
+def _times(y: Tensor, factor: Tensor | float | None) -> Tensor:
+    return y if factor is None or (isinstance(factor, float) and factor == 1) else y * factor

@@ -13,6 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from simulator.config.mapping import InputRangeParameter
+from simulator.tile.converters import pass_inside, round_
+
+_JUST_ABOVE_HALF = 0.5 + 2**-24  # rounds 1 to 1, and everything less to 0; `trunc` is slow
+_JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
 
 
 @dataclass
@@ -23,51 +27,68 @@ class OutputClipping:
 
 
 class _ClipToRange(torch.autograd.Function):
-    """x -> clip(x, -r, r) / r; the range's gradient follows the learning rule, not the derivative."""
+    """x -> round(clip(x, -r, r) / r); the range's gradient follows the learning rule, not the derivative."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, input_range: Tensor, rule: InputRangeParameter, clipping: OutputClipping
+    def forward(  # noqa: PLR0917 - torch passes arguments by position
+        ctx: Any,
+        x: Tensor,
+        input_range: Tensor,
+        rule: InputRangeParameter,
+        clipping: OutputClipping,
+        step: float,
     ) -> Tensor:
         ctx.save_for_backward(x, input_range)
         ctx.rule, ctx.clipping = rule, clipping
-        return torch.clamp(x, -input_range, input_range).div_(input_range)
+        return round_((x / input_range).clamp_(-1, 1), step)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, input_range = ctx.saved_tensors
-        arriving = gradient / input_range  # the result is multiplied by the range after the tile
-        d_range = None
+        normalised = x / input_range
+        d_x = d_range = None
+        if ctx.needs_input_grad[0]:  # the result is multiplied by the range after the tile: divide by it here
+            d_x = pass_inside(gradient, normalised, _JUST_ABOVE_ONE).div_(input_range)
         if ctx.needs_input_grad[1]:
-            d_range = _range_gradient(x, arriving, input_range, ctx.rule, ctx.clipping)
-        d_x = arriving.mul_(x.abs() <= input_range) if ctx.needs_input_grad[0] else None
-        return d_x, d_range, None, None
+            d_range = _range_gradient(normalised, gradient, input_range, ctx.rule, ctx.clipping)
+        return d_x, d_range, None, None, None
 
 
 def _range_gradient(
-    x: Tensor, arriving: Tensor, input_range: Tensor, rule: InputRangeParameter, clipping: OutputClipping
+    normalised: Tensor,
+    gradient: Tensor,
+    input_range: Tensor,
+    rule: InputRangeParameter,
+    clipping: OutputClipping,
 ) -> Tensor:
-    """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped."""
-    too_high = torch.where(x >= input_range, arriving, 0.0).clamp_(max=0).sum()
-    too_low = torch.where(x <= -input_range, arriving, 0.0).clamp_(min=0).sum()
-    gradient = (too_high - too_low).reshape_as(input_range)
+    """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
+
+    With d the gradient that arrives at x, the rule sums min(d, 0) over x >= r and -max(d, 0) over x <= -r:
+    both are min(d sign(x), 0). Overwrites its first argument.
+    """
+    clipped_sign = normalised.clamp_(-1, 1).mul_(_JUST_ABOVE_HALF).round_()  # sign(x) where clipped, 0 inside
+    result = (gradient * clipped_sign).clamp_(max=0).sum().div(input_range)
     if rule.gradient_relative:
-        gradient = gradient * input_range
-    gradient = gradient * rule.gradient_scale
+        result = result * input_range
+    result = result * rule.gradient_scale
     if rule.manage_output_clipping and clipping.clipped_share is not None:
         share = clipping.clipped_share
-        gradient = gradient - share * input_range * (1 - share < rule.output_min_percentage)
+        result = result - share * input_range * (1 - share < rule.output_min_percentage)
     if rule.decay > 0:
-        inside = (x.abs() < input_range).to(x.dtype).mean()
-        gradient = gradient + rule.decay * input_range * (inside > rule.input_min_percentage)
-    return gradient
+        inside = 1 - clipped_sign.abs_().mean()
+        result = result + rule.decay * input_range * (inside > rule.input_min_percentage)
+    return result
 
 
 def clip_to_range(
-    x: Tensor, input_range: Tensor, rule: InputRangeParameter, clipping: OutputClipping | None = None
+    x: Tensor,
+    input_range: Tensor,
+    rule: InputRangeParameter,
+    clipping: OutputClipping | None = None,
+    step: float = 0.0,
 ) -> Tensor:
-    """Return `clip(x, -r, r) / r`.
+    """Return `clip(x, -r, r) / r`, rounded to the DAC's grid where a step is given.
 
     The gradient to `x` is zero where it was clipped. The gradient to the range is the learning rule's, for a
     tile whose result is multiplied by the (detached) range.
@@ -77,8 +98,9 @@ def clip_to_range(
         input_range: the range r, `[1]`, positive.
         rule: how the range is learned.
         clipping: filled in by the caller before the backward pass when output clipping is managed.
+        step: of the grid, 0 without rounding.
     """
-    result: Tensor = _ClipToRange.apply(x, input_range, rule, clipping or OutputClipping())  # type: ignore[no-untyped-call]
+    result: Tensor = _ClipToRange.apply(x, input_range, rule, clipping or OutputClipping(), step)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -7,7 +7,7 @@ tile; steps that the configuration makes the identity are absent from it (None, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from simulator.config.enums import (
     WeightNoiseType,
 )
 from simulator.config.io import IOParameters
+from simulator.tile.converters import TOP_CODE_SLACK
 
 
 def grid_step(resolution: float, bound: float) -> float:
@@ -142,16 +143,34 @@ class TilePlan:
         )
 
     @property
-    def treats_vectors_alone(self) -> bool:
-        """Whether every input vector needs its own conversion, so that a convolution must be unfolded."""
-        if self.is_perfect:
-            return False
-        return (
-            self.static_scale is None
-            or self.manages_bounds
-            or self.inp_noise > 0
-            or (self.inp_sto_round and self.inp_step > 0)
+    def converts_vectors_alone(self) -> bool:
+        """Whether an input has to be converted for each vector that it belongs to, whatever the scale."""
+        return self.manages_bounds or self.inp_noise > 0 or (self.inp_sto_round and self.inp_step > 0)
+
+    @property
+    def top_code_fits(self) -> bool:
+        """Whether rounding an input within the DAC's bound never leaves it."""
+        if self.inp_step == 0 or self.inp_bound == math.inf:
+            return True
+        return round(self.inp_bound / self.inp_step) * self.inp_step <= self.inp_bound * TOP_CODE_SLACK
+
+    def after_input_range(self) -> tuple[TilePlan, float]:
+        """Return the plan of a tile behind an input range, and the step that the range's own pass rounds to.
+
+        Where every normalised input fits the DAC and is converted once, rounding belongs to that pass and
+        there is nothing to clip.
+        """
+        converted_once = (
+            not self.is_perfect
+            and self.static_scale == 1
+            and not self.manages_bounds
+            and not self.inp_sto_round
+            and self.inp_bound >= 1
+            and self.top_code_fits
         )
+        if not converted_once:
+            return self, 0.0
+        return replace(self, inp_step=0.0, inp_bound=math.inf), self.inp_step
 
 
 def compile_plan(forward: IOParameters) -> TilePlan:

@@ -1,15 +1,15 @@
-"""The two shapes of a product between inputs and a tile's weights: dense, and convolution without unfolding.
+"""The shapes of a product between inputs and a tile's weights: dense, native convolution, unfolded patches.
 
 Everything an analog product needs (currents, norms, read noise) is again a product of some function of the
-input with some function of the weights, so one operator with two implementations serves the whole forward
-pass. Legend of shapes: N vectors, I inputs and O outputs of the tile, B batch, C channels, K kernel elements.
+input with some function of the weights, so one operator with a few implementations serves the whole forward
+pass. Legend of shapes: I inputs and O outputs of the tile, B batch, C channels, L places of a convolution.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -18,9 +18,18 @@ from torch.nn import functional
 
 
 class Product(Protocol):
-    """Multiplies inputs with a tile's weights and knows where the outputs lie."""
+    """Multiplies inputs with a tile's weights and knows where vectors and outputs lie.
 
-    def __call__(self, x: Tensor, weights_OI: Tensor) -> Tensor:
+    Attributes:
+        vector_dim: the dimension along which an input vector, and its outputs, lie.
+    """
+
+    @property
+    def vector_dim(self) -> int:
+        """The dimension of the inputs in `x`, and of the outputs in the result."""
+        ...
+
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return the products of all input vectors with the weights."""
         ...
 
@@ -34,40 +43,66 @@ class Product(Protocol):
 
 
 class DenseProduct:
-    """Input vectors in rows: `x_NI` times `weights_OI`.
+    """Input vectors in rows: `[..., I]` times `[O, I]`, or `[S, ..., I]` times weights `[S, O, I]`."""
 
-    `weights_SOI` give each of S samples weights of its own; a sample is N / S consecutive vectors.
-    """
+    vector_dim = -1
 
-    def __call__(self, x: Tensor, weights_OI: Tensor) -> Tensor:
-        """Return `[N, O]`."""
-        if weights_OI.dim() == 2:
-            return functional.linear(x, weights_OI)
-        samples = weights_OI.shape[0]
-        x_SNI = x.reshape(samples, -1, x.shape[-1])
-        return torch.bmm(x_SNI, weights_OI.transpose(1, 2)).reshape(-1, weights_OI.shape[1])
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Return `[..., O]`."""
+        if weights.dim() == 2:
+            return functional.linear(x, weights)
+        rows = x.reshape(weights.shape[0], -1, x.shape[-1])
+        return torch.bmm(rows, weights.transpose(1, 2)).reshape(*x.shape[:-1], -1)
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""
         return values_O
 
     def sum_inputs(self, x: Tensor) -> Tensor:
-        """Return `[N, 1]`."""
+        """Return `[..., 1]`."""
         return x.sum(dim=-1, keepdim=True)
+
+    def largest_inputs(self, x: Tensor) -> Tensor:
+        """Return `[..., 1]`: the absolute maxima."""
+        return x.abs().amax(dim=-1, keepdim=True)
+
+
+class PatchProduct:
+    """Unfolded patches `[B, I, L]` times `[O, I]`, or weights `[B, O, I]` for every sample."""
+
+    vector_dim = 1
+
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Return `[B, O, L]`."""
+        return torch.matmul(weights, x)
+
+    def per_output(self, values_O: Tensor) -> Tensor:
+        """Return `[O, 1]` of a vector; a single value stays as it is."""
+        return values_O if values_O.numel() == 1 else values_O.unsqueeze(-1)
+
+    def sum_inputs(self, x: Tensor) -> Tensor:
+        """Return `[B, 1, L]`."""
+        return x.sum(dim=1, keepdim=True)
 
 
 DENSE = DenseProduct()
+PATCHES = PatchProduct()
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
     1: functional.conv1d,
     2: functional.conv2d,
     3: functional.conv3d,
 }
+_MAX_POOLS: dict[int, Callable[..., Tensor]] = {
+    1: functional.max_pool1d,
+    2: functional.max_pool2d,
+    3: functional.max_pool3d,
+}
 
 
 @dataclass(frozen=True)
 class ConvProduct:
-    """A tile of a convolution, applied to the padded feature map `[B, C, ...]` by the native operator.
+    """A tile of a convolution, applied to the feature map `[B, C, ...]` by the native operator.
 
     The tile's inputs are a stretch of the flattened kernel (channel-major). The channels that it touches are
     what `x` must hold; kernel elements of these channels that belong to neighbouring tiles get weight zero.
@@ -75,11 +110,12 @@ class ConvProduct:
     Attributes:
         kernel_size: the kernel's extent in each dimension.
         stride: its stride.
-        padding: zeros added on both sides by the operator itself.
+        padding: zeros added on both sides.
         dilation: its dilation.
         channels: how many channels the tile's stretch touches.
         leading: kernel elements of the first channel that belong to the tile before.
         trailing: kernel elements of the last channel that belong to the tile after.
+        bias_input: `[1]`, the converted input of an analog bias column, which only patches can hold; or None.
     """
 
     kernel_size: tuple[int, ...]
@@ -89,22 +125,79 @@ class ConvProduct:
     channels: int
     leading: int = 0
     trailing: int = 0
+    bias_input: Tensor | None = None
 
-    def __call__(self, x: Tensor, weights_OI: Tensor) -> Tensor:
+    vector_dim = 1
+
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return `[B, O, ...]`."""
         if self.leading or self.trailing:
-            weights_OI = functional.pad(weights_OI, (self.leading, self.trailing))
-        kernel = weights_OI.reshape(weights_OI.shape[0], self.channels, *self.kernel_size)
+            weights = functional.pad(weights, (self.leading, self.trailing))
+        kernel = weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
         convolve = _CONVOLUTIONS[len(self.kernel_size)]
         return convolve(x, kernel, None, self.stride, self.padding, self.dilation)
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return `[O, 1, ...]` of a vector; a single value stays as it is."""
-        if values_O.dim() == 0 or values_O.numel() == 1:
+        if values_O.numel() == 1:
             return values_O
         return values_O.reshape(-1, *(1 for _ in self.kernel_size))
 
     def sum_inputs(self, x: Tensor) -> Tensor:
         """Return `[B, 1, ...]`: the sums over the patches."""
-        elements = self.channels * math.prod(self.kernel_size) - self.leading - self.trailing
-        return self(x, x.new_ones(1, elements))
+        elements = math.prod(self.kernel_size)
+        if self.leading or self.trailing:
+            return self(x, x.new_ones(1, self.channels * elements - self.leading - self.trailing))
+        whole = replace(self, channels=1)
+        return whole(x.sum(dim=1, keepdim=True), x.new_ones(1, elements))
+
+    def largest_inputs(self, x: Tensor) -> Tensor:
+        """Return `[B, 1, ...]`: the absolute maxima over the patches, of all channels touched."""
+        largest = x.abs().amax(dim=1, keepdim=True)
+        pad = [size for size in reversed(self.padding) for _ in range(2)]
+        pool = _MAX_POOLS[len(self.kernel_size)]
+        maxima = pool(functional.pad(largest, pad), self.kernel_size, self.stride, 0, self.dilation)
+        return maxima if self.bias_input is None else torch.maximum(maxima, self.bias_input.abs())
+
+    def output_size(self, x: Tensor) -> tuple[int, ...]:
+        """Return the extent of the result's places."""
+        return tuple(
+            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for size, padding, dilation, kernel, stride in zip(
+                x.shape[2:], self.padding, self.dilation, self.kernel_size, self.stride, strict=True
+            )
+        )
+
+    def unfold(self, x: Tensor) -> Tensor:
+        """Return the tile's input vectors `[B, I, L]` of a feature map."""
+        dimensions = len(self.kernel_size)
+        if dimensions < 3 and x.requires_grad and torch.is_grad_enabled():
+            patches = self._unfold_with_gradient(x)
+        else:
+            windows = functional.pad(x, [size for size in reversed(self.padding) for _ in range(2)])
+            for axis in range(dimensions):
+                reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+                windows = windows.unfold(2 + axis, reach, self.stride[axis])[..., :: self.dilation[axis]]
+            places = range(2, 2 + dimensions)
+            kernel = range(2 + dimensions, 2 + 2 * dimensions)
+            elements = self.channels * math.prod(self.kernel_size)
+            patches = windows.permute(0, 1, *kernel, *places).reshape(x.shape[0], elements, -1)
+        if self.leading or self.trailing:
+            patches = patches[:, self.leading : patches.shape[1] - self.trailing]
+        if self.bias_input is not None:
+            column = self.bias_input.expand(patches.shape[0], 1, patches.shape[2])
+            patches = torch.cat([patches, column], dim=1)
+        return patches
+
+    def _unfold_with_gradient(self, x: Tensor) -> Tensor:
+        """The built-in operator: slower forward, but its backward pass is quick."""
+        if len(self.kernel_size) == 2:
+            return functional.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+        one_row = x.unsqueeze(2)
+        return functional.unfold(
+            one_row,
+            (1, *self.kernel_size),
+            dilation=(1, *self.dilation),
+            padding=(0, *self.padding),
+            stride=(1, *self.stride),
+        )

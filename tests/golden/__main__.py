@@ -1,7 +1,12 @@
-"""`python -m tests.golden DIR`: run every case of a directory, one line each; exit 1 if any fails."""
+"""`python -m tests.golden DIR [--counts FILE]`: run every case of a directory, one line each.
+
+Exits with 1 if a case fails, or if the numbers of matches and deviations per quirk are not those of FILE.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 import time
 from collections import Counter
@@ -21,35 +26,35 @@ def _run(case: Case, section: Section) -> Verdict:
         return fail(f"{type(error).__name__}: {error}")
 
 
+def _label(verdict: Verdict) -> str:
+    return f"quirk {verdict.quirk}" if verdict.status is Status.DEVIATES else verdict.status.value
+
+
 def main(arguments: list[str]) -> int:
     """Run all cases of the directory named; print id, figure, tolerance and verdict, then the counts."""
-    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
-        sys.stderr.write("usage: python -m tests.golden DIRECTORY\n")
-        return 2
-    sections = load_sections(Path(arguments[0]))
+    parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--counts", type=Path, help="JSON file with the counts to expect")
+    options = parser.parse_args(arguments)
+    sections = load_sections(options.directory)
     if not any(section.cases for section in sections):
-        sys.stderr.write(f"no cases in {arguments[0]}\n")
+        sys.stderr.write(f"no cases in {options.directory}\n")
         return 2
-    counts: Counter[Status] = Counter()
-    quirks: Counter[int] = Counter()
+    counts: Counter[str] = Counter()
     started = time.monotonic()
     for section in sections:
         for case in section.cases:
             verdict = _run(case, section)
-            counts[verdict.status] += 1
-            if verdict.status is Status.DEVIATES and verdict.quirk is not None:
-                quirks[verdict.quirk] += 1
+            counts[_label(verdict)] += 1
             sys.stdout.write(f"{case['id']}  {verdict}\n")
             sys.stdout.flush()
-    seconds = time.monotonic() - started
-    sys.stdout.write(
-        f"{counts.total()} cases in {seconds:.0f} s: "
-        + ", ".join(f"{counts[status]} {status.value}" for status in Status)
-        + "\n"
-    )
-    for quirk, count in sorted(quirks.items()):
-        sys.stdout.write(f"quirk {quirk}: {count}\n")
-    return 1 if counts[Status.FAIL] else 0
+    sys.stdout.write(f"{counts.total()} cases in {time.monotonic() - started:.0f} s\n")
+    ordered = dict(sorted(counts.items(), key=lambda item: (len(item[0]), item[0])))
+    sys.stdout.writelines(f"{label}: {count}\n" for label, count in ordered.items())
+    if options.counts and json.loads(options.counts.read_text()) != ordered:
+        sys.stdout.write(f"the counts differ from {options.counts}\n")
+        return 1
+    return 1 if counts[Status.FAIL.value] else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from tests.golden import (
     calibration,
     compensation,
     converters,
+    edges,
     end_to_end,
     forward,
     gradients,
@@ -31,5 +32,6 @@ CHECKS: dict[str, Check] = {
     "calibration": calibration.check,
     "converter": converters.check,
     "noise_model": noise_models.check,
+    "edge": edges.check,
     **end_to_end.CHECKS,
 }
