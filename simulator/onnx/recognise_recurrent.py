@@ -37,13 +37,12 @@ def recognise_recurrent(graph: Graph, node: Node) -> Draft | None:
         "bias": len(ports) == 3,
         "bidirectional": directions == 2,
     }
-    plain = node.op == "RNN"
-    if plain:
+    if node.op == "RNN":
         arguments["nonlinearity"] = activations[0].lower()
     return Draft(
         module=node.op,
-        kind="digital" if plain else "analog",
-        reason="plain recurrent layers have no analog layer" if plain else None,
+        kind="digital",
+        reason="recurrent layers have no analog layer yet",
         weight=node.inputs[1],
         weight_shape=(math.prod(weight[:2]), weight[2]),
         arguments=arguments,
