@@ -23,14 +23,16 @@ def pass_inside(gradient: Tensor, values: Tensor, limit: float) -> Tensor:
     return result
 
 
-def round_(values: Tensor, step: float, dither: Tensor | None = None) -> Tensor:
-    """Round to multiples of the step, in place; a step of 0 leaves the values."""
+def round_(
+    values: Tensor, step: float, dither: Tensor | None = None, *, into: Tensor | None = None
+) -> Tensor:
+    """Round to multiples of the step, in place or into another buffer; a step of 0 leaves the values."""
     if step <= 0:
         return values
-    values.div_(step)
+    codes = torch.div(values, step, out=values if into is None else into)
     if dither is not None:
-        values.add_(dither)
-    return values.round_().mul_(step)
+        codes.add_(dither)
+    return codes.round_().mul_(step)
 
 
 class _Digitise(torch.autograd.Function):
@@ -46,8 +48,12 @@ class _Digitise(torch.autograd.Function):
         dither: Tensor | None,
         scale: Tensor | float,
     ) -> Tensor:
-        rounded = values.clone() if noise is None else noise.add_(values)
-        round_(rounded, step, dither)
+        if noise is not None:
+            rounded = round_(noise.add_(values), step, dither)
+        else:
+            rounded = (
+                round_(values, step, dither, into=torch.empty_like(values)) if step > 0 else values.clone()
+            )
         ctx.bound, ctx.scale = bound, scale
         clips = bound < math.inf
         if clips and ctx.needs_input_grad[0]:

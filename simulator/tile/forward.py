@@ -196,7 +196,7 @@ class _Call:
             converted = converted + plan.inp_noise * normal_like(converted, self.generator)
         if plan.inp_asymmetry != 0:
             converted = torch.where(converted < 0, converted * (1 - plan.inp_asymmetry), converted)
-        return converted
+        return converted.clone() if converted is x and plan.weight_noise > 0 else converted
 
     def _run(self, x: Tensor, weights: Tensor, rescale: Tensor | float) -> tuple[Tensor, Tensor | None]:
         """Crossbar passes and ADC; also say which vectors hit the bound, None without bound management."""
@@ -219,6 +219,7 @@ class _Call:
     def _crossbar(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
         """One pass: currents with IR drop, offsets and series resistance, and the read noise's variance."""
         plan = self.plan
+        keeps_inputs = torch.is_grad_enabled()  # for the backward pass; otherwise they are ours to overwrite
         y = self.product(x, weights)
         if plan.ir_drop > 0:
             y = y.sub_(self._ir_drop(x.detach(), weights.detach()))
@@ -227,7 +228,7 @@ class _Call:
         if plan.weight_noise == 0:
             return y, None
         with torch.no_grad():
-            squared = x.detach().square()
+            squared = x.detach().square() if keeps_inputs else x.square_()
             power = (
                 self.product(squared, weights.detach().abs())
                 if plan.weight_noise_pcm
