@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +20,16 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from app.db import idempotency
 from app.db.blobs import BlobStore
 from app.db.session import Database
-from app.db.tables import Worker
+from app.db.tables import Speed, Worker
 from app.jobs import items
 from app.jobs.broker import WORK_TASK, Doorbell, make_celery
 from app.settings import Settings
+from worker.protocol import SPEED_REVISION
 from worker.supervisor import Supervisor, ZygoteHandle
 
 log = logging.getLogger(__name__)
+
+_SPEED_S = 120.0
 
 
 class Node:
@@ -34,6 +42,9 @@ class Node:
         self.supervisor = Supervisor(settings, self.database, self.zygote)
         self.doorbell = Doorbell(celery)
         self.id = f"{socket.gethostname()}:{os.getpid()}"
+        self._busy = 0
+        self._busy_lock = threading.Lock()
+        self._speed_tried = False
         self._closed = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
 
@@ -50,8 +61,19 @@ class Node:
             if lease is None:
                 return
             log.info("%s of job %s, attempt %d", lease.key, lease.job_id, lease.attempt)
-            self.supervisor.carry(lease)
+            with self._working():
+                self.supervisor.carry(lease)
             self._ring_for_others()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._busy_lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._busy_lock:
+                self._busy -= 1
 
     def stop(self) -> None:
         """Ask the runners to stop and give their items back."""
@@ -86,6 +108,24 @@ class Node:
                 log.exception("housekeeping failed; it is tried again")
             if self._closed.wait(self.settings.sweep_s):
                 return
+            if self._busy == 0:
+                self._measure_speed_once()
+
+    def _measure_speed_once(self) -> None:
+        """Measure this machine's speed while nothing runs here, unless it is known."""
+        threads = self.settings.threads_per_item
+        place = (socket.gethostname(), threads)
+        with self.database.reading() as session:
+            known = session.get(Speed, place)
+        if self._speed_tried or (known is not None and known.revision == SPEED_REVISION):
+            return
+        self._speed_tried = True
+        command = [sys.executable, "-m", "worker.speed", str(threads)]
+        done = subprocess.run(command, capture_output=True, timeout=_SPEED_S, check=True)
+        with self.database.transaction() as session:
+            row = session.get(Speed, place) or Speed(hostname=place[0], threads=threads)
+            row.revision, row.measured = SPEED_REVISION, json.loads(done.stdout)
+            session.add(row)
 
     def _sweep(self, started_at: datetime) -> None:
         """Say that this worker lives, take back lost items, and ring for those nobody took."""

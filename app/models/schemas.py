@@ -56,6 +56,11 @@ class LayerInfo(BaseModel):
     kind: Literal["analog", "digital"] = Field(description="Where it is computed.")
     weight_shape: list[int] | None = None
     reason: str | None = Field(default=None, description="Why it is not analog.")
+    groups: int = Field(default=1, description="Of a convolution.")
+    bias: bool = Field(default=False, description="Whether it has one.")
+    positions: int | None = Field(
+        default=None, description="How often its matrix is applied to one sample; null: depends on the input."
+    )
 
 
 class ModelWarning(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from simulator.onnx.building import build_graph
@@ -36,7 +37,7 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
         "inputs": [_value(graph, checked, name) for name in graph.inputs],
         "outputs": [_value(graph, checked, name) for name in graph.outputs],
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
-        "layers": [_layer(layer) for layer in plan.layers if layer.ports],
+        "layers": [_layer(graph, layer) for layer in plan.layers if layer.ports],
         "warnings": [
             {"code": code, "message": message} for code, message in _warnings(checked, plan).items()
         ],
@@ -57,12 +58,30 @@ def _numbers_in(graph: Graph, layer: Layer) -> int:
     return sum(graph.constants[value].size for value in values)
 
 
-def _layer(layer: Layer) -> dict[str, Any]:
+def _positions(graph: Graph, layer: Layer) -> int | None:
+    """Return at how many positions of one sample the layer's matrix is applied; None where sizes are open."""
+    total = 0
+    for value in {port.consumer for port in layer.ports}:
+        kind = graph.types.get(value)
+        if kind is None or kind.shape is None or len(kind.shape) < 2:
+            return None
+        inner = kind.shape[2:] if layer.module.startswith("Conv") else kind.shape[1:-1]
+        sizes = [size for size in inner if isinstance(size, int)]
+        if len(sizes) < len(inner):
+            return None
+        total += math.prod(sizes)
+    return total
+
+
+def _layer(graph: Graph, layer: Layer) -> dict[str, Any]:
     entry = {
         "name": layer.name,
         "op": layer.module,
         "kind": layer.kind,
         "weight_shape": list(layer.weight_shape),
+        "groups": int(layer.arguments.get("groups", 1)),
+        "bias": any(key.endswith("bias") for port in layer.ports for key in port.keys),
+        "positions": _positions(graph, layer) if layer.kind == "analog" else None,
     }
     return entry | ({"reason": layer.reason} if layer.reason else {})
 

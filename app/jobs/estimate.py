@@ -1,0 +1,155 @@
+"""What a job would be: its tiles and devices, and how long it would take, from shapes alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.db.tables import Speed
+from app.jobs import planning
+from app.jobs.planning import Sizes
+from app.jobs.schemas import DryRunView, JobCreate
+from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType
+from simulator.config.tiling import devices_per_weight, tile_cells, weight_slots
+
+_ASSUMED_POSITIONS = 1  # of a layer whose input size is open
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a pass of one sample is.
+
+    Attributes:
+        macs: multiply-accumulates.
+        elements: numbers that pass converters: inputs and outputs of all tiles.
+    """
+
+    macs: int = 0
+    elements: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.macs + other.macs, self.elements + other.elements)
+
+
+@dataclass
+class _Layers:
+    tiles: int = 0
+    devices: int = 0
+    used_cells: int = 0
+    cells: int = 0
+    static: Size = Size()
+    dynamic: Size = Size()
+    digital: Size = Size()
+
+
+def dry_run(
+    request: JobCreate,
+    *,
+    config: InferenceRPUConfig,
+    report: dict[str, Any],
+    sizes: Sizes,
+    speed: Speed | None,
+    warnings: list[dict[str, Any]],
+) -> DryRunView:
+    """Return what a valid job would be.
+
+    Args:
+        request: the job.
+        config: its configuration.
+        report: its model's.
+        sizes: samples of an epoch and of a pass over the test set.
+        speed: a worker's measured speed; without one there is no estimate of time.
+        warnings: what the checks warned of.
+    """
+    layers = _measure(report, config, request.layers or LayerRules())
+    warnings = list(warnings)
+    seconds = None
+    if speed is None:
+        message = "no worker has measured its speed yet, so there is no estimate of seconds"
+        warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
+    else:
+        seconds = _seconds(request, layers, sizes, speed.measured)
+    spec = {"evaluate": request.evaluate.model_dump(mode="json")}
+    return DryRunView(
+        valid=True,
+        tiles=layers.tiles,
+        devices=layers.devices,
+        utilisation=layers.used_cells / layers.cells if layers.cells else 1.0,
+        cells=planning.cells(spec),
+        estimated_seconds=seconds,
+        warnings=warnings,
+    )
+
+
+def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules) -> _Layers:
+    layers = _Layers()
+    for layer in report["layers"]:
+        shape = layer["weight_shape"]
+        if layer["kind"] != "analog":
+            continue
+        positions = layer.get("positions") or _ASSUMED_POSITIONS
+        groups = layer.get("groups", 1)
+        macs = positions * math.prod(shape)
+        if rules.is_digital(layer["name"]):
+            layers.digital += Size(macs, positions * shape[0])
+            continue
+        config = rules.config_for(layer["name"], base)
+        slots = weight_slots(shape, groups, has_bias=layer.get("bias", False), mapping=config.mapping)
+        weights = sum(math.prod(slot.shape) for slot in slots)
+        layers.tiles += len(slots)
+        layers.used_cells += weights
+        layers.devices += weights * devices_per_weight(config.noise_model)
+        layers.cells += sum(tile_cells(slot.shape, config.mapping) for slot in slots)
+        size = Size(macs, positions * sum(sum(slot.shape) for slot in slots))
+        if _is_static(config):
+            layers.static += size
+        else:
+            layers.dynamic += size
+    return layers
+
+
+def _is_static(config: InferenceRPUConfig) -> bool:
+    """Tell whether the input scale is the same for all vectors, which is computed faster."""
+    fixed = (NoiseManagementType.NONE, NoiseManagementType.CONSTANT)
+    return config.forward.is_perfect or config.forward.noise_management in fixed
+
+
+def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str, Any]) -> float:
+    """Return the seconds that one worker computes; starting an item adds some tenths of a second."""
+    evaluate = request.evaluate
+    plain = layers.static + layers.dynamic + layers.digital
+    passes = {
+        "digital": _time(plain, speed["evaluate"]["digital"]),
+        "analog": _time(layers.static, speed["evaluate"]["static"])
+        + _time(layers.dynamic, speed["evaluate"]["dynamic"])
+        + _time(layers.digital, speed["evaluate"]["digital"]),
+    }
+    steps = {
+        "control": _time(plain, speed["train"]["digital"]),
+        "hwa": _time(layers.static, speed["train"]["static"])
+        + _time(layers.dynamic, speed["train"]["dynamic"])
+        + _time(layers.digital, speed["train"]["digital"]),
+    }
+    variants = [variant.value for variant in evaluate.variants]
+    analog = sum(variant in planning.ANALOG for variant in variants)
+    cells = analog * evaluate.repeats * len(evaluate.t_inference)
+    seconds = cells * sizes.test * passes["analog"] + sizes.test * passes["digital"]
+    seconds += cells * layers.devices * speed["program_device"]
+    trained = [variant for variant in variants if variant in planning.TRAINED]
+    if request.finetune is not None:
+        for variant in trained:
+            seconds += request.finetune.epochs * sizes.train * steps[variant]
+            seconds += sizes.test * passes["digital"]
+    return seconds
+
+
+def _time(size: Size, rates: dict[str, float]) -> float:
+    return size.macs * rates["mac"] + size.elements * rates["element"]
+
+
+def fastest(speeds: Iterable[Speed], threads: int) -> Speed | None:
+    """Return the speed to estimate with: the fastest machine that was measured with so many threads."""
+    measured = [speed for speed in speeds if speed.threads == threads]
+    return min(measured, key=lambda one: one.measured["evaluate"]["dynamic"]["element"], default=None)
