@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from simulator.data.errors import DataFault, DatasetRejectedError, reject
+from simulator.data.errors import DatasetRejectedError, reject
+from simulator.intake import Fault
 
 MAX_BYTES = 1 << 30
 MAX_ARRAYS = 64
@@ -32,7 +34,7 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]
             members = archive.infolist()
             _check_members(members, max_bytes)
             arrays = {}
-            faults = []
+            faults: list[Fault] = []
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 try:
@@ -65,29 +67,31 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, dtype = read(file)
-        except (ValueError, SyntaxError, TypeError) as error:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise reject("not_npz", f"{name[:100]!r} is not a NumPy array: {error}", _HINT) from error
         if dtype.kind not in _NUMERIC or dtype.itemsize > 8:
             message = (
                 f"{name[:100]!r} has dtype {dtype}; booleans, integers and floats up to 64 bits are read"
             )
             raise reject("bad_dtype", message, "convert it, for example with array.astype('float32')")
-        count = 1
-        for size in shape:
-            count *= size
         data = file.read()
     # The header of a hostile file may promise any shape; the bytes that are there decide.
-    if count * dtype.itemsize != len(data):
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
         raise reject("not_npz", f"{name[:100]!r} promises shape {shape} and has {len(data)} bytes", _HINT)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def check_finite(arrays: dict[str, np.ndarray]) -> list[DataFault]:
-    """Return a fault for every array that has NaN or infinite values."""
+def check_finite(arrays: dict[str, np.ndarray]) -> list[Fault]:
+    """Return a fault for every array that has NaN or infinite values, or such as float32 cannot hold."""
     faults = []
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            count = int(array.size - np.isfinite(array).sum())
-            message = f"{name!r} has {count} values that are NaN or infinite"
-            faults.append(DataFault("non_finite_values", message, "remove or replace them"))
+        if array.dtype.kind != "f":
+            continue
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array.astype(np.float32, copy=False))
+        if not finite.all():
+            count = int(array.size - finite.sum())
+            message = f"{name!r} has {count} values that are NaN, infinite or beyond the range of float32"
+            faults.append(Fault("non_finite_values", message, "remove or replace them"))
     return faults

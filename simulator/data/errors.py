@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+
+from simulator.intake import Fault, IntakeError
 
 
-@dataclass(frozen=True)
-class DataFault:
-    """One thing wrong with a dataset.
-
-    Attributes:
-        code: stable, for programs.
-        message: what is wrong.
-        hint: what to do about it.
-    """
-
-    code: str
-    message: str
-    hint: str | None = None
-
-
-class DatasetRejectedError(ValueError):
+class DatasetRejectedError(IntakeError):
     """The file cannot be used; `faults` lists everything that is wrong with it."""
 
-    def __init__(self, faults: Sequence[DataFault]) -> None:
-        super().__init__("; ".join(fault.message for fault in faults))
-        self.faults = list(faults)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the rejection as the command line prints it."""
-        first = self.faults[0]
-        rest = len(self.faults) - 1
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        first, rest = faults[0], len(faults) - 1
         message = first.message if rest == 0 else f"{first.message} (and {rest} more)"
-        errors = [{key: value for key, value in asdict(f).items() if value is not None} for f in self.faults]
-        return {"error": {"code": first.code, "message": message, "errors": errors}}
+        super().__init__(first.code, message, faults)
 
 
 def reject(code: str, message: str, hint: str | None = None) -> DatasetRejectedError:
     """Return the rejection for a single fault."""
-    return DatasetRejectedError([DataFault(code, message, hint)])
+    return DatasetRejectedError([Fault(code, message, hint)])

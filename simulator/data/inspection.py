@@ -33,6 +33,9 @@ def inspect(path: Path, file_format: str, test_fraction: float | None = None) ->
 def report(layout: Layout, test_fraction: float | None = None) -> dict[str, Any]:
     """Return the report of a checked dataset."""
     warnings = []
+    if test_fraction is not None and not 0 < test_fraction < 1:
+        message = f"test_fraction is {test_fraction:g}; it has to be more than 0 and less than 1"
+        raise reject("bad_test_fraction", message)
     fraction = DEFAULT_TEST_FRACTION if test_fraction is None else test_fraction
     if layout.test is not None and test_fraction is not None:
         raise reject(
@@ -46,7 +49,14 @@ def report(layout: Layout, test_fraction: float | None = None) -> dict[str, Any]
     train_size = len(layout.train) - (test_size if layout.test is None else 0)
     if layout.classes == 1:
         warnings.append("all labels are 0: every network is right always")
+    unused = layout.unused_classes()
+    if unused:
+        warnings.append(f"{unused} of the {layout.classes} classes are in no training sample")
     targets = layout.train.targets
+    if targets.dtype.kind in "iu" and targets.shape[1:] == (1,):
+        warnings.append(
+            "the targets are whole numbers of shape [1] and read as real values; for classes, flatten them"
+        )
     return {
         "inputs": [
             {"name": name, "dtype": str(array.dtype), "shape": list(array.shape[1:])}

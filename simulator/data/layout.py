@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.data.arrays import check_finite
-from simulator.data.errors import DataFault, DatasetRejectedError
+from simulator.data.errors import DatasetRejectedError
+from simulator.intake import Fault
 
 MAX_CLASSES = 100_000
 _HINT = "give x_train, y_train, x_test and y_test, or x and y with test_fraction"
@@ -49,6 +50,11 @@ class Layout:
         parts = [self.train] if self.test is None else [self.train, self.test]
         return int(max(int(part.targets.max()) for part in parts)) + 1
 
+    def unused_classes(self) -> int:
+        """Return how many classes below the largest one no training sample has."""
+        labels = self.train.targets
+        return (self.classes or 0) - len(np.unique(labels[labels >= 0])) if self.is_classification else 0
+
     def test_size(self, test_fraction: float) -> int:
         """Return how many samples the test set has, or will have when it is split off."""
         return split_size(len(self.train), test_fraction) if self.test is None else len(self.test)
@@ -79,7 +85,7 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
             if name.startswith("x_") and name.endswith(suffix) and name not in names.values()
         }
         missing = [name for name in names.values() if name not in arrays]
-        faults += [DataFault("missing_array", f"there is no array {name!r}", _HINT) for name in missing]
+        faults += [Fault("missing_array", f"there is no array {name!r}", _HINT) for name in missing]
         used |= {*names.values(), *extra.values()}
         if not missing:
             inputs = {"x": arrays[names["x"]], **{key: arrays[name] for key, name in extra.items()}}
@@ -87,7 +93,7 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
             faults += _check_part(part, suffix)
             parts.append(part)
     faults += [
-        DataFault("unknown_array", f"the array {name[:100]!r} is neither an input nor a target", _HINT)
+        Fault("unknown_array", f"the array {name[:100]!r} is neither an input nor a target", _HINT)
         for name in sorted(arrays.keys() - used)
     ]
     if len(parts) == 2:
@@ -97,39 +103,39 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
     return Layout(parts[0], parts[1] if split else None)
 
 
-def _check_part(part: Part, suffix: str) -> list[DataFault]:
+def _check_part(part: Part, suffix: str) -> list[Fault]:
     faults = []
     named = {f"{name}{suffix}" if name == "x" else f"x_{name}{suffix}": a for name, a in part.inputs.items()}
     named[f"y{suffix}"] = part.targets
     scalars = [name for name, array in named.items() if array.ndim == 0]
-    faults += [
-        DataFault("length_mismatch", f"{name!r} is a scalar, not one value a sample") for name in scalars
-    ]
+    faults += [Fault("length_mismatch", f"{name!r} is a scalar, not one value a sample") for name in scalars]
     if scalars:
         return faults
     lengths = {name: len(array) for name, array in named.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        faults.append(DataFault("length_mismatch", f"the arrays have unequal numbers of samples: {told}"))
+        faults.append(Fault("length_mismatch", f"the arrays have unequal numbers of samples: {told}"))
+    hollow = [name for name, array in named.items() if array.size == 0 and len(array) > 0]
+    faults += [Fault("empty_dataset", f"a sample of {name!r} has no numbers") for name in hollow]
     smallest = 2 if not suffix else 1
     if min(lengths.values()) < smallest:
         faults.append(
-            DataFault("empty_dataset", f"there are fewer than {smallest} samples in {', '.join(named)}")
+            Fault("empty_dataset", f"there are fewer than {smallest} samples in {', '.join(named)}")
         )
     elif part.targets.dtype.kind in "iu" and part.targets.ndim == 1:
         low, high = int(part.targets.min()), int(part.targets.max())
         if low < 0 or high >= MAX_CLASSES:
             message = f"the labels y{suffix} go from {low} to {high}; classes are 0 to {MAX_CLASSES - 1}"
             hint = "number the classes 0, 1, 2, ...; for regression store the targets as float32"
-            faults.append(DataFault("bad_labels", message, hint))
+            faults.append(Fault("bad_labels", message, hint))
     return faults
 
 
-def _check_pair(train: Part, test: Part) -> list[DataFault]:
+def _check_pair(train: Part, test: Part) -> list[Fault]:
     faults = []
     if train.inputs.keys() != test.inputs.keys():
         message = f"training has the inputs {sorted(train.inputs)}, test {sorted(test.inputs)}"
-        faults.append(DataFault("missing_array", message, _HINT))
+        faults.append(Fault("missing_array", message, _HINT))
     pairs = [
         (f"x of {name!r}", train.inputs[name], test.inputs[name])
         for name in train.inputs
@@ -139,8 +145,8 @@ def _check_pair(train: Part, test: Part) -> list[DataFault]:
     for name, one, other in pairs:
         if one.shape[1:] != other.shape[1:]:
             message = f"{name} is {one.shape[1:]} a sample in training and {other.shape[1:]} in test"
-            faults.append(DataFault("feature_shape_mismatch", message))
+            faults.append(Fault("feature_shape_mismatch", message))
         if one.dtype.kind != other.dtype.kind:
             message = f"{name} is {one.dtype} in training and {other.dtype} in test"
-            faults.append(DataFault("bad_dtype", message))
+            faults.append(Fault("bad_dtype", message))
     return faults
