@@ -14,7 +14,7 @@ from simulator.config.converters import (
     SingleDeviceConductanceConverter,
 )
 from simulator.config.mapping import MappingParameter
-from simulator.config.noise_models import HermesNoiseModel, NoiseModelConfig, ReRamCMONoiseModel
+from simulator.config.noise_models import HermesNoiseModel, NoiseModelConfig, PairNoiseModelConfig
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def weight_slots(
 
 
 def devices_per_weight(noise_model: NoiseModelConfig) -> int:
-    """Return how many analog devices hold one weight with a noise model's converter."""
+    """Return how many analog devices hold one weight: one, or pairs of them in models that have pairs."""
+    if not isinstance(noise_model, PairNoiseModelConfig):
+        return 1
     converter = noise_model.g_converter
     devices = int(noise_model.num_devices) if isinstance(noise_model, HermesNoiseModel) else 1
     if isinstance(converter, SingleDeviceConductanceConverter):
         return devices
-    if converter is None and isinstance(noise_model, ReRamCMONoiseModel):
-        return devices
-    pairs = (NPairConductanceConverter, DualPairConductanceConverter, CustomPairConductanceConverter)
-    return 2 * devices * (len(converter.f_lst) if isinstance(converter, pairs) else 1)
+    several = (NPairConductanceConverter, DualPairConductanceConverter, CustomPairConductanceConverter)
+    return 2 * devices * (len(converter.f_lst) if isinstance(converter, several) else 1)
 
 
 def tile_cells(slot_shape: tuple[int, int], mapping: MappingParameter) -> int:

@@ -32,9 +32,7 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "model", MODELS, ids=lambda model: f"{model.type} {model.g_converter and model.g_converter.type}"
-)
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.type)
 def test_devices_are_counted_as_the_converter_makes_them(model) -> None:
     converter = build_noise_model(model).converter
     conductances, _ = converter.convert_to_conductances(torch.tensor([[-1.0, 1.0]]))
