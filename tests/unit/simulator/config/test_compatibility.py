@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from simulator.config.compatibility import check_compatibility
+
+
+def model(*, inputs=(("x", "float32", ["batch", 1, 28, 28]),), outputs=(("y", "float32", ["batch", 10]),)):
+    keys = ("name", "dtype", "shape")
+    return {
+        "inputs": [dict(zip(keys, one, strict=True)) for one in inputs],
+        "outputs": [dict(zip(keys, one, strict=True)) for one in outputs],
+    }
+
+
+def dataset(*, shape=(1, 28, 28), dtype="uint8", kind="class", classes=10, target=(), more=()):
+    inputs = [{"name": "x", "dtype": dtype, "shape": list(shape)}, *more]
+    return {
+        "inputs": inputs,
+        "targets": {"dtype": "int64", "shape": list(target), "kind": kind},
+        "classes": classes,
+    }
+
+
+def test_a_classifier_and_labelled_images_are_a_classification():
+    fit = check_compatibility(model(), dataset())
+    assert fit.task == "classification"
+    assert fit.faults == ()
+
+
+def test_real_targets_of_the_outputs_shape_are_a_regression():
+    fit = check_compatibility(
+        model(outputs=[("y", "float32", ["batch", 2])]), dataset(kind="real", classes=None, target=[2])
+    )
+    assert fit.task == "regression"
+
+
+def test_open_sizes_fit_everything():
+    fit = check_compatibility(
+        model(inputs=[("x", "float32", ["batch", 12, None])]), dataset(shape=(12, 29), dtype="float32")
+    )
+    assert fit.task == "classification"
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (28, 28), (784,)])
+def test_samples_of_another_shape_are_refused_with_both_shapes(shape):
+    (fault,) = check_compatibility(model(), dataset(shape=shape)).faults
+    assert fault.code == "dataset_mismatch"
+    assert "[batch, 1, 28, 28]" in fault.message
+    assert str(list(shape)) in fault.message
+
+
+def test_a_network_with_fewer_outputs_than_classes_is_refused():
+    (fault,) = check_compatibility(model(), dataset(classes=12)).faults
+    assert "[batch, 10]" in fault.message
+    assert "12 classes" in fault.message
+
+
+def test_a_network_with_more_outputs_than_classes_fits():
+    assert check_compatibility(model(), dataset(classes=7)).task == "classification"
+
+
+def test_token_ids_need_a_network_that_takes_integers():
+    wanted = [("ids", "int64", ["batch", 16])]
+    assert (
+        check_compatibility(model(inputs=wanted), dataset(shape=(16,), dtype="int32")).task
+        == "classification"
+    )
+    (fault,) = check_compatibility(model(inputs=wanted), dataset(shape=(16,), dtype="float32")).faults
+    assert "int64" in fault.message
+    assert "float32" in fault.message
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
+def test_floating_point_networks_of_any_width_take_floats(dtype):
+    fit = check_compatibility(model(inputs=[("x", dtype, ["n", 4])]), dataset(shape=(4,), dtype="float32"))
+    assert fit.faults == ()
+
+
+def test_another_number_of_inputs_is_refused():
+    more = [{"name": "mask", "dtype": "float32", "shape": [4]}]
+    (fault,) = check_compatibility(model(), dataset(more=more)).faults
+    assert "1 inputs" in fault.message
+
+
+def test_a_task_that_the_targets_contradict_is_refused():
+    (fault,) = check_compatibility(model(), dataset(), "regression").faults
+    assert (fault.pointer, fault.code) == ("/task", "task_mismatch")
+
+
+def test_faults_of_inputs_and_outputs_are_told_together():
+    assert len(check_compatibility(model(), dataset(shape=(8, 8), classes=99)).faults) == 2
+
+
+def test_a_network_with_two_outputs_is_refused():
+    outputs = [("y", "float32", ["batch", 10]), ("z", "float32", ["batch", 10])]
+    (fault,) = check_compatibility(model(outputs=outputs), dataset()).faults
+    assert fault.pointer == "/model"
