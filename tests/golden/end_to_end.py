@@ -82,13 +82,12 @@ def check_digital(case: Case, arrays: Arrays) -> Verdict:
     )
 
 
-def _accuracies(model: nn.Module, x: Tensor, y: Tensor, inputs: dict[str, Any]) -> np.ndarray:
+def _accuracies(model: nn.Module, x: Tensor, y: Tensor, times: list[float], repeats: int) -> np.ndarray:
     """Return the accuracies `[repeats, times]` of as many chips."""
-    repeats = max(inputs["repeats"], OWN_REPEATS)
-    result = np.zeros((repeats, len(inputs["times"])))
+    result = np.zeros((repeats, len(times)))
     for repeat in range(repeats):
         program_analog_weights(model, repeat=repeat)
-        for index, t in enumerate(inputs["times"]):
+        for index, t in enumerate(times):
             drift_analog_weights(model, t)
             result[repeat, index] = _accuracy(model, x, y)
     return result
@@ -115,7 +114,7 @@ def check_drift(case: Case, arrays: Arrays) -> Verdict:
         recorded = np.asarray(expected["input_ranges"], np.float64).reshape(-1)
         slack = RANGE_RELATIVE if method == "Max" else 5 * RANGE_RELATIVE  # a sample decides on outliers
         verdicts.append(judge(excess(ours, recorded, slack * recorded), 1.0, detail="input ranges"))
-    accuracies = _accuracies(model, x, y, inputs)
+    accuracies = _accuracies(model, x, y, inputs["times"], max(inputs["repeats"], OWN_REPEATS))
     return worst(*verdicts, *_compare(accuracies, np.asarray(expected["acc"], np.float64)))
 
 
@@ -150,7 +149,7 @@ def check_hwa(case: Case, arrays: Arrays) -> Verdict:
     for seed in range(inputs["training_seeds"]):
         digital = _trained(directory, net, options, seed)
         model = convert_to_analog(digital, config, seed=seed).eval()
-        accuracies.append(_accuracies(model, x, y, inputs))
+        accuracies.append(_accuracies(model, x, y, inputs["times"], inputs["repeats"] // 2))
     ours = np.mean([values.mean(axis=0) for values in accuracies], axis=0)
     seed_means, std = np.asarray(expected["seed_means"]), np.asarray(expected["std_over_repeats"])
     std = std if std.ndim == 1 else std.mean(axis=0)
