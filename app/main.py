@@ -16,12 +16,14 @@ from app.db.session import Database
 from app.health.endpoints import router as health_router
 from app.jobs.broker import Doorbell, make_celery
 from app.jobs.endpoints import router as jobs_router
+from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.services import Services
 from app.models.endpoints import router as models_router
 from app.settings import Settings
+from app.webhooks.endpoints import router as webhooks_router
 
 _DESCRIPTION = """
 What is a trained network's accuracy one second, one hour, one year after it is programmed onto an analog
@@ -36,6 +38,7 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
+    {"name": "webhooks", "description": "Being told what happens to jobs."},
     {"name": "service", "description": "Health and workers."},
 ]
 
@@ -53,16 +56,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         blobs = BlobStore(settings.data_dir / "blobs")
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
+        watch = JobWatch(database, settings.watch_interval_s)
         app.state.services = Services(
             settings=settings,
             database=database,
             blobs=blobs,
             doorbell=Doorbell(make_celery(settings)),
             inspector=Inspector(settings.inspection_timeout_s),
+            watch=watch,
         )
         try:
             yield
         finally:
+            await watch.close()
             database.dispose()
 
     app = FastAPI(
@@ -79,7 +85,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestIdMiddleware)
     handlers.install(app)
     openapi.describe(app)
-    for router in (models_router, datasets_router, configs_router, jobs_router, compare_router, health_router):
+    for router in (
+        models_router,
+        datasets_router,
+        configs_router,
+        jobs_router,
+        compare_router,
+        webhooks_router,
+        health_router,
+    ):
         app.include_router(router)
     return app
 

@@ -57,6 +57,17 @@ class Settings(BaseSettings):
         200_000
     )
 
+    watch_interval_s: Annotated[
+        float, Field(gt=0, description="How often the database is asked for those who wait for a change.")
+    ] = 0.2
+    stream_heartbeat_s: Annotated[
+        float, Field(gt=0, description="An event stream sends a comment after so long without an event.")
+    ] = 15.0
+    stream_lifetime_s: Annotated[
+        float,
+        Field(gt=0, description="An event stream ends after so long; clients come again by themselves."),
+    ] = 900.0
+
     lease_s: Annotated[
         float, Field(gt=0, description="A work item whose worker is silent for so long goes to another.")
     ] = 20.0
@@ -85,6 +96,23 @@ class Settings(BaseSettings):
     worker_concurrency: Annotated[
         int | None, Field(ge=1, description="Work items at once on one worker; unset: cores / threads.")
     ] = None
+
+    webhook_allow_private: Annotated[
+        bool, Field(description="Whether webhooks may point to private, loopback and link-local addresses.")
+    ] = False
+    webhook_timeout_s: Annotated[
+        float,
+        Field(gt=0, description="Time for one attempt at a webhook's message, to the answer's headers."),
+    ] = 15.0
+    webhook_retry_s: Annotated[
+        float, Field(gt=0, description="First wait before a message is sent again; each is twice the last.")
+    ] = 5.0
+    webhook_give_up_s: Annotated[
+        float, Field(gt=0, description="A message that was not taken for so long is given up.")
+    ] = 24 * 3600.0
+    webhook_disable_after_s: Annotated[
+        float, Field(gt=0, description="A webhook that has failed for so long is disabled.")
+    ] = 5 * 24 * 3600.0
 
     @property
     def resolved_database_url(self) -> str:

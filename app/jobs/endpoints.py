@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+import anyio
+from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
+from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from app.db.tables import Job
 from app.jobs import views
-from app.jobs.repository import JobFilter
-from app.jobs.schemas import ArtifactsView, EventView, HistoryView, JobCreate, JobExtend, JobView, ResultsView
+from app.jobs.events import EventStream
+from app.jobs.formats import (
+    EVENTS_CONTENT,
+    MEDIA_TYPE_OF,
+    RESULTS_CONTENT,
+    EventsFormat,
+    EventsFormatDep,
+    ResultsFormatDep,
+)
+from app.jobs.listing import ListingDep
+from app.jobs.schemas import (
+    ArtifactsView,
+    DryRunView,
+    EventView,
+    HistoryView,
+    JobCreate,
+    JobExtend,
+    JobView,
+    ResultsView,
+)
 from app.jobs.service import JobService
-from app.jobs.states import JobState
+from app.kit import sse
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
-from app.kit.negotiation import preferred
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.pagination import PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
 from app.kit.problems import (
     Conflict,
     InvalidJson,
@@ -35,47 +53,9 @@ from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, a
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
-_LISTING = "jobs"
 _EVENTS = "events"
 _POLL_AGAIN_S = "2"
-
-
-class ResultsFormat(StrEnum):
-    """How results are written."""
-
-    JSON = "json"
-    CSV = "csv"
-    SVG = "svg"
-    PNG = "png"
-
-
-_MEDIA_TYPES: dict[str, ResultsFormat] = {
-    "application/json": ResultsFormat.JSON,
-    "text/csv": ResultsFormat.CSV,
-    "image/svg+xml": ResultsFormat.SVG,
-    "image/png": ResultsFormat.PNG,
-}
-_TYPE_OF = {name: media_type for media_type, name in _MEDIA_TYPES.items()}
-
-
-def _results_format(
-    accept: Annotated[str | None, Header()] = None,
-    file_format: Annotated[
-        ResultsFormat | None, Query(alias="format", description="Wins over `Accept`.")
-    ] = None,
-) -> ResultsFormat:
-    chosen = file_format or preferred(accept, _MEDIA_TYPES)
-    if chosen is None:
-        raise NotAcceptable(f"results come as {', '.join(_MEDIA_TYPES)}")
-    return chosen
-
-
-def _job_filter(
-    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    tag: Annotated[str | None, Query(max_length=64, description="Only jobs with this tag.")] = None,
-    model: Annotated[str | None, Query(max_length=36, description="Only jobs on this model.")] = None,
-) -> JobFilter:
-    return JobFilter(state=state, tag=tag, model_id=model)
+MOST_VERSION = 2**63 - 1  # what the database's integers hold
 
 
 @router.post(
@@ -83,6 +63,7 @@ def _job_filter(
     status_code=202,
     response_model=JobView,
     responses={
+        200: {"model": DryRunView, "description": "What the job would be, with `dry_run`."},
         202: {"headers": REPLAYED_HEADER},
         **problem_responses(*IDEMPOTENCY_PROBLEMS, InvalidJson, TooLarge, UnsupportedMediaType),
     },
@@ -93,11 +74,14 @@ def submit_job(
     services: ServicesDep,
     once: OnceDep,
     cache_control: Annotated[str | None, Header(description="`no-cache`: compute everything anew.")] = None,
+    dry_run: Annotated[bool, Query(description="Check and estimate only.")] = False,
 ) -> Response:
     """Submit a job; it is stored before this answers, and computed by the workers.
 
     Cells that an earlier job with the same content has are taken over (`cached_from`).
     """
+    if dry_run:
+        return json_answer(JobService(session).dry_run(request, services.settings), 200, {})
     fresh = "no-cache" in (cache_control or "").lower()
 
     def submit() -> Response:
@@ -160,31 +144,53 @@ def _accepted(job: Job, session: Session, services: Services) -> Response:
 
 @router.get("", responses=PAGE_HEADERS)
 def list_jobs(
-    request: Request,
-    response: Response,
-    session: ReadSession,
-    job_filter: Annotated[JobFilter, Depends(_job_filter)],
-    page: PageDep,
+    request: Request, response: Response, session: ReadSession, listing: ListingDep, page: PageDep
 ) -> Page[JobView]:
-    """List jobs, newest first."""
-    after = page.after(_LISTING, (str,))
+    """List jobs, newest first; several conditions all hold."""
+    after = page.after(listing.name, (str,))
     rows = JobService(session).jobs.listing(
-        job_filter, before_id=None if after is None else str(after[0]), limit=page.limit + 1
+        listing.job_filter,
+        after_id=None if after is None else str(after[0]),
+        limit=page.limit + 1,
+        oldest_first=listing.oldest_first,
     )
-    rows, next_cursor = cut(rows, page, listing=_LISTING, key=lambda job: (job.id,))
+    rows, next_cursor = cut(rows, page, listing=listing.name, key=lambda job: (job.id,))
     link_next(request, response, next_cursor)
     return Page(items=[views.job_view(job) for job in rows], next_cursor=next_cursor)
 
 
 @router.get("/{job_id}", response_model=JobView, responses={**problem_responses(NotFound), **NOT_MODIFIED})
-def get_job(
-    job_id: IdPath, response: Response, session: ReadSession, conditional: ConditionalDep
+async def get_job(
+    job_id: IdPath,
+    response: Response,
+    services: ServicesDep,
+    conditional: ConditionalDep,
+    wait: Annotated[
+        float, Query(ge=0, le=60, description="With `If-None-Match`: seconds to wait for another version.")
+    ] = 0,
 ) -> JobView | Response:
-    """Return a job; its entity tag changes with every cell, epoch and state."""
-    job = JobService(session).get(known_id("job", job_id))
+    """Return a job; its entity tag changes with every cell, epoch and state.
+
+    With `wait`, a client that holds the newest version gets its answer when there is another one, or a 304
+    when the time is up.
+    """
+    job = await run_in_threadpool(_read_job, services, job_id)
+    if wait and conditional.holds(views.version_tag(job)):
+        with anyio.move_on_after(wait):
+            await services.watch.beyond(job.id, job.version)
+        job = await run_in_threadpool(_read_job, services, job_id)
+    _retry_later(job, response)
+    return conditional.not_modified(views.version_tag(job), response) or views.job_view(job)
+
+
+def _read_job(services: Services, job_id: str) -> Job:
+    with services.database.reading() as session:
+        return JobService(session).get(known_id("job", job_id))
+
+
+def _retry_later(job: Job, response: Response) -> None:
     if not views.has_ended(job):
         response.headers["Retry-After"] = _POLL_AGAIN_S
-    return conditional.not_modified(views.version_tag(job), response) or views.job_view(job)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses(NotFound, Conflict))
@@ -203,44 +209,30 @@ def delete_job(job_id: IdPath, session: WriteSession, services: ServicesDep) -> 
 @router.get(
     "/{job_id}/results",
     response_model=ResultsView,
-    responses={
-        200: {
-            "content": {
-                "text/csv": {"schema": {"type": "string"}},
-                "image/svg+xml": {"schema": {"type": "string"}},
-                "image/png": {"schema": {"type": "string", "format": "binary"}},
-            }
-        },
-        **problem_responses(NotFound, NotAcceptable),
-        **NOT_MODIFIED,
-    },
+    responses={200: RESULTS_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
 )
 def get_job_results(
     job_id: IdPath,
     response: Response,
     session: ReadSession,
     conditional: ConditionalDep,
-    results_format: Annotated[ResultsFormat, Depends(_results_format)],
-    cells: Annotated[bool, Query(description="With every cell; CSV then has the cells alone.")] = False,
+    results_format: ResultsFormatDep,
+    cells: Annotated[
+        bool, Query(description="With every cell; CSV and Parquet then have the cells alone.")
+    ] = False,
     test_set_ci: Annotated[bool, Query(description="With Wilson's interval for the test set.")] = False,
 ) -> Response:
     """Return the accuracy over time as far as it is known: complete or not."""
     service = JobService(session)
     job = service.get(known_id("job", job_id))
+    response.headers["Vary"] = "Accept"
+    _retry_later(job, response)
     etag = views.version_tag(job, results_format, str(cells), str(test_set_ci))
     unchanged = conditional.not_modified(etag, response)
     if unchanged is not None:
         return unchanged
-    headers = {"ETag": etag, "Vary": "Accept"}
-    if results_format is ResultsFormat.JSON:
-        answer = service.results(job, cells=cells, test_set_ci=test_set_ci)
-        return JSONResponse(answer, headers=headers)
-    content: str | bytes
-    if results_format is ResultsFormat.CSV:
-        content = service.results_csv(job, cells=cells)
-    else:
-        content = service.picture(job, "svg" if results_format is ResultsFormat.SVG else "png")
-    return Response(content, media_type=_TYPE_OF[results_format], headers=headers)
+    content = service.results_as(job, results_format, cells=cells, test_set_ci=test_set_ci)
+    return Response(content, media_type=MEDIA_TYPE_OF[results_format], headers=dict(response.headers))
 
 
 @router.get(
@@ -254,21 +246,70 @@ def get_job_history(
     """Return the fine-tuning epochs."""
     service = JobService(session)
     job = service.get(known_id("job", job_id))
+    _retry_later(job, response)
     unchanged = conditional.not_modified(views.version_tag(job), response)
     return unchanged or views.history_view(job, service.jobs.epochs(job.id))
 
 
-@router.get("/{job_id}/events", responses={**PAGE_HEADERS, **problem_responses(NotFound)})
-def list_job_events(
-    job_id: IdPath, request: Request, response: Response, session: ReadSession, page: PageDep
+@router.get(
+    "/{job_id}/events",
+    response_model=Page[EventView],
+    responses={
+        200: EVENTS_CONTENT,
+        204: {"description": "As a stream: the job has ended, and the client has all of its events."},
+        **problem_responses(NotFound, NotAcceptable),
+    },
+)
+async def list_job_events(
+    job_id: IdPath,
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    page: PageDep,
+    events_format: EventsFormatDep,
+    after: Annotated[
+        int, Query(ge=0, le=MOST_VERSION, description="Only events with a larger number than this.")
+    ] = 0,
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, le=MOST_VERSION, description="Goes on with a stream after this event; before `after`."),
+    ] = None,
+) -> Page[EventView] | Response:
+    """List what happened to the job, in order; an event's number is the job's version at the time.
+
+    With `Accept: text/event-stream` the events come as they happen, from any on, until the job has ended:
+    `id` is the number, `event` the type, `data` the JSON that the list has too.
+    """
+    known_id("job", job_id)
+    response.headers["Vary"] = "Accept"
+    if events_format is EventsFormat.STREAM:
+        settings = services.settings
+        stream = EventStream(
+            services.database,
+            services.watch,
+            job_id,
+            after if last_event_id is None else last_event_id,
+            heartbeat_s=settings.stream_heartbeat_s,
+            lifetime_s=settings.stream_lifetime_s,
+        )
+        # The answer that tells a browser not to come again.
+        return Response(status_code=204) if await stream.is_over() else sse.respond(stream.frames())
+    return await run_in_threadpool(_events_page, request, response, services, job_id, page, after)
+
+
+def _events_page(
+    request: Request, response: Response, services: Services, job_id: str, page: PageQuery, after: int
 ) -> Page[EventView]:
-    """List what happened to the job, in order; an event's number is the job's version at the time."""
-    service = JobService(session)
-    job = service.get(known_id("job", job_id))
-    after = page.after(_EVENTS, (int,))
-    rows = service.jobs.events(job.id, after_seq=int(after[0]) if after else 0, limit=page.limit + 1)
+    with services.database.reading() as session:
+        service = JobService(session)
+        job = service.get(job_id)
+        last = page.after(_EVENTS, (int,))
+        rows = service.jobs.events(
+            job.id, after_seq=max(after, int(last[0]) if last else 0), limit=page.limit + 1
+        )
     rows, next_cursor = cut(rows, page, listing=_EVENTS, key=lambda event: (event.seq,))
     link_next(request, response, next_cursor)
+    _retry_later(job, response)
     return Page(items=[views.event_view(event) for event in rows], next_cursor=next_cursor)
 
 

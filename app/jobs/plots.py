@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 # Okabe and Ito's colours: told apart by every kind of eye.
 _COLOURS = {"direct": "#D55E00", "hwa": "#0072B2", "control": "#009E73"}
@@ -20,7 +20,7 @@ _TICKS = (
 )  # fmt: skip
 
 
-def draw(results: dict[str, Any], title: str, file_format: Literal["svg", "png"]) -> bytes:
+def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
     """Return the picture of results over time: mean over chips, its 95 % interval, 5 to 95 % of chips.
 
     Args:
@@ -41,10 +41,10 @@ def draw(results: dict[str, Any], title: str, file_format: Literal["svg", "png"]
     times: list[float] = []
     for one in results["series"]:
         colour = _COLOURS[one["variant"]]
-        points = one["points"]
+        points = [point for point in one["points"] if point["mean"] is not None]
         x = [_place(p["t_inference"]) for p in points]
         times += [p["t_inference"] for p in points]
-        if all(p["p05"] is not None for p in points):
+        if points and all(p["p05"] is not None for p in points):
             low, high = ([factor * p[key] for p in points] for key in ("p05", "p95"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         mean = [factor * p["mean"] for p in points]
@@ -53,10 +53,10 @@ def draw(results: dict[str, Any], title: str, file_format: Literal["svg", "png"]
             x, mean, yerr=errors, color=colour, marker="o", markersize=4, capsize=3,
             label=_LABELS[one["variant"]],
         )  # fmt: skip
-    digital = results["baseline"].get("digital")
+    digital = results["baseline"].get("digital", {}).get(results["metric"])
     if digital is not None:
         axes.axhline(
-            factor * digital[results["metric"]], color="0.3", linestyle="--", linewidth=1,
+            factor * digital, color="0.3", linestyle="--", linewidth=1,
             label=_LABELS["digital"],
         )  # fmt: skip
     _label_times(axes, times)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import (
@@ -20,17 +21,54 @@ from app.db.tables import (
     JobTag,
     Model,
     RpuConfig,
+    Speed,
     WorkItem,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs a list shows; None is any."""
+    """Which jobs a list shows; None or nothing is any.
 
-    state: str | None = None
-    tag: str | None = None
+    Attributes:
+        states: one of them.
+        tags: all of them.
+        model_id: on this model.
+        dataset: on this dataset, by its id.
+        config_hash: with this effective configuration.
+        created_after: made then or later.
+        created_before: made earlier than that.
+        text: somewhere in the name, in upper or lower case.
+    """
+
+    states: Sequence[str] = ()
+    tags: Sequence[str] = ()
     model_id: str | None = None
+    dataset: str | None = None
+    config_hash: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    text: str | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what holds for the jobs that pass."""
+        if self.states:
+            yield Job.state.in_(self.states)
+        for tag in self.tags:
+            yield Job.id.in_(select(JobTag.job_id).where(JobTag.tag == tag))
+        for column, value in (
+            (Job.model_id, self.model_id),
+            (Job.dataset_ref, self.dataset),
+            (Job.config_hash, self.config_hash),
+        ):
+            if value is not None:
+                yield column == value
+        if self.created_after is not None:
+            yield Job.created_at >= self.created_after
+        if self.created_before is not None:
+            yield Job.created_at < self.created_before
+        if self.text is not None:
+            yield Job.name.icontains(self.text, autoescape=True)
 
 
 class JobRepository:
@@ -56,17 +94,15 @@ class JobRepository:
         """Return the job."""
         return self._session.get(Job, job_id)
 
-    def listing(self, job_filter: JobFilter, *, before_id: str | None, limit: int) -> Sequence[Job]:
-        """Return the jobs that pass the filter, newest first, older than the given one."""
-        query = select(Job).order_by(Job.id.desc()).limit(limit)  # ids sort by the time they were made
-        if before_id is not None:
-            query = query.where(Job.id < before_id)
-        if job_filter.state is not None:
-            query = query.where(Job.state == job_filter.state)
-        if job_filter.model_id is not None:
-            query = query.where(Job.model_id == job_filter.model_id)
-        if job_filter.tag is not None:
-            query = query.join(JobTag, JobTag.job_id == Job.id).where(JobTag.tag == job_filter.tag)
+    def listing(
+        self, job_filter: JobFilter, *, after_id: str | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Job]:
+        """Return the jobs that pass the filter, newest first unless said otherwise, after the given one."""
+        # Ids sort by the time they were made.
+        query = select(Job).where(*job_filter.conditions()).limit(limit)
+        query = query.order_by(Job.id.asc() if oldest_first else Job.id.desc())
+        if after_id is not None:
+            query = query.where(Job.id > after_id if oldest_first else Job.id < after_id)
         return self._session.scalars(query).all()
 
     def model(self, model_id: str) -> Model | None:
@@ -110,6 +146,10 @@ class JobRepository:
     def artifact(self, job_id: str, name: str) -> Artifact | None:
         """Return one file of the job."""
         return self._session.get(Artifact, (job_id, name))
+
+    def speeds(self) -> Sequence[Speed]:
+        """Return the measured speeds of workers' machines."""
+        return self._session.scalars(select(Speed)).all()
 
     def delete(self, job: Job) -> None:
         """Delete the job with all that belongs to it."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 VARIANT_ORDER = ("digital", "direct", "hwa", "control")
+_STATISTICS = ("mean", "std", "ci95", "p05", "p95", "min", "max")
 
 
 class Counted(Protocol):
@@ -36,7 +35,8 @@ class Point:
     Attributes:
         t_inference: seconds after programming.
         repeats: chip instances that have been evaluated.
-        mean: mean of the metric over instances.
+        mean: mean of the metric over instances; None, as all of its statistics, when an instance's was not
+            finite.
         std: sample standard deviation over instances; None for one instance.
         ci95: Student's t interval of the mean over instances; it does not cover the finite test set.
         p05: 5 % quantile over instances.
@@ -44,18 +44,20 @@ class Point:
         min: the worst instance's value.
         max: the best instance's value.
         loss_mean: mean loss per sample; None when an instance's loss was not finite.
+        mae_mean: mean absolute error per sample; None for a classification.
     """
 
     t_inference: float
     repeats: int
-    mean: float
+    mean: float | None
     std: float | None
     ci95: tuple[float, float] | None
     p05: float | None
     p95: float | None
-    min: float
-    max: float
+    min: float | None
+    max: float | None
     loss_mean: float | None
+    mae_mean: float | None
 
 
 def metric_name(task: str) -> str:
@@ -102,24 +104,22 @@ def point(task: str, t_inference: float, cells: Sequence[CellRow]) -> Point:
     import numpy as np  # here, so that the API starts without it
 
     values = np.array([metric_of(task, cell) for cell in cells])
-    losses = [cell.loss_sum for cell in cells]
-    finite = [loss for loss in losses if loss is not None]
-    loss_mean = sum(finite) / sum(cell.total for cell in cells) if len(finite) == len(losses) else None
-    mean = float(values.mean())
-    spread: dict[str, Any] = {"std": None, "ci95": None, "p05": None, "p95": None}
-    if len(values) > 1:
-        std = float(values.std(ddof=1))
-        half = student_t95(len(values) - 1) * std / math.sqrt(len(values))
-        p05, p95 = (float(q) for q in np.quantile(values, [0.05, 0.95]))
-        spread = {"std": std, "ci95": (mean - half, mean + half), "p05": p05, "p95": p95}
+    samples = sum(cell.total for cell in cells)
+    statistics: dict[str, Any] = dict.fromkeys(_STATISTICS)
+    if np.isfinite(values).all():
+        mean = float(values.mean())
+        statistics |= {"mean": mean, "min": float(values.min()), "max": float(values.max())}
+        if len(values) > 1:
+            std = float(values.std(ddof=1))
+            half = student_t95(len(values) - 1) * std / math.sqrt(len(values))
+            p05, p95 = (float(q) for q in np.quantile(values, [0.05, 0.95]))
+            statistics |= {"std": std, "ci95": (mean - half, mean + half), "p05": p05, "p95": p95}
     return Point(
         t_inference=t_inference,
         repeats=len(values),
-        mean=mean,
-        min=float(values.min()),
-        max=float(values.max()),
-        loss_mean=loss_mean,
-        **spread,
+        loss_mean=_mean(_sum(cell.loss_sum for cell in cells), samples),
+        mae_mean=_mean(_sum(cell.abs_error_sum for cell in cells), samples),
+        **statistics,
     )
 
 
@@ -132,54 +132,20 @@ def wilson95(correct: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-CSV_COLUMNS = (
-    "variant",
-    "t_inference",
-    "repeats",
-    "mean",
-    "std",
-    "ci95_low",
-    "ci95_high",
-    "p05",
-    "p95",
-    "min",
-    "max",
-    "loss_mean",
-)  # fmt: skip
-
-
-def to_csv(all_series: Sequence[dict[str, Any]]) -> str:
-    """Return the series as CSV with a header; absent values are empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_COLUMNS)
-    writer.writeheader()
-    for one in all_series:
-        for values in one["points"]:
-            low, high = values["ci95"] or (None, None)
-            row = {**values, "variant": one["variant"], "ci95_low": low, "ci95_high": high}
-            row.pop("ci95")
-            writer.writerow(row)
-    return buffer.getvalue()
-
-
-CELL_COLUMNS = ("variant", "repeat", "t_inference", "correct", "total", "loss_sum", "abs_error_sum")
-
-
-def cells_to_csv(cells: Iterable[CellRow]) -> str:
-    """Return the cells as CSV with a header; absent values are empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(CELL_COLUMNS)
-    for cell in cells:
-        writer.writerow([getattr(cell, name) for name in CELL_COLUMNS])
-    return buffer.getvalue()
-
-
 def student_t95(degrees: float) -> float:
     """Return the factor of Student's two-sided 95 % interval."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.975))
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
 
 
 def _mean(total: float | None, count: int) -> float | None:

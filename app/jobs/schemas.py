@@ -110,6 +110,20 @@ class JobExtend(StrictModel):
     )
 
 
+class DryRunView(BaseModel):
+    """What a job would be, without doing it."""
+
+    valid: bool
+    tiles: int = Field(description="Crossbars of all analog layers.")
+    devices: int = Field(description="Conductances that hold the weights.")
+    utilisation: float = Field(description="Share of the tiles' cells that hold weights.")
+    cells: int = Field(description="Variants x repeats x times.")
+    estimated_seconds: float | None = Field(
+        description="On one worker, by its measured speed; null before a worker has measured it."
+    )
+    warnings: list[dict[str, Any]]
+
+
 class Progress(BaseModel):
     """How far a job is, counted in samples passed through a network."""
 
@@ -167,18 +181,22 @@ class JobView(BaseModel):
 
 
 class PointView(BaseModel):
-    """The metric over chips at one time; spreads are null for one repeat."""
+    """The metric over chips at one time.
+
+    Spreads are null for one repeat; all of it is null when the metric of a chip was not finite.
+    """
 
     t_inference: float = Field(description="Seconds after programming.")
     repeats: int
-    mean: float
+    mean: float | None
     std: float | None
     ci95: tuple[float, float] | None = Field(description="Student's t interval of the mean over chips.")
     p05: float | None
     p95: float | None
-    min: float
-    max: float
-    loss_mean: float | None
+    min: float | None
+    max: float | None
+    loss_mean: float | None = Field(description="Per sample.")
+    mae_mean: float | None = Field(description="Mean absolute error per sample, of a regression.")
     test_set_ci95: tuple[float, float] | None = Field(
         default=None, description="Wilson's interval for the finite test set, on request."
     )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
-from app.db.tables import Artifact, Job, WorkItem
+from app.db.tables import Artifact, Cell, Job, WorkItem
 from app.db.types import utc_now
-from app.jobs import items, plots, results
+from app.jobs import items, plots, results, tabular
 from app.jobs.checks import Checked, check
+from app.jobs.estimate import dry_run, fastest
+from app.jobs.formats import ResultsFormat
 from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
 from app.jobs.reuse import Reuse, result_keys
-from app.jobs.schemas import JobCreate, JobExtend
+from app.jobs.schemas import DryRunView, JobCreate, JobExtend, ResultsView
 from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
@@ -75,6 +77,26 @@ class JobService:
         if not fresh:
             self._take_over(job, work, keys, blobs)
         return job
+
+    def dry_run(self, request: JobCreate, settings: Settings) -> DryRunView:
+        """Return what the job would be.
+
+        Raises:
+            InvalidRequest: with every fault that the checks found.
+        """
+        found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
+        if found.faults or found.model is None or found.dataset_report is None:
+            raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
+        sizes = _sizes(request.model_dump(mode="json"), found.dataset_report)
+        speed = fastest(self.jobs.speeds(), settings.threads_per_item)
+        return dry_run(
+            request,
+            config=found.layer_configs[0],
+            report=found.model.report,
+            sizes=sizes,
+            speed=speed,
+            warnings=found.warnings,
+        )
 
     def retry(self, job_id: str, settings: Settings, blobs: BlobStore) -> Job:
         """Submit a failed or cancelled job again; what it had computed is taken over.
@@ -180,19 +202,25 @@ class JobService:
             "series": series,
         }
         if cells:
-            answer["cells"] = [{name: getattr(row, name) for name in results.CELL_COLUMNS} for row in rows]
+            answer["cells"] = [_cell_json(row) for row in rows]
         return answer
 
-    def results_csv(self, job: Job, *, cells: bool) -> str:
-        """Return the points, or the cells, as CSV."""
-        rows = self.jobs.cells(job.id)
+    def results_as(self, job: Job, results_format: ResultsFormat, *, cells: bool, test_set_ci: bool) -> bytes:
+        """Return the results so far in a form; tables hold the points, or with `cells` the cells alone."""
+        found = self.results(job, cells=cells, test_set_ci=test_set_ci)
+        if results_format is ResultsFormat.JSON:
+            return ResultsView.model_validate(found).model_dump_json(exclude_unset=True).encode()
+        if results_format in (ResultsFormat.SVG, ResultsFormat.PNG):
+            return plots.draw(found, job.name or f"job {job.id}", results_format)
         if cells:
-            return results.cells_to_csv(rows)
-        return results.to_csv(results.series(job.spec["task"], rows))
-
-    def picture(self, job: Job, file_format: Literal["svg", "png"]) -> bytes:
-        """Return the accuracy over time as a picture."""
-        return plots.draw(self.results(job), job.name or f"job {job.id}", file_format)
+            columns, rows = tabular.CELL_COLUMNS, iter(found["cells"])
+        else:
+            columns, rows = tabular.POINT_COLUMNS, tabular.point_rows(found["series"])
+            columns += tabular.TEST_SET_COLUMNS if test_set_ci else ()
+        if results_format is ResultsFormat.CSV:
+            return tabular.to_csv(columns, rows)
+        about = {"job": job.id, "config_hash": job.config_hash, "metric": found["metric"]}
+        return tabular.to_parquet(columns, rows, about=about)
 
     def artifact(self, job_id: str, name: str) -> Artifact:
         """Return one of the job's files; NotFound if there is none of that name."""
@@ -207,6 +235,10 @@ class JobService:
         if job is None:
             raise not_found("job", job_id)
         return job
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    return {column.name: getattr(cell, column.name) for column in tabular.CELL_COLUMNS}
 
 
 def _request_of(job: Job) -> JobCreate:

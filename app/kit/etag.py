@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Response
 from pydantic import BaseModel
+from starlette.requests import Request
 
 
 def etag_of(value: BaseModel | str) -> str:
@@ -32,13 +33,27 @@ class Conditional:
 
     def not_modified(self, etag: str, response: Response) -> Response | None:
         """Return the 304 answer if the client holds this version, else tag the answer to come."""
-        if self.holds(etag):
-            return Response(status_code=304, headers={"ETag": etag})
         response.headers["ETag"] = etag
-        return None
+        return Response(status_code=304, headers=dict(response.headers)) if self.holds(etag) else None
 
 
 ConditionalDep = Annotated[Conditional, Depends()]
+_CARRIED = ("etag", "cache-control", "link", "retry-after", "vary")  # by a 304, if the 200 had it
+
+
+def tagged(request: Request, response: Response) -> Response:
+    """Return the answer to a GET with an entity tag of its content if it has none, or a 304 in its place."""
+    content = getattr(response, "body", None)  # files and streams have none, and tags of their own
+    if request.method != "GET" or response.status_code != 200 or not isinstance(content, bytes):
+        return response
+    if "etag" in response.headers or "no-store" in response.headers.get("cache-control", ""):
+        return response
+    response.headers["ETag"] = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    if not Conditional(request.headers.get("if-none-match")).holds(response.headers["ETag"]):
+        return response
+    headers = {name: response.headers[name] for name in _CARRIED if name in response.headers}
+    return Response(status_code=304, headers=headers)
+
 
 NOT_MODIFIED: dict[int | str, dict[str, str]] = {
     304: {"description": "The client holds this version already."}

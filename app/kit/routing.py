@@ -1,5 +1,6 @@
 """Routes that are strict: JSON bodies are read by `strictjson`, unknown query parameters are errors.
 
+What a GET answers has an entity tag: the endpoint's own, or one of its content.
 `APIRouter(route_class=StrictRoute)` is all that a resource needs; body models and OpenAPI stay FastAPI's.
 """
 
@@ -18,6 +19,7 @@ from starlette.responses import Response
 
 from app.kit import strictjson
 from app.kit.bodies import read_all
+from app.kit.etag import tagged
 from app.kit.faults import explained, from_request_validation, pointer
 from app.kit.problems import Fault, InvalidRequest, UnsupportedMediaType, shortened
 from app.kit.services import services_of
@@ -46,10 +48,10 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses unknown query parameters and reads its JSON strictly."""
+    """A route that refuses unknown query parameters, reads its JSON strictly, and tags what it answers."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, on a strict request."""
+        """Return FastAPI's handler, on a strict request, its answer with an entity tag."""
         handle = super().get_route_handler()
         known = [
             field for field in get_flat_params(self.dependant) if isinstance(field.field_info, params.Query)
@@ -57,7 +59,7 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             _check_query(request, known)
-            return await handle(StrictRequest(request.scope, request.receive))
+            return tagged(request, await handle(StrictRequest(request.scope, request.receive)))
 
         return strict
 

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from app.db.blobs import BlobStore
 from app.db.session import Database
 from app.jobs.broker import Doorbell
+from app.jobs.watch import JobWatch
 from app.kit.inspection import Inspector
 from app.settings import Settings
 
@@ -31,6 +32,7 @@ class Services:
     blobs: BlobStore
     doorbell: Doorbell
     inspector: Inspector
+    watch: JobWatch
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -32,6 +32,14 @@ def test_any_results_can_be_drawn(points: list[tuple[float, int]]) -> None:
     assert plots.draw(result(*points), "title", "png").startswith(b"\x89PNG")
 
 
+def test_a_metric_that_was_not_finite_leaves_a_gap() -> None:
+    found = result((1.0, 10), (3600.0, 10))
+    found["metric"], found["baseline"] = "mse", {"digital": {"mse": None}}
+    for point in (found["series"][0]["points"][1], *found["series"][1]["points"]):
+        point.update(dict.fromkeys(("mean", "ci95", "p05", "p95")))
+    assert plots.draw(found, "title", "png").startswith(b"\x89PNG")
+
+
 def test_the_same_results_give_the_same_bytes() -> None:
     assert plots.draw(result((1.0, 2)), "t", "png") == plots.draw(result((1.0, 2)), "t", "png")
     assert plots.draw(result((1.0, 2)), "t", "svg") == plots.draw(result((1.0, 2)), "t", "svg")

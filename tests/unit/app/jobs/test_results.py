@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 
 import pytest
@@ -63,13 +61,11 @@ def test_regression_reports_the_mean_squared_error() -> None:
     assert results.baseline_json("regression", row) == {"mse": 0.25, "mae": 0.5, "total": 10}
 
 
-def test_csv_has_the_points_with_absent_values_empty() -> None:
-    text = results.to_csv(results.series("classification", cells([90]) + cells([80, 90], "hwa")))
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert [(row["variant"], row["repeats"], row["std"] == "") for row in rows] == [
-        ("direct", "1", True),
-        ("hwa", "2", False),
-    ]
+def test_a_regression_that_overflowed_on_one_chip_has_no_statistics_instead_of_infinite_ones() -> None:
+    rows = [Row("direct", n, 1.0, None, 10, loss, 5.0) for n, loss in enumerate([2.5, None])]
+    point = results.point("regression", 1.0, rows)
+    assert (point.mean, point.std, point.ci95, point.min, point.max) == (None, None, None, None, None)
+    assert (point.repeats, point.loss_mean, point.mae_mean) == (2, None, 0.5)
 
 
 @pytest.mark.parametrize(("correct", "total"), [(0, 10), (10, 10), (588, 597)])

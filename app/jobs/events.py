@@ -1,0 +1,89 @@
+"""A job's events as a stream: from the database, in order, from any of them on, until the job has ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import anyio
+from starlette.concurrency import run_in_threadpool
+
+from app.db.session import Database
+from app.db.tables import Event, Job
+from app.jobs import views
+from app.jobs.repository import JobRepository
+from app.jobs.watch import JobWatch
+from app.kit import sse
+from app.kit.fields import not_found
+
+RETRY_MS: Final = 1000
+_AT_ONCE = 200
+
+
+class EventStream:
+    """One client's stream. It holds a connection and a thread only while it reads.
+
+    Args:
+        database: where the events are.
+        watch: tells when there may be more.
+        job_id: whose events.
+        after: the number of the last event that the client has.
+        heartbeat_s: after so long without an event a comment is sent, so that nobody drops the connection.
+        lifetime_s: after so long the stream ends; the client comes again and goes on where it was.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        watch: JobWatch,
+        job_id: str,
+        after: int,
+        *,
+        heartbeat_s: float,
+        lifetime_s: float,
+    ) -> None:
+        self._database = database
+        self._watch = watch
+        self._job_id = job_id
+        self._after = after
+        self._heartbeat_s = heartbeat_s
+        self._lifetime_s = lifetime_s
+
+    async def is_over(self) -> bool:
+        """Tell whether the job has ended and the client has all of its events.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        job, events = await run_in_threadpool(self._read)
+        if job is None:
+            raise not_found("job", self._job_id)
+        return views.has_ended(job) and not events
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Yield the events after the client's last, each once, to the job's last or the lifetime's end."""
+        end = anyio.current_time() + self._lifetime_s
+        yield sse.retry(RETRY_MS)
+        while True:
+            job, events = await run_in_threadpool(self._read)
+            for event in events:
+                yield sse.frame(event.type, event.seq, views.event_view(event).model_dump_json())
+                self._after = event.seq
+            if len(events) == _AT_ONCE:
+                continue
+            if job is None or views.has_ended(job):
+                return
+            left_s = end - anyio.current_time()
+            if left_s <= 0:
+                yield sse.retry(RETRY_MS)
+                return
+            with anyio.move_on_after(min(left_s, self._heartbeat_s)) as waiting:
+                await self._watch.beyond(job.id, job.version)
+            if waiting.cancelled_caught:
+                yield sse.HEARTBEAT
+
+    def _read(self) -> tuple[Job | None, Sequence[Event]]:
+        """Return the job and its next events, in one snapshot: an ended job's events are all there."""
+        with self._database.reading() as session:
+            jobs = JobRepository(session)
+            return jobs.get(self._job_id), jobs.events(self._job_id, after_seq=self._after, limit=_AT_ONCE)

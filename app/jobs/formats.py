@@ -1,0 +1,94 @@
+"""In which forms results and events come, as clients ask for it: `?format=`, else `Accept`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query
+
+from app.kit import sse
+from app.kit.negotiation import preferred
+from app.kit.pagination import PAGE_HEADERS
+from app.kit.problems import NotAcceptable
+
+# OpenAPI has no header parameter of this name: the media types of the answers say it.
+_Accept = Annotated[str | None, Header(include_in_schema=False)]
+
+
+class ResultsFormat(StrEnum):
+    """How results are written."""
+
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+    SVG = "svg"
+    PNG = "png"
+
+
+class EventsFormat(StrEnum):
+    """How events are told: those so far, or as they come."""
+
+    LIST = "list"
+    STREAM = "stream"
+
+
+RESULTS_MEDIA_TYPES: dict[str, ResultsFormat] = {
+    "application/json": ResultsFormat.JSON,
+    "text/csv": ResultsFormat.CSV,
+    "application/vnd.apache.parquet": ResultsFormat.PARQUET,
+    "image/svg+xml": ResultsFormat.SVG,
+    "image/png": ResultsFormat.PNG,
+}
+EVENTS_MEDIA_TYPES: dict[str, EventsFormat] = {
+    "application/json": EventsFormat.LIST,
+    sse.MEDIA_TYPE: EventsFormat.STREAM,
+}
+MEDIA_TYPE_OF = {name: media_type for media_type, name in RESULTS_MEDIA_TYPES.items()}
+
+
+_POINTS_CSV = """variant,t_inference,repeats,mean,std,ci95_low,ci95_high,p05,p95,min,max,loss_mean,mae_mean
+direct,3600.0,25,0.951,0.006,0.9485,0.9535,0.941,0.959,0.94,0.96,0.17,
+"""
+_A_FRAME = """id: 3
+event: epoch.finished
+data: {"seq":3,"type":"epoch.finished","data":{"variant":"hwa","epoch":0},"created_at":"2026-01-31T12:00:00Z"}
+"""
+_TEXT = {"type": "string"}
+_BINARY = {"type": "string", "format": "binary"}
+# What the OpenAPI document says of the forms besides JSON.
+RESULTS_CONTENT: dict[str, Any] = {
+    "content": {
+        "text/csv": {"schema": _TEXT, "example": _POINTS_CSV},
+        "application/vnd.apache.parquet": {"schema": _BINARY},
+        "image/svg+xml": {"schema": _TEXT},
+        "image/png": {"schema": _BINARY},
+    }
+}
+EVENTS_CONTENT: dict[str, Any] = {
+    **PAGE_HEADERS[200],
+    "content": {sse.MEDIA_TYPE: {"schema": _TEXT, "example": _A_FRAME}},
+}
+
+
+def _results_format(
+    accept: _Accept = None,
+    file_format: Annotated[
+        ResultsFormat | None, Query(alias="format", description="Wins over `Accept`.")
+    ] = None,
+) -> ResultsFormat:
+    chosen = file_format or preferred(accept, RESULTS_MEDIA_TYPES)
+    if chosen is None:
+        raise NotAcceptable(f"results come as {', '.join(RESULTS_MEDIA_TYPES)}")
+    return chosen
+
+
+def _events_format(accept: _Accept = None) -> EventsFormat:
+    chosen = preferred(accept, EVENTS_MEDIA_TYPES)
+    if chosen is None:
+        raise NotAcceptable(f"events come as {', '.join(EVENTS_MEDIA_TYPES)}")
+    return chosen
+
+
+ResultsFormatDep = Annotated[ResultsFormat, Depends(_results_format)]
+EventsFormatDep = Annotated[EventsFormat, Depends(_events_format)]

@@ -1,0 +1,110 @@
+"""Which jobs a list shows, and in which order, as clients ask for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import Depends, Query
+from pydantic import AfterValidator, AwareDatetime
+
+from app.jobs.repository import JobFilter
+from app.jobs.states import JobState
+from app.kit.fields import EXAMPLE_ID
+
+_EXAMPLE_TIME = "2026-01-31T12:00:00Z"
+_EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+class Order(StrEnum):
+    """Newest or oldest first."""
+
+    DESC = "desc"
+    ASC = "asc"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment is before the year 1 or after the year 9999 in UTC") from None
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+_Tag = Annotated[str, Query(min_length=1, max_length=64)]
+
+
+@dataclass(frozen=True)
+class ListingQuery:
+    """What a client asks of the list; all conditions hold together."""
+
+    state: Annotated[
+        list[JobState] | None, Query(max_length=6, description="Only jobs in this state; repeat for several.")
+    ] = None
+    tag: Annotated[
+        list[_Tag] | None,
+        Query(max_length=20, description="Only jobs with this tag; repeat for all of several."),
+    ] = None
+    model: Annotated[
+        str | None, Query(max_length=36, description="Only jobs on this model.", examples=[EXAMPLE_ID])
+    ] = None
+    dataset: Annotated[
+        str | None,
+        Query(max_length=100, description="Only jobs on this dataset.", examples=["builtin:mnist10k"]),
+    ] = None
+    config_hash: Annotated[
+        str | None,
+        Query(
+            pattern="^[0-9a-f]{64}$",
+            description="Only jobs with this effective configuration.",
+            examples=[_EXAMPLE_HASH],
+        ),
+    ] = None
+    created_after: Annotated[
+        _Moment | None,
+        Query(
+            description="Only jobs made then or later (RFC 3339, with `Z` or an offset).",
+            examples=[_EXAMPLE_TIME],
+        ),
+    ] = None
+    created_before: Annotated[
+        _Moment | None, Query(description="Only jobs made earlier than that.", examples=[_EXAMPLE_TIME])
+    ] = None
+    q: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            description="Only jobs with this text in their name, in upper or lower case.",
+        ),
+    ] = None
+    order: Annotated[Order, Query(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC
+
+    @property
+    def name(self) -> str:
+        """The list's name in cursors: one of the other order is refused."""
+        return f"jobs:{self.order}"
+
+    @property
+    def oldest_first(self) -> bool:
+        """Whether the list begins with the oldest job."""
+        return self.order is Order.ASC
+
+    @property
+    def job_filter(self) -> JobFilter:
+        """The conditions."""
+        return JobFilter(
+            states=self.state or (),
+            tags=self.tag or (),
+            model_id=self.model,
+            dataset=self.dataset,
+            config_hash=self.config_hash,
+            created_after=self.created_after,
+            created_before=self.created_before,
+            text=self.q,
+        )
+
+
+ListingDep = Annotated[ListingQuery, Depends()]

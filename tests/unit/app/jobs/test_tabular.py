@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from app.jobs import results, tabular
+from app.jobs.schemas import CellView, PointView
+from tests.unit.app.jobs.test_results import Row, cells
+
+
+def series() -> list[dict[str, Any]]:
+    return results.series("classification", cells([90]) + cells([80, 90], "hwa"))
+
+
+def read_csv(data: bytes, columns: tuple[tabular.Column, ...]) -> list[dict[str, Any]]:
+    kinds = {"text": str, "integer": int, "real": float}
+    return [
+        {
+            column.name: kinds[column.kind](row[column.name]) if row[column.name] else None
+            for column in columns
+        }
+        for row in csv.DictReader(io.StringIO(data.decode(), newline=""))
+    ]
+
+
+def read_parquet(data: bytes) -> list[dict[str, Any]]:
+    return parquet.read_table(io.BytesIO(data)).to_pylist()
+
+
+def test_points_are_the_same_in_every_form() -> None:
+    columns = tabular.POINT_COLUMNS
+    expected = [{column.name: row[column.name] for column in columns} for row in tabular.point_rows(series())]
+    assert [(row["variant"], row["repeats"], row["std"] is None) for row in expected] == [
+        ("direct", 1, True),
+        ("hwa", 2, False),
+    ]
+    assert read_csv(tabular.to_csv(columns, tabular.point_rows(series())), columns) == expected
+    assert read_parquet(tabular.to_parquet(columns, tabular.point_rows(series()), about={})) == expected
+
+
+def test_cells_are_the_same_in_every_form() -> None:
+    columns = tabular.CELL_COLUMNS
+    expected = [
+        {column.name: getattr(row, column.name) for column in columns}
+        for row in (Row("direct", 0, 3600.0, 7, 10, None), Row("hwa", 1, 1e-3, None, 10, 1 / 3, 5.0))
+    ]
+    assert read_csv(tabular.to_csv(columns, expected), columns) == expected
+    assert read_parquet(tabular.to_parquet(columns, expected, about={})) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "view", "besides"),
+    [
+        (tabular.POINT_COLUMNS + tabular.TEST_SET_COLUMNS, PointView, {"variant"}),
+        (tabular.CELL_COLUMNS, CellView, set()),
+    ],
+    ids=["points", "cells"],
+)
+def test_the_columns_are_the_fields_of_the_json(columns: Any, view: Any, besides: set[str]) -> None:
+    names = {column.name.removesuffix("_low").removesuffix("_high") for column in columns}
+    assert names == set(view.model_fields) | besides
+
+
+@pytest.mark.parametrize("columns", [tabular.POINT_COLUMNS, tabular.CELL_COLUMNS], ids=["points", "cells"])
+def test_a_table_without_rows_has_its_columns_and_types(columns: tuple[tabular.Column, ...]) -> None:
+    types = {"text": "string", "integer": "int64", "real": "double"}
+    table = parquet.read_table(io.BytesIO(tabular.to_parquet(columns, [], about={})))
+    assert [(field.name, str(field.type)) for field in table.schema] == [
+        (column.name, types[column.kind]) for column in columns
+    ]
+    assert tabular.to_csv(columns, []).decode().split("\r\n") == [",".join(c.name for c in columns), ""]
+
+
+def test_a_parquet_file_says_what_it_is_of() -> None:
+    data = tabular.to_parquet(tabular.POINT_COLUMNS, [], about={"job": "a", "metric": "accuracy"})
+    schema = parquet.read_schema(io.BytesIO(data))
+    assert schema.metadata[b"job"] == b"a"
+    assert schema.field("t_inference").metadata == {b"description": b"s after programming"}
