@@ -14,6 +14,7 @@ from simulator.nn.model import (
     noise_context,
     post_update_step,
     program_analog_weights,
+    set_modifier_strength,
 )
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
 
@@ -40,4 +41,5 @@ __all__ = [
     "noise_context",
     "post_update_step",
     "program_analog_weights",
+    "set_modifier_strength",
 ]

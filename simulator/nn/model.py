@@ -92,6 +92,13 @@ def drift_analog_weights(model: nn.Module, t_inference: float) -> None:
         layer.drift(float(t_inference))
 
 
+def set_modifier_strength(model: nn.Module, strength: float) -> None:
+    """Scale what the weight modifiers of every analog layer do: 0 leaves the clean weights, 1 is the whole."""
+    for _, layer in analog_layers(model):
+        for _, tile in layer.tile_slots():
+            tile.modifier_strength = strength
+
+
 def post_update_step(model: nn.Module) -> None:
     """Clip and remap the weights of every analog layer; call it after each optimiser step."""
     for _, layer in analog_layers(model):

@@ -49,6 +49,7 @@ class AnalogTile(nn.Module):
         analog_weights: `[out, in]`, what an evaluation reads now: programmed, drifted, with read noise.
         compensation: factor of the drift compensation, `[]` or `[out]`; None without.
         repeat: the chip instance that was programmed.
+        modifier_strength: factor on what the weight modifier does; less than one while training ramps it up.
         observer: told of every input, channels last, before the input range; calibration listens here.
     """
 
@@ -64,6 +65,7 @@ class AnalogTile(nn.Module):
         self.compensation: Tensor | None = None
         self.compensation_baseline: Tensor | None = None
         self.repeat: int | None = None
+        self.modifier_strength = 1.0
         self.observer: Callable[[Tensor], None] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
@@ -222,7 +224,8 @@ class AnalogTile(nn.Module):
         if not self._modifies or not (self.training or modifier.enable_during_test):
             return weights
         samples = x.shape[0] if modifier.per_batch_sample and x.dim() > 1 else None
-        return modify_weights(weights, modifier, self._call_stream(Purpose.MODIFIER, x.device), samples)
+        stream = self._call_stream(Purpose.MODIFIER, x.device)
+        return modify_weights(weights, modifier, stream, samples, self.modifier_strength)
 
     def _call_stream(self, purpose: Purpose, device: torch.device) -> torch.Generator:
         return self.context.call_stream(purpose, self.key, device=device)

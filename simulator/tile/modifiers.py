@@ -48,6 +48,7 @@ def modify_weights(
     modifier: WeightModifierParameter,
     generator: torch.Generator,
     samples: int | None = None,
+    strength: float = 1.0,
 ) -> Tensor:
     """Return the weights of one forward and backward pass.
 
@@ -56,6 +57,7 @@ def modify_weights(
         modifier: what is done to them.
         generator: the stream of this pass.
         samples: draw for so many samples separately (`per_batch_sample`).
+        strength: factor on the deviation from the clean weights; the draws do not depend on it.
 
     Returns:
         `[O, I]`, or `[S, O, I]` with samples. Gradients pass unchanged.
@@ -69,6 +71,8 @@ def modify_weights(
         modified = modified * kept
     if modifier.copy_last_column:
         modified = torch.cat([modified[..., :-1], clean[..., -1:]], dim=-1)
+    if strength != 1:
+        modified = torch.lerp(clean, modified, strength)
     result: Tensor = _Substitute.apply(weights_OI, modified)  # type: ignore[no-untyped-call]
     return result
 
