@@ -37,7 +37,7 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
         "inputs": [_value(graph, checked, name) for name in graph.inputs],
         "outputs": [_value(graph, checked, name) for name in graph.outputs],
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
-        "layers": [_layer(graph, layer) for layer in plan.layers if layer.ports],
+        "layers": [_layer(graph, plan, layer) for layer in plan.layers if layer.ports],
         "warnings": [
             {"code": code, "message": message} for code, message in _warnings(checked, plan).items()
         ],
@@ -58,22 +58,30 @@ def _numbers_in(graph: Graph, layer: Layer) -> int:
     return sum(graph.constants[value].size for value in values)
 
 
-def _positions(graph: Graph, layer: Layer) -> int | None:
-    """Return at how many positions of one sample the layer's matrix is applied; None where sizes are open."""
+def _positions(graph: Graph, layer: Layer, batch: int | None) -> int | None:
+    """Return at how many positions of one sample the layer's matrix is applied; None where sizes are open.
+
+    Args:
+        graph: the graph.
+        layer: a linear layer or a convolution.
+        batch: the batch size that is baked into the file, if one is.
+    """
     total = 0
-    for value in {port.consumer for port in layer.ports}:
-        kind = graph.types.get(value)
-        if kind is None or kind.shape is None or len(kind.shape) < 2:
+    for port in layer.ports:
+        if not port.keys[0].startswith("weight"):
+            continue  # a bias that a node of its own adds belongs to the same product
+        shape = graph.shape(port.consumer)
+        if shape is None:
             return None
-        inner = kind.shape[2:] if layer.module.startswith("Conv") else kind.shape[1:-1]
-        sizes = [size for size in inner if isinstance(size, int)]
-        if len(sizes) < len(inner):
+        places = shape[:1] + shape[2:] if layer.module.startswith("Conv") else shape[:-1]
+        sizes = [size for size in places if isinstance(size, int)]
+        if len(places) - len(sizes) > 1:  # one open size is the batch, wherever it stands
             return None
-        total += math.prod(sizes)
+        total += math.prod(sizes) // (batch or 1) if len(sizes) == len(places) else math.prod(sizes)
     return total
 
 
-def _layer(graph: Graph, layer: Layer) -> dict[str, Any]:
+def _layer(graph: Graph, plan: Plan, layer: Layer) -> dict[str, Any]:
     entry = {
         "name": layer.name,
         "op": layer.module,
@@ -81,7 +89,7 @@ def _layer(graph: Graph, layer: Layer) -> dict[str, Any]:
         "weight_shape": list(layer.weight_shape),
         "groups": int(layer.arguments.get("groups", 1)),
         "bias": any(key.endswith("bias") for port in layer.ports for key in port.keys),
-        "positions": _positions(graph, layer) if layer.kind == "analog" else None,
+        "positions": _positions(graph, layer, plan.fixed_batch) if layer.kind == "analog" else None,
     }
     return entry | ({"reason": layer.reason} if layer.reason else {})
 
