@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Event, Job
 from app.db.types import utc_now
+from app.webhooks.outbox import announce
 
 
 class JobState(StrEnum):
@@ -87,3 +88,4 @@ def move(session: Session, job: Job, to: JobState, *, failure: dict[str, Any] | 
         job.failure = failure
         data["failure"] = failure
     record(session, job, f"job.{to}", data)
+    announce(session, job)
