@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -59,6 +60,7 @@ def finetune(work: Work) -> None:
     variant = work.payload["variant"]
     spec = FinetuneSpec.model_validate(bench.spec["finetune"])
     digital = bench.imported.module.to(bench.device)
+    teacher = None if spec.distillation is None else copy.deepcopy(digital)
     checkpoint = work.item.checkpoint
     model = bench.convert(digital) if variant == "hwa" else digital
     if variant == "hwa" and checkpoint is None:
@@ -94,6 +96,7 @@ def finetune(work: Work) -> None:
             spec,
             task=bench.task,
             seed=bench.seed,
+            teacher=teacher,
             resume=resume,
             on_epoch=on_epoch,
             on_batch=work.advance,

@@ -190,6 +190,9 @@ class Epoch(Base):
     epoch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     train_loss: Mapped[float] = mapped_column(Double)
     train_accuracy: Mapped[float | None] = mapped_column(Double)
+    # On the samples kept apart, under noise; null without validation.
+    validation_loss: Mapped[float | None] = mapped_column(Double)
+    validation_accuracy: Mapped[float | None] = mapped_column(Double)
     learning_rate: Mapped[float] = mapped_column(Double)
     seconds: Mapped[float] = mapped_column(Double)
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

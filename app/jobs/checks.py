@@ -17,9 +17,12 @@ from app.jobs.schemas import JobCreate
 from app.kit.faults import from_pydantic
 from app.kit.problems import Fault
 from simulator.config import (
+    FinetuneSpec,
     InferenceRPUConfig,
     LayerRules,
     LossType,
+    Variant,
+    finetune_warnings,
     time_warnings,
     training_warnings,
     unsupported,
@@ -60,6 +63,7 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
         _check_layers(request, found.model, found)
         if found.dataset_report is not None:
             _check_fit(request, found.model, found.dataset_report, found)
+    _warn_about_finetune(request, found)
     return found
 
 
@@ -134,6 +138,13 @@ def _check_finetune(request: JobCreate, found: Checked) -> None:
         found.warnings += _prefixed("/rpu_config", training_warnings(request.config))
 
 
+def _warn_about_finetune(request: JobCreate, found: Checked) -> None:
+    if request.finetune is None or not any(v in planning.TRAINED for v in request.evaluate.variants):
+        return
+    on_tiles = found.layer_configs if Variant.HWA in request.evaluate.variants else []
+    found.warnings += _prefixed("/finetune", finetune_warnings(request.finetune, on_tiles))
+
+
 def _look_up_config(request: JobCreate, jobs: JobRepository, found: Checked) -> None:
     """Let a stored configuration that the request names be the request's own."""
     if not is_reference(request.rpu_config):
@@ -189,11 +200,21 @@ def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any],
     fit = check_compatibility(model.report, dataset_report, wanted)
     found.faults += _faults("", fit.faults)
     found.task = fit.task
-    finetune = request.finetune
-    chosen = finetune is not None and "loss" in finetune.model_fields_set
-    if fit.task == "regression" and finetune is not None and chosen and finetune.loss is not LossType.MSE:
+    if fit.task == "regression" and request.finetune is not None:
+        found.faults += _faults_of_regression(request.finetune)
+
+
+def _faults_of_regression(finetune: FinetuneSpec) -> list[Fault]:
+    """A regression is trained on mse, which is the default there; options of cross entropy are refused."""
+    if "loss" in finetune.model_fields_set and finetune.loss is not LossType.MSE:
         message = "a regression is fine-tuned with loss mse"
-        found.faults.append(Fault(pointer="/finetune/loss", code="invalid_value", message=message))
+        return [Fault(pointer="/finetune/loss", code="invalid_value", message=message)]
+    given = {**finetune.model_dump(), "loss": LossType.MSE}
+    try:
+        FinetuneSpec.model_validate(given)
+    except ValidationError as error:
+        return from_pydantic(error.errors(include_url=False), given, ("finetune",))
+    return []
 
 
 def _faults(prefix: str, faults: Iterable[ConfigFault]) -> list[Fault]:

@@ -76,6 +76,8 @@ from simulator.config.training import (
     AdamW,
     ConstantSchedule,
     CosineSchedule,
+    Distillation,
+    EarlyStopping,
     ExponentialSchedule,
     FinetuneSpec,
     LossType,
@@ -83,7 +85,7 @@ from simulator.config.training import (
     SchedulerConfig,
     StepSchedule,
 )
-from simulator.config.warnings import time_warnings, training_warnings, warnings_for
+from simulator.config.warnings import finetune_warnings, time_warnings, training_warnings, warnings_for
 
 __all__ = [
     "PRESETS",
@@ -104,9 +106,11 @@ __all__ = [
     "CustomDriftPCMLikeNoiseModel",
     "CustomPairConductanceConverter",
     "DeviceState",
+    "Distillation",
     "DriftCompensationConfig",
     "DriftTable",
     "DualPairConductanceConverter",
+    "EarlyStopping",
     "EvaluateSpec",
     "ExponentialSchedule",
     "Fault",
@@ -164,6 +168,7 @@ __all__ = [
     "WeightRemapType",
     "config_hash",
     "effective",
+    "finetune_warnings",
     "json_schema",
     "preset",
     "resolve",

@@ -16,6 +16,7 @@ from simulator.config.enums import (
 from simulator.config.faults import ConfigWarning, leaf_fields, pointer_to
 from simulator.config.noise_models import ReRamWan2022NoiseModel
 from simulator.config.rpu import InferenceRPUConfig
+from simulator.config.training import FinetuneSpec, StepSchedule
 
 Condition = Callable[[InferenceRPUConfig], bool]
 
@@ -219,18 +220,51 @@ def _no_effect(dotted: str, why: str) -> ConfigWarning:
     return ConfigWarning(pointer_to(dotted), "no_effect", f"{dotted} has no effect: {why}")
 
 
+def has_weight_noise(config: InferenceRPUConfig) -> bool:
+    """Return whether the weight modifier disturbs the weights in training."""
+    modifier = config.modifier
+    strengths = [modifier.pdrop]
+    if modifier.type in _DISCRETE:
+        strengths.append(modifier.res)
+    if modifier.type in _NOISY:
+        strengths.append(modifier.std_dev)
+    if modifier.type in _PCM:
+        stuck = (modifier.pcm_prob_at_reset, modifier.pcm_prob_at_gmax, modifier.pcm_prob_at_random)
+        strengths += [modifier.pcm_t_inference, *stuck]
+    return max(strengths) > 0
+
+
 def training_warnings(config: InferenceRPUConfig) -> list[ConfigWarning]:
     """Return what is doubtful about fine-tuning with this configuration (`hwa_without_weight_noise`)."""
-    modifier = config.modifier
-    noisy = modifier.pdrop > 0 or modifier.type is WeightModifierType.DROP_CONNECT
-    if modifier.type in _DISCRETE:
-        noisy = noisy or modifier.res != 0
-    if modifier.type in _NOISY:
-        noisy = noisy or modifier.std_dev > 0
-    if noisy:
+    if has_weight_noise(config):
         return []
     message = "fine-tuning without weight noise hardly makes a network robust: set modifier, e.g. AddNormal"
     return [ConfigWarning("/modifier/type", "hwa_without_weight_noise", message)]
+
+
+def finetune_warnings(spec: FinetuneSpec, configs: Iterable[InferenceRPUConfig]) -> list[ConfigWarning]:
+    """Return which options of a fine-tuning have no effect (`no_effect`).
+
+    Args:
+        spec: the fine-tuning; pointers are relative to it.
+        configs: of all layers that are trained on analog tiles; none where training is digital.
+    """
+    found = []
+    if spec.noise_ramp_epochs and not any(has_weight_noise(config) for config in configs):
+        message = "noise_ramp_epochs has no effect: no layer is trained with weight noise (see modifier)"
+        found.append(ConfigWarning("/noise_ramp_epochs", "no_effect", message))
+    schedule = spec.scheduler
+    if isinstance(schedule, StepSchedule) and schedule.step_size >= spec.epochs:
+        message = f"the learning rate stays: step_size {schedule.step_size} is not less than epochs"
+        found.append(ConfigWarning("/scheduler/step_size", "no_effect", message))
+    stopping = spec.early_stopping
+    if stopping is not None and stopping.patience >= spec.epochs:
+        message = (
+            f"training never stops early: patience {stopping.patience} is not less than epochs; the best "
+            "epoch is kept nevertheless"
+        )
+        found.append(ConfigWarning("/early_stopping/patience", "no_effect", message))
+    return found
 
 
 def time_warnings(config: InferenceRPUConfig, t_inference_s: Iterable[float]) -> list[ConfigWarning]:

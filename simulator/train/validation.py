@@ -1,0 +1,113 @@
+"""Validation of a network in training as it would be used: on chips, programmed and drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simulator import rng
+from simulator.config import EarlyStopping
+from simulator.evaluate import Samples, Score, Task, score
+from simulator.nn import drift_analog_weights, forget_programming, noise_context, program_analog_weights
+
+VALIDATION_INSTANCES = 3
+VALIDATION_T_INFERENCE_S = 86400.0
+
+
+def split(samples: int, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the indices to train on and those to validate on, `[n]` each, ascending.
+
+    Raises:
+        ValueError: the fraction leaves nothing to one of the two.
+    """
+    if fraction == 0:
+        return torch.arange(samples), torch.arange(0)
+    kept_apart = round(samples * fraction)
+    if not 0 < kept_apart < samples:
+        raise ValueError(
+            f"validation_fraction {fraction:g} of {samples} training samples leaves {samples - kept_apart} "
+            f"to train on and {kept_apart} to validate on; both need at least one"
+        )
+    order = torch.randperm(samples, generator=rng.generator(seed, rng.Purpose.SPLIT, "validation"))
+    return order[kept_apart:].sort().values, order[:kept_apart].sort().values
+
+
+def validate(
+    model: nn.Module,
+    samples: Samples,
+    *,
+    task: Task,
+    batch_size: int,
+    check_stop: Callable[[], None],
+) -> Score:
+    """Score the present weights on chip instances one day after programming; leave the model in training.
+
+    Instances have negative numbers, so evaluation never meets them, and are the same in every epoch: what
+    differs between epochs is the network alone. A digital model is scored as it is.
+    """
+    run = partial(score, model, samples, task=task, batch_size=batch_size, check_stop=check_stop)
+    context = noise_context(model)
+    model.eval()
+    try:
+        if context is None:
+            return run()
+        repeat = context.repeat
+        try:
+            return _sum([_on_instance(model, instance, run) for instance in range(VALIDATION_INSTANCES)])
+        finally:
+            forget_programming(model)
+            context.move(repeat=repeat)
+    finally:
+        model.train()
+
+
+def _on_instance(model: nn.Module, instance: int, run: Callable[[], Score]) -> Score:
+    program_analog_weights(model, repeat=-1 - instance)
+    drift_analog_weights(model, VALIDATION_T_INFERENCE_S)
+    return run()
+
+
+def _sum(scores: list[Score]) -> Score:
+    def total(values: list[Any]) -> Any:
+        return None if None in values else sum(values)
+
+    return Score(
+        total([one.total for one in scores]),
+        total([one.loss_sum for one in scores]),
+        correct=total([one.correct for one in scores]),
+        abs_error_sum=total([one.abs_error_sum for one in scores]),
+    )
+
+
+@dataclass
+class BestSoFar:
+    """The best epoch under validation, and when to give up.
+
+    Attributes:
+        options: patience and the least improvement.
+        epoch: the best one; None before the first.
+        figure: its accuracy, or minus its loss for a regression.
+        state: parameters and buffers after it.
+    """
+
+    options: EarlyStopping
+    epoch: int | None = None
+    figure: float = 0.0
+    state: dict[str, Tensor] | None = None
+
+    def see(self, epoch: int, found: Score, model: nn.Module) -> None:
+        """Take an epoch's score into account."""
+        figure = -found.loss_sum if found.correct is None else float(found.correct)
+        figure /= found.total
+        if self.epoch is None or figure > self.figure + self.options.min_delta:
+            self.epoch, self.figure = epoch, figure
+            self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    def gave_up(self, epoch: int) -> bool:
+        """Whether training ends after this epoch."""
+        return self.epoch is not None and epoch - self.epoch >= self.options.patience
