@@ -240,6 +240,8 @@ class EpochView(BaseModel):
     epoch: int
     train_loss: float
     train_accuracy: float | None
+    validation_loss: float | None = Field(description="Under noise; null without validation_fraction.")
+    validation_accuracy: float | None = Field(description="Under noise; null for a regression too.")
     learning_rate: float
     seconds: float
     finished_at: datetime
