@@ -26,6 +26,7 @@ from app.jobs.broker import WORK_TASK, Doorbell, make_celery
 from app.settings import Settings
 from worker.protocol import SPEED_REVISION
 from worker.supervisor import Supervisor, ZygoteHandle
+from worker.webhooks import WebhookSender
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Node:
         self.zygote = ZygoteHandle()
         self.supervisor = Supervisor(settings, self.database, self.zygote)
         self.doorbell = Doorbell(celery)
+        self.webhooks = WebhookSender(settings, self.database)
         self.id = f"{socket.gethostname()}:{os.getpid()}"
         self._busy = 0
         self._busy_lock = threading.Lock()
@@ -52,6 +54,7 @@ class Node:
         """Appear in the table of workers, warm up the zygote and start the housekeeping."""
         self.zygote.start()
         self._housekeeper.start()
+        self.webhooks.start()
 
     def work(self) -> None:
         """Carry queued items one after another until there are none."""
@@ -84,6 +87,7 @@ class Node:
         self.stop()
         self._closed.set()
         self._housekeeper.join(5)
+        self.webhooks.close()
         self.zygote.close()
         with self.database.transaction() as session:
             row = session.get(Worker, self.id)
