@@ -237,7 +237,9 @@ class AnalogTile(nn.Module):
         where = (self.context.seed, self.context.repeat, self.key, device, self.plan)
         if self._instance is None or self._instance[0] != where:
             stream = self.context.instance_stream(Purpose.INSTANCE, self.key, device=device)
-            self._instance = (where, draw_instance(self.plan, self.out_features, self.in_features, stream))
+            with torch.inference_mode(mode=False):  # a training step may be the next to use them
+                drawn = draw_instance(self.plan, self.out_features, self.in_features, stream)
+            self._instance = (where, drawn)
         return self._instance[1]
 
     def _initialise_range(self, x: Tensor) -> None:
