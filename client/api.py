@@ -66,6 +66,10 @@ class Driftline:
         headers = {"Cache-Control": "no-cache"} if fresh else {}
         return self._json("POST", "/v1/jobs", json=job, headers=headers)
 
+    def dry_run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Return what a job would be: tiles, devices, cells, seconds."""
+        return self._json("POST", "/v1/jobs", json=job, params={"dry_run": True})
+
     def retry(self, job_id: str) -> dict[str, Any]:
         """Submit a failed or cancelled job again; return the new job."""
         return self._json("POST", f"/v1/jobs/{job_id}/retry")

@@ -23,6 +23,7 @@ from simulator.memory import keep_freed_memory
 from simulator.nn import convert_to_analog, drift_analog_weights, post_update_step, program_analog_weights
 
 _REPEATS = 3
+_TINY_LAYERS = 8
 
 
 def measure(threads: int) -> dict[str, Any]:
@@ -37,11 +38,14 @@ def measure(threads: int) -> dict[str, Any]:
         "dynamic": _with_modifier(preset("PCMExamplePreset")),
         "static": _with_modifier(preset("StandardHWATrainingPreset")),
     }
+    timers = {"evaluate": _evaluate, "train": _train}
     rates: dict[str, dict[str, dict[str, float]]] = {"evaluate": {}, "train": {}}
     for name, config in configs.items():
-        for kind, timed in (("evaluate", _evaluate), ("train", _train)):
+        for kind, timed in timers.items():
             rates[kind][name] = _rates([timed(case, config) for case in _cases()])
-    return {**rates, "program_device": _program_device()}
+    config = configs["dynamic"]
+    calls = {kind: timed(_tiny(), config)[1] / _TINY_LAYERS for kind, timed in timers.items()}
+    return {**rates, "program_device": _program_device(), "call": calls}
 
 
 class _Case:
@@ -72,6 +76,12 @@ def _cases() -> list[_Case]:
         ),
         _Case(linear, (512,), 256, 2 * 512 * 512 + 5120, 4 * 512 + 522),
     ]
+
+
+def _tiny() -> _Case:
+    """Return a network whose time is what a call of a tile costs beside its work."""
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(_TINY_LAYERS)))
+    return _Case(model, (4,), batch=2, macs=0, elements=0)
 
 
 def _with_modifier(config: InferenceRPUConfig) -> InferenceRPUConfig:

@@ -42,6 +42,9 @@ class _Layers:
     static: Size = Size()
     dynamic: Size = Size()
     digital: Size = Size()
+    # Of drift compensation: every tile reads out its own weights.
+    static_readout: Size = Size()
+    dynamic_readout: Size = Size()
 
 
 def dry_run(
@@ -103,10 +106,16 @@ def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules
         layers.devices += weights * devices_per_weight(config.noise_model)
         layers.cells += sum(tile_cells(slot.shape, config.mapping) for slot in slots)
         size = Size(macs, positions * sum(sum(slot.shape) for slot in slots))
+        readout = Size()
+        if config.drift_compensation is not None:
+            for outputs, inputs in (slot.shape for slot in slots):
+                readout += Size(inputs * inputs * outputs, inputs * (inputs + outputs))
         if _is_static(config):
             layers.static += size
+            layers.static_readout += readout
         else:
             layers.dynamic += size
+            layers.dynamic_readout += readout
     return layers
 
 
@@ -136,11 +145,18 @@ def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str,
     analog = sum(variant in planning.ANALOG for variant in variants)
     cells = analog * evaluate.repeats * len(evaluate.t_inference)
     seconds = cells * sizes.test * passes["analog"] + sizes.test * passes["digital"]
-    seconds += cells * layers.devices * speed["program_device"]
+    readout = _time(layers.static_readout, speed["evaluate"]["static"])
+    readout += _time(layers.dynamic_readout, speed["evaluate"]["dynamic"])
+    chips = analog * evaluate.repeats
+    calls = math.ceil(sizes.test / evaluate.batch_size) + 1
+    seconds += (cells + chips) * (readout + layers.devices * speed["program_device"])
+    seconds += cells * calls * layers.tiles * speed["call"]["evaluate"]
     trained = [variant for variant in variants if variant in planning.TRAINED]
     if request.finetune is not None:
         for variant in trained:
             seconds += request.finetune.epochs * sizes.train * steps[variant]
+            batches = request.finetune.epochs * math.ceil(sizes.train / request.finetune.batch_size)
+            seconds += batches * layers.tiles * speed["call"]["train"]
             seconds += sizes.test * passes["digital"]
     return seconds
 
