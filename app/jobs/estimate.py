@@ -158,7 +158,7 @@ def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str,
             batches = request.finetune.epochs * math.ceil(sizes.train / request.finetune.batch_size)
             seconds += batches * layers.tiles * speed["call"]["train"]
             seconds += sizes.test * passes["digital"]
-    return seconds
+    return float(seconds)
 
 
 def _time(size: Size, rates: dict[str, float]) -> float:
