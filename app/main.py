@@ -21,6 +21,7 @@ from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.services import Services
+from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
 from app.settings import Settings
 from app.webhooks.endpoints import router as webhooks_router
@@ -66,7 +67,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             watch=watch,
         )
         try:
-            yield
+            with when_told_to_stop(watch.stop):
+                yield
         finally:
             await watch.close()
             database.dispose()

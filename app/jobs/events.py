@@ -61,7 +61,7 @@ class EventStream:
         return views.has_ended(job) and not events
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """Yield the events after the client's last, each once, to the job's last or the lifetime's end."""
+        """Yield the events after the client's last, each once, to the job's last or the stream's end."""
         end = anyio.current_time() + self._lifetime_s
         yield sse.retry(RETRY_MS)
         while True:
@@ -74,7 +74,7 @@ class EventStream:
             if job is None or views.has_ended(job):
                 return
             left_s = end - anyio.current_time()
-            if left_s <= 0:
+            if left_s <= 0 or self._watch.stopped:
                 yield sse.retry(RETRY_MS)
                 return
             with anyio.move_on_after(min(left_s, self._heartbeat_s)) as waiting:

@@ -25,6 +25,15 @@ class _Waiter:
     version: int
     changed: asyncio.Future[None]
 
+    def go_on(self, error: Exception | None = None) -> None:
+        """Let the waiter go, if it still waits."""
+        if self.changed.done():
+            return
+        if error is None:
+            self.changed.set_result(None)
+        else:
+            self.changed.set_exception(error)
+
 
 class JobWatch:
     """Tells whoever waits when a job has a newer version. Belongs to one event loop.
@@ -39,6 +48,12 @@ class JobWatch:
         self._interval_s = interval_s
         self._waiters: set[_Waiter] = set()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the service is about to end, so that nobody should wait any more."""
+        return self._stopped
 
     @property
     def waiting(self) -> int:
@@ -46,11 +61,13 @@ class JobWatch:
         return len(self._waiters)
 
     async def beyond(self, job_id: str, version: int) -> None:
-        """Return when the job's version is beyond the given one, or the job is gone.
+        """Return when the job's version is beyond the given one, the job is gone, or the service ends.
 
         Raises:
             SQLAlchemyError: the database failed while this waited.
         """
+        if self._stopped:
+            return
         waiter = _Waiter(job_id, version, asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         if self._task is None:
@@ -60,10 +77,15 @@ class JobWatch:
         finally:
             self._waiters.discard(waiter)
 
-    async def close(self) -> None:
-        """Stop looking; whoever still waits is cancelled."""
+    def stop(self) -> None:
+        """Let everybody go who waits, and wait for nothing any more."""
+        self._stopped = True
         for waiter in self._waiters:
-            waiter.changed.cancel()
+            waiter.go_on()
+
+    async def close(self) -> None:
+        """Stop, and leave the database alone."""
+        self.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -82,14 +104,13 @@ class JobWatch:
             versions = await run_in_threadpool(self._versions, asked)
         except Exception as error:  # noqa: BLE001 - it is for those who wait to hear of it
             for waiter in self._waiters:
-                if not waiter.changed.done():
-                    waiter.changed.set_exception(error)
+                waiter.go_on(error)
             return
         for waiter in self._waiters:
             version = versions.get(waiter.job_id)
             is_gone = version is None and waiter.job_id in asked
-            if (is_gone or (version is not None and version > waiter.version)) and not waiter.changed.done():
-                waiter.changed.set_result(None)
+            if is_gone or (version is not None and version > waiter.version):
+                waiter.go_on()
 
     def _versions(self, job_ids: Collection[str]) -> dict[str, int]:
         ids = sorted(job_ids)
@@ -97,5 +118,5 @@ class JobWatch:
         with self._database.reading() as session:
             for start in range(0, len(ids), _MOST_IDS):
                 query = select(Job.id, Job.version).where(Job.id.in_(ids[start : start + _MOST_IDS]))
-                versions.update(session.execute(query).tuples().all())
+                versions.update((row.id, row.version) for row in session.execute(query))
         return versions
