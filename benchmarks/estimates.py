@@ -1,4 +1,4 @@
-"""Are the estimates of dry runs any good? Three jobs are estimated, then run: `python -m benchmarks.estimates`.
+"""Are the estimates of dry runs any good? Three are held against real jobs: `python -m benchmarks.estimates`.
 
 Prints estimated seconds, measured seconds (of the work items, one worker) and their ratio.
 """

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 PATH = "/v1/rpu-configs/import"
@@ -67,3 +70,13 @@ def test_all_faults_are_told_at_once_with_pointers(client, spec, expected):
 def test_a_near_miss_has_a_hint(client):
     fault = client.post(PATH, json={"class": "InferenceRPUConf"}).json()["errors"][0]
     assert fault["hint"] == "did you mean 'InferenceRPUConfig'?"
+
+
+def test_the_documented_configurations_are_read(client):
+    page = (Path(__file__).parents[4] / "docs" / "rpu-configs.md").read_text()
+    forms, foreign = [part.partition("```")[0] for part in page.split("```json\n")[1:]]
+    inline, preset, _ = (json.loads(line) for line in forms.splitlines())
+    for spec in (inline, preset):
+        assert client.post("/v1/rpu-configs/validate", json=spec).status_code == 200
+    imported = client.post(PATH, json=json.loads(foreign))
+    assert (imported.status_code, imported.json()["assumed"]) == (200, [])

@@ -1,4 +1,5 @@
 import base64
+from pathlib import Path
 
 from app.webhooks.signing import new_secret, signature
 
@@ -20,3 +21,17 @@ def test_secrets_are_new_and_long_enough():
     for secret in secrets:
         assert secret.startswith("whsec_")
         assert 24 <= len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) <= 64
+
+
+def test_the_documented_check_takes_our_messages_and_no_others():
+    page = (Path(__file__).parents[4] / "docs" / "webhooks.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    names = {}
+    exec(code, names)  # noqa: S102 - the documentation's own example
+    secret = new_secret()
+    signed = signature(secret, message_id="id", timestamp=7, body="{}")
+    headers = {"webhook-id": "id", "webhook-timestamp": "7", "webhook-signature": signed}
+    assert names["is_ours"](secret, headers, b"{}")
+    assert not names["is_ours"](secret, headers, b"{ }")
+    assert not names["is_ours"](new_secret(), headers, b"{}")
+    assert not names["is_ours"](secret, {**headers, "webhook-timestamp": "8"}, b"{}")
