@@ -93,7 +93,7 @@ def drift_analog_weights(model: nn.Module, t_inference: float) -> None:
 
 
 def set_modifier_strength(model: nn.Module, strength: float) -> None:
-    """Scale what the weight modifiers of every analog layer do: 0 leaves the clean weights, 1 is the whole."""
+    """Scale what the weight modifiers of all layers do: 0 leaves the clean weights, 1 is the whole."""
     for _, layer in analog_layers(model):
         for _, tile in layer.tile_slots():
             tile.modifier_strength = strength

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Self
+from functools import wraps
+from typing import Any, ParamSpec, Self
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,18 @@ from simulator.tile import (
 )
 
 TileKey = tuple[KeyPart, ...]
+Parameters = ParamSpec("Parameters")
+
+
+def _outside_autograd(method: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Keep no gradients, and make tensors that serve inference mode and training alike."""
+
+    @wraps(method)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        with torch.inference_mode(mode=False), torch.no_grad():
+            method(*args, **kwargs)
+
+    return run
 
 
 class AnalogTile(nn.Module):
@@ -272,7 +285,7 @@ class AnalogTile(nn.Module):
 
     # --- programming, drift, compensation ------------------------------------------------------------------
 
-    @torch.no_grad()
+    @_outside_autograd
     def program(self, logical_OI: Tensor) -> None:
         """Program the weights onto the devices of the chip instance that the context is at."""
         device = logical_OI.device
@@ -287,7 +300,7 @@ class AnalogTile(nn.Module):
         self.repeat = self.context.repeat
         self.read_baseline(target)
 
-    @torch.no_grad()
+    @_outside_autograd
     def drift(self, t_inference_s: float) -> None:
         """Let the programmed devices drift, read them, and compensate; time in s after programming.
 
@@ -302,7 +315,7 @@ class AnalogTile(nn.Module):
         self.analog_weights = model.drift(self.programmed, t_inference_s, read=read)
         self.compensate()
 
-    @torch.no_grad()
+    @_outside_autograd
     def read_baseline(self, target_OI: Tensor) -> None:
         """Read the present analog weights as what later readouts are compared with.
 
@@ -315,7 +328,7 @@ class AnalogTile(nn.Module):
             y_IO = target_OI.t() if compensation.exact_reference else self._readout(self.analog_weights)
             self.compensation_baseline = compensation.readout(y_IO)
 
-    @torch.no_grad()
+    @_outside_autograd
     def compensate(self) -> None:
         """Read the present analog weights and set the factor that makes up for what changed since."""
         compensation = build_drift_compensation(self.rpu_config.drift_compensation)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from simulator.nn import AnalogSequential, conversion_report, convert_to_analog
+from tests.unit.simulator.nn.configs import perfect
+
+
+def report(config, **options):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(100, 10))
+    return conversion_report(convert_to_analog(model, config, **options))
+
+
+def test_layers_tiles_and_devices_are_counted():
+    found = report(perfect(mapping={"max_input_size": 60, "max_output_size": 10}))
+    assert [(layer.name, layer.kind, layer.weight_shape) for layer in found.layers] == [
+        ("0", "AnalogConv2d", (8, 3, 3, 3)),
+        ("2", "AnalogLinear", (10, 100)),
+    ]
+    assert [len(layer.tiles) for layer in found.layers] == [1, 2]
+    assert found.tiles == 3
+    assert found.devices == 2 * (8 * 27 + 10 * 100)
+
+
+def test_utilisation_is_the_share_of_cells_with_weights():
+    found = report(perfect(mapping={"max_input_size": 60, "max_output_size": 10}))
+    assert [layer.utilisation for layer in found.layers] == pytest.approx([8 * 27 / 600, 1000 / 1200])
+    assert found.utilisation == pytest.approx((8 * 27 + 1000) / 1800)
+
+
+def test_unlimited_tiles_are_full():
+    assert report(perfect(mapping={"max_input_size": 0, "max_output_size": 0})).utilisation == 1.0
+
+
+def test_digital_layers_are_listed_under_their_present_names():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    wrapped = AnalogSequential(convert_to_analog(model, perfect(), digital=["1"]))
+    assert conversion_report(wrapped).digital == {"0.1": "kept digital by name"}
+
+
+def test_digital_model_has_an_empty_report():
+    found = conversion_report(nn.Linear(2, 2))
+    assert (found.layers, found.tiles, found.devices, found.utilisation) == ((), 0, 0, 1.0)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from simulator.config import WeightModifierParameter, WeightModifierType
+from simulator.rng import Purpose, generator
+from simulator.tile.modifiers import modifies, modify_weights
+
+WEIGHTS = torch.linspace(-0.8, 0.8, 12).reshape(3, 4)
+NOISY = [kind for kind in WeightModifierType if kind not in ("None", "Copy", "DropConnect")]
+
+
+def modified(weights=WEIGHTS, samples=None, **options):
+    modifier = WeightModifierParameter(**{"std_dev": 0.1, "res": 0.1, **options})
+    return modify_weights(weights, modifier, generator(2, Purpose.MODIFIER, "test"), samples)
+
+
+@pytest.mark.parametrize("kind", ["None", "Copy", "DropConnect"])
+def test_modifier_without_noise_or_drop_does_nothing(kind):
+    assert not modifies(WeightModifierParameter(type=kind))
+    assert modifies(WeightModifierParameter(type=kind, pdrop=0.1))
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_gradient_goes_to_the_clean_weights_unchanged(kind):
+    weights = WEIGHTS.clone().requires_grad_()
+    result = modified(weights, type=kind)
+    assert not torch.equal(result, WEIGHTS)
+    result.backward(torch.ones(3, 4))
+    assert torch.equal(weights.grad, torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_tile_of_zeros_stays_finite(kind):
+    assert torch.isfinite(modified(torch.zeros(2, 3), type=kind)).all()
+
+
+def test_tile_of_zeros_gets_no_additive_noise():
+    assert torch.equal(modified(torch.zeros(2, 3), type="AddNormal"), torch.zeros(2, 3))
+
+
+def test_discretisation_of_ties_goes_away_from_zero():
+    weights = torch.tensor([[0.125, -0.125, 1.0]])
+    assert modified(weights, type="Discretize", res=0.125).tolist() == [[0.25, -0.25, 1.0]]
+
+
+def test_resolution_is_a_step_or_a_count():
+    assert torch.equal(modified(type="Discretize", res=0.1), modified(type="Discretize", res=10.0))
+
+
+def test_last_column_is_left_alone_on_request():
+    result = modified(type="AddNormal", copy_last_column=True)
+    assert torch.equal(result[:, -1], WEIGHTS[:, -1])
+    assert not torch.equal(result[:, 0], WEIGHTS[:, 0])
+
+
+def test_samples_have_draws_of_their_own_and_share_the_gradient():
+    weights = WEIGHTS.clone().requires_grad_()
+    result = modified(weights, samples=5, type="AddNormal")
+    assert result.shape == (5, 3, 4)
+    assert not torch.equal(result[0], result[1])
+    result.sum().backward()
+    assert torch.equal(weights.grad, torch.full((3, 4), 5.0))
+
+
+@pytest.mark.parametrize("probability", ["pcm_prob_at_reset", "pcm_prob_at_gmax"])
+def test_stuck_devices_read_zero_or_full_scale(probability):
+    result = modified(WEIGHTS.repeat(100, 1), type="PCMNoise", **{probability: 1.0})
+    expected = 0.0 if probability.endswith("reset") else 0.8
+    torch.testing.assert_close(result.abs(), torch.full_like(result, expected))
+
+
+def test_pcm_weights_below_the_threshold_count_as_zero():
+    options = {"type": "PCMNoise", "std_dev": 0.0, "pcm_t_inference": 0.0}
+    result = modified(pcm_zero_thres=0.5, **options)
+    assert torch.equal(result == 0, WEIGHTS.abs() < 0.5)
