@@ -4,9 +4,9 @@ A stream is named by a *key*: the seed, a purpose, and the coordinates of the dr
 column, call, repeat, time, epoch, batch, as the purpose has them). Equal keys give equal numbers, whatever
 was drawn before, on any worker, in any order. There is no global generator.
 
-The key is hashed to 128 bits. On the CPU these seed all 624 words of a Mersenne Twister: the plain
-`torch.Generator.manual_seed` keeps only the low 32 bits of its seed, so that among 100,000 streams some
-pair would almost surely be equal. On CUDA the generator is counter based and takes 64 bits.
+On the CPU the key is hashed to all 624 words of a Mersenne Twister: the plain `torch.Generator.manual_seed`
+keeps only the low 32 bits of its seed, so that among 100,000 streams some pair would almost surely be equal.
+On CUDA the generator is counter based and takes 64 bits.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import NDArray
 
 KeyPart = int | float | str | None
 
 _MT_WORDS = 624
+_WORD_LIMIT = 2**63 - 1
 _MT_STATE_OFFSET = 24  # bytes before the words in torch's CPU generator state: seed, left, seeded, next
 
 
@@ -59,9 +63,33 @@ def _encode(part: KeyPart) -> bytes:
     return b"s" + struct.pack("<I", len(encoded)) + encoded
 
 
+def _encode_all(parts: Sequence[KeyPart]) -> bytes:
+    return b"".join([_encode(part) for part in parts])
+
+
+def _hash(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=16).digest()
+
+
 def digest(parts: Sequence[KeyPart]) -> bytes:
     """Return the 16-byte name of a stream: a hash of its key, unambiguous in types and lengths."""
-    return hashlib.blake2b(b"".join(_encode(part) for part in parts), digest_size=16).digest()
+    return _hash(_encode_all(parts))
+
+
+def _mersenne_state(key: bytes) -> NDArray[np.uint8]:
+    """Return the state of torch's CPU generator whose words are the key's hash, stretched to their number."""
+    state = _fresh_state().copy()
+    words = state[_MT_STATE_OFFSET : _MT_STATE_OFFSET + 8 * _MT_WORDS].view(np.uint64)
+    words[:] = np.frombuffer(hashlib.shake_128(key).digest(4 * _MT_WORDS), np.uint32)
+    words[0] |= np.uint64(0x80000000)  # a state of zeros would be absorbing
+    return state
+
+
+@lru_cache(maxsize=1)
+def _fresh_state() -> NDArray[np.uint8]:
+    state: NDArray[np.uint8] = torch.Generator().get_state().numpy()
+    state[8:12] = np.frombuffer(struct.pack("<i", 1), np.uint8)  # left = 1: the next draw makes new words
+    return state
 
 
 def generator(
@@ -75,20 +103,37 @@ def generator(
         *parts: the coordinates of the draw; ints and floats are told apart, a time is always a float.
         device: where the numbers are drawn. Different kinds of device give different numbers.
     """
-    name = digest((seed, purpose.value, *parts))
+    key = _encode_all((seed, purpose.value, *parts))
     target = torch.device(device)
     if target.type != "cpu":
         result = torch.Generator(device=target)
-        result.manual_seed(int.from_bytes(name[:8], "little", signed=True))
+        result.manual_seed(int.from_bytes(_hash(key)[:8], "little", signed=True))
         return result
-    words = np.random.SFC64(int.from_bytes(name, "little")).random_raw(_MT_WORDS) & np.uint64(0xFFFFFFFF)
-    words[0] |= np.uint64(0x80000000)  # a state of zeros would be absorbing
     result = torch.Generator()
-    state = result.get_state().numpy()
-    state[8:12] = np.frombuffer(struct.pack("<i", 1), np.uint8)  # left = 1: the next draw makes new words
-    state[_MT_STATE_OFFSET : _MT_STATE_OFFSET + 8 * _MT_WORDS] = words.view(np.uint8)
-    result.set_state(torch.from_numpy(state))
+    result.set_state(torch.from_numpy(_mersenne_state(key)))
     return result
+
+
+class _Given(ISeedSequence):
+    """Seeds a bit generator with words that are random already, which is quicker than mixing them again."""
+
+    def __init__(self, words: NDArray[np.uint64]) -> None:
+        self._words = words
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> NDArray[np.uint64]:  # noqa: ARG002
+        """Return the words; SFC64 asks for three."""
+        return self._words[:n_words]
+
+
+def sources(count: int, stream: torch.Generator) -> list[np.random.SFC64]:
+    """Return independent sources of random words on the CPU: `random_raw(n)` gives the next n of 64 bits.
+
+    Args:
+        count: how many sources.
+        stream: a keyed stream on the CPU, which they branch off.
+    """
+    seeds = torch.randint(_WORD_LIMIT, (count, 3), generator=stream).numpy().view(np.uint64)
+    return [np.random.SFC64(_Given(words)) for words in seeds]  # type: ignore[arg-type] # a gap in the stubs
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from app.jobs.planning import ANALOG, TRAINED
 from app.jobs.states import FINAL, ItemState, lock
 
 # Part of every key: raised when a change to the simulator changes its numbers.
-NUMBERS = 1
+NUMBERS = 2
 _MOST_SOURCES = 20
 
 

@@ -48,19 +48,12 @@ class _Digitise(torch.autograd.Function):
         dither: Tensor | None,
         scale: Tensor | float,
     ) -> Tensor:
-        if noise is not None:
-            rounded = round_(noise.add_(values), step, dither)
-        else:
-            rounded = (
-                round_(values, step, dither, into=torch.empty_like(values)) if step > 0 else values.clone()
-            )
         ctx.bound, ctx.scale = bound, scale
-        clips = bound < math.inf
-        if clips and ctx.needs_input_grad[0]:
-            ctx.save_for_backward(rounded)
-            result = rounded.clamp(-bound, bound)
-        else:
-            result = rounded.clamp_(-bound, bound) if clips else rounded
+        rounded = _rounded(values, step, noise, dither)
+        if bound == math.inf:
+            return rounded if _is_one(scale) else rounded.mul_(scale)
+        ctx.save_for_backward(rounded)
+        result = rounded.clamp(-bound, bound)
         return result if _is_one(scale) else result.mul_(scale)
 
     @staticmethod
@@ -73,6 +66,51 @@ class _Digitise(torch.autograd.Function):
         elif not _is_one(ctx.scale):
             gradient = gradient * ctx.scale
         return gradient, None, None, None, None, None
+
+
+def _rounded(values: Tensor, step: float, noise: Tensor | None, dither: Tensor | None) -> Tensor:
+    """Return `round(values + noise)` in a buffer of its own, or in the noise's."""
+    if noise is not None:
+        return round_(noise.add_(values), step, dither)
+    return round_(values, step, dither, into=torch.empty_like(values)) if step > 0 else values.clone()
+
+
+class _Normalise(torch.autograd.Function):
+    """Divide by a scale, round to a grid, clip."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch passes arguments by position
+        ctx: Any, values: Tensor, scale: Tensor | float, step: float, bound: float, dither: Tensor | None
+    ) -> Tensor:
+        rounded = round_(values / scale, step, dither)
+        ctx.scale, ctx.bound = scale, bound
+        if bound == math.inf:
+            return rounded
+        ctx.save_for_backward(rounded)
+        return rounded.clamp(-bound, bound)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.bound < math.inf:
+            (rounded,) = ctx.saved_tensors
+            gradient = pass_inside(gradient, rounded, ctx.bound * TOP_CODE_SLACK).div_(ctx.scale)
+        else:
+            gradient = gradient / ctx.scale
+        return gradient, None, None, None, None
+
+
+def normalise(
+    values: Tensor, scale: Tensor | float, step: float, bound: float, *, dither: Tensor | None = None
+) -> Tensor:
+    """Return `clip(round(values / scale), -bound, bound)`; the scale gets no gradient. See `digitise`."""
+    if _is_one(scale):
+        return digitise(values, step, bound, dither=dither)
+    if values.requires_grad and torch.is_grad_enabled():
+        result: Tensor = _Normalise.apply(values, scale, step, bound, dither)  # type: ignore[no-untyped-call]
+        return result
+    rounded = round_(values / scale, step, dither)
+    return rounded if bound == math.inf else rounded.clamp_(-bound, bound)
 
 
 def _is_one(scale: Tensor | float) -> bool:
@@ -100,5 +138,9 @@ def digitise(
     """
     if step <= 0 and bound == math.inf and noise is None and _is_one(scale):
         return values
-    result: Tensor = _Digitise.apply(values, step, bound, noise, dither, scale)  # type: ignore[no-untyped-call]
-    return result
+    if values.requires_grad and torch.is_grad_enabled():
+        result: Tensor = _Digitise.apply(values, step, bound, noise, dither, scale)  # type: ignore[no-untyped-call]
+        return result
+    rounded = _rounded(values, step, noise, dither)
+    clipped = rounded if bound == math.inf else rounded.clamp_(-bound, bound)
+    return clipped if _is_one(scale) else clipped.mul_(scale)

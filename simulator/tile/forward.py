@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
-from simulator.tile.converters import digitise, round_
+from simulator.tile.converters import digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.plan import TilePlan
@@ -149,7 +149,8 @@ class _Call:
             divisor = factor = x.new_full((1,) * x.dim(), static_scale).expand(
                 *(1 if axis == dim % x.dim() else size for axis, size in enumerate(x.shape))
             )
-        y, hit = self._run(self._convert_inputs(x, divisor), weights, factor * digital)
+        fits = static_scale is None and self.plan.largest_input_fits
+        y, hit = self._run(self._convert_inputs(x, divisor, fits=fits), weights, factor * digital)
         if hit is None or self.plan.max_bound_factor < 1:
             return y
         places = torch.nonzero(hit & (factor > 0).squeeze(dim), as_tuple=True)
@@ -186,14 +187,14 @@ class _Call:
             active = active[torch.nonzero(hit).squeeze(-1)] if hit is not None else active[:0]
         return y_NO
 
-    def _convert_inputs(self, x: Tensor, scale: Tensor | float) -> Tensor:
-        """DAC: scale, round, clip, add noise, weaken negative values."""
+    def _convert_inputs(self, x: Tensor, scale: Tensor | float, *, fits: bool = False) -> Tensor:
+        """DAC: scale, round, clip unless all is known to fit, add noise, weaken negative values."""
         plan = self.plan
-        scaled = x if isinstance(scale, float) and scale == 1 else x / scale
-        dither = dither_like(scaled, self.generator) if plan.inp_sto_round and plan.inp_step > 0 else None
-        converted = digitise(scaled, plan.inp_step, plan.inp_bound, dither=dither)
+        dither = dither_like(x, self.generator) if plan.inp_sto_round and plan.inp_step > 0 else None
+        bound = math.inf if fits else plan.inp_bound
+        converted = normalise(x, scale, plan.inp_step, bound, dither=dither)
         if plan.inp_noise > 0:
-            converted = converted + plan.inp_noise * normal_like(converted, self.generator)
+            converted = converted + normal_like(converted, self.generator, plan.inp_noise)
         if plan.inp_asymmetry != 0:
             converted = torch.where(converted < 0, converted * (1 - plan.inp_asymmetry), converted)
         return converted.clone() if converted is x and plan.weight_noise > 0 else converted
@@ -274,7 +275,11 @@ class _Call:
                 variance = None
             y = self._distort(y, gain)
         deviation = self._noise_deviation(variance)
-        noise = None if deviation is None else normal_like(y, self.generator).mul_(deviation)
+        noise = None
+        if isinstance(deviation, float):
+            noise = normal_like(y, self.generator, deviation)
+        elif deviation is not None:
+            noise = normal_like(y, self.generator).mul_(deviation)
         dither = dither_like(y, self.generator) if plan.out_sto_round and plan.out_step > 0 else None
         hit = None
         if plan.manages_bounds:

@@ -15,7 +15,6 @@ from torch.autograd.function import once_differentiable
 from simulator.config.mapping import InputRangeParameter
 from simulator.tile.converters import pass_inside, round_
 
-_JUST_ABOVE_HALF = 0.5 + 2**-24  # rounds 1 to 1, and everything less to 0; `trunc` is slow
 _JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
 
 
@@ -40,44 +39,46 @@ class _ClipToRange(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, input_range)
         ctx.rule, ctx.clipping = rule, clipping
-        return round_((x / input_range).clamp_(-1, 1), step)
+        return _clipped(x, input_range, step)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, input_range = ctx.saved_tensors
-        normalised = x / input_range
+        limit = float(input_range)
         d_x = d_range = None
         if ctx.needs_input_grad[0]:  # the result is multiplied by the range after the tile: divide by it here
-            d_x = pass_inside(gradient, normalised, _JUST_ABOVE_ONE).div_(input_range)
+            d_x = pass_inside(gradient, x, limit * _JUST_ABOVE_ONE).div_(input_range)
         if ctx.needs_input_grad[1]:
-            d_range = _range_gradient(normalised, gradient, input_range, ctx.rule, ctx.clipping)
+            d_range = _range_gradient(x, gradient, limit, ctx.rule, ctx.clipping)
+            d_range = d_range.to(input_range.dtype).reshape(input_range.shape)
         return d_x, d_range, None, None, None
 
 
+def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
+    return round_((x / input_range).clamp_(-1, 1), step)
+
+
 def _range_gradient(
-    normalised: Tensor,
-    gradient: Tensor,
-    input_range: Tensor,
-    rule: InputRangeParameter,
-    clipping: OutputClipping,
+    x: Tensor, gradient: Tensor, limit: float, rule: InputRangeParameter, clipping: OutputClipping
 ) -> Tensor:
     """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
 
     With d the gradient that arrives at x, the rule sums min(d, 0) over x >= r and -max(d, 0) over x <= -r:
-    both are min(d sign(x), 0). Overwrites its first argument.
+    both are min(d sign(x), 0). Few inputs are clipped, so they are picked out.
     """
-    clipped_sign = normalised.clamp_(-1, 1).mul_(_JUST_ABOVE_HALF).round_()  # sign(x) where clipped, 0 inside
-    result = (gradient * clipped_sign).clamp_(max=0).sum().div(input_range)
+    clipped = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)
+    outward = gradient.reshape(-1)[clipped] * x.reshape(-1)[clipped].sign()
+    result = outward.clamp_(max=0).sum() / limit
     if rule.gradient_relative:
-        result = result * input_range
+        result = result * limit
     result = result * rule.gradient_scale
     if rule.manage_output_clipping and clipping.clipped_share is not None:
         share = clipping.clipped_share
-        result = result - share * input_range * (1 - share < rule.output_min_percentage)
-    if rule.decay > 0:
-        inside = 1 - clipped_sign.abs_().mean()
-        result = result + rule.decay * input_range * (inside > rule.input_min_percentage)
+        result = result - share * limit * (1 - share < rule.output_min_percentage)
+    inside = 1 - clipped.numel() / x.numel()
+    if rule.decay > 0 and inside > rule.input_min_percentage:
+        result = result + rule.decay * limit
     return result
 
 
@@ -100,6 +101,8 @@ def clip_to_range(
         clipping: filled in by the caller before the backward pass when output clipping is managed.
         step: of the grid, 0 without rounding.
     """
+    if not torch.is_grad_enabled() or not (x.requires_grad or input_range.requires_grad):
+        return _clipped(x, input_range, step)
     result: Tensor = _ClipToRange.apply(x, input_range, rule, clipping or OutputClipping(), step)  # type: ignore[no-untyped-call]
     return result
 
@@ -114,6 +117,7 @@ def range_from_data(input_range: Tensor, x: Tensor, batches_seen: int, std_alpha
         batches_seen: how many batches the mean holds.
         std_alpha: the range in standard deviations.
     """
-    spread = x.std() if x.numel() > 1 else x.new_zeros(())
+    count = x.numel()
+    spread = torch.linalg.vector_norm(x - x.mean()) / (count - 1) ** 0.5 if count > 1 else x.new_zeros(())
     mean = (input_range * batches_seen + std_alpha * spread) / (batches_seen + 1)
     return torch.where(spread > 0, mean, input_range)

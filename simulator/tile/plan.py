@@ -154,6 +154,17 @@ class TilePlan:
             return True
         return round(self.inp_bound / self.inp_step) * self.inp_step <= self.inp_bound * TOP_CODE_SLACK
 
+    @property
+    def largest_input_fits(self) -> bool:
+        """Whether a vector that is divided by its own absolute maximum never leaves the DAC's bound."""
+        return (
+            self.management in (NoiseManagementType.ABS_MAX, NoiseManagementType.ABS_MAX_NP_SUM)
+            and self.scale_threshold == math.inf
+            and self.inp_bound >= 1
+            and self.top_code_fits
+            and not self.inp_sto_round
+        )
+
     def after_input_range(self) -> tuple[TilePlan, float]:
         """Return the plan of a tile behind an input range, and the step that the range's own pass rounds to.
 

@@ -96,9 +96,9 @@ def test_normals_are_normal():
 def test_a_stream_is_a_known_one():
     """The numbers are part of what results mean: a change here changes every published result."""
     assert torch.randint(2**31, (3,), generator=generator(0, Purpose.READ, "fc", 0, 0, 1, 60.0)).tolist() == [
-        1400691298,
-        879926208,
-        628186723,
+        1080631439,
+        1316014397,
+        775858313,
     ]
 
 

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from scipy import stats
 
 from simulator.rng import Purpose, generator
 from simulator.tile import draws
@@ -38,6 +39,34 @@ def test_normal_draws_have_moments_of_a_normal():
     values = draws.normal_like(LARGE, stream())
     assert values.mean().item() == pytest.approx(0, abs=0.006)
     assert values.std().item() == pytest.approx(1, abs=0.005)
+
+
+def test_normal_draws_follow_the_normal_distribution():
+    values = draws.normal_like(torch.empty(1 << 20), stream()).numpy()
+    assert stats.kstest(values, "norm").pvalue > 1e-4
+    assert stats.kurtosis(values) == pytest.approx(0, abs=5 * (24 / values.size) ** 0.5)
+    assert stats.skew(values) == pytest.approx(0, abs=5 * (6 / values.size) ** 0.5)
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 4, 5, 1 << 16, 1 << 18])
+def test_normal_draws_are_independent_of_their_neighbours(lag):
+    values = draws.normal_like(LARGE, stream()).view(-1)
+    correlation = (values[lag:] * values[:-lag]).mean().item()
+    assert abs(correlation) < 5 / (values.numel() - lag) ** 0.5
+    magnitudes = values.square() - 1
+    assert abs((magnitudes[lag:] * magnitudes[:-lag]).mean().item()) < 10 / (values.numel() - lag) ** 0.5
+
+
+def test_streams_are_independent():
+    one, two = (draws.normal_like(LARGE, generator(1, Purpose.FORWARD, name)) for name in ("one", "two"))
+    assert abs((one * two).mean().item()) < 5 / LARGE.numel() ** 0.5
+
+
+@pytest.mark.parametrize("size", [100, 1 << 14])
+def test_the_deviation_scales_the_same_draws(size):
+    values = torch.empty(size)
+    scaled = draws.normal_like(values, stream(), 0.3)
+    assert torch.allclose(scaled, 0.3 * draws.normal_like(values, stream()), rtol=1e-6)
 
 
 def test_dither_is_within_half_a_step():
