@@ -22,15 +22,17 @@ def build_module(layer: Layer, constants: Mapping[str, Array]) -> nn.Module:
         layer: what the plan says; not a loose parameter.
         constants: the graph's constants by name.
     """
-    # Built without memory first: initial weights would take time, and random numbers, for nothing.
+    # Built without memory first: initial weights would take time, and random numbers, for nothing. Not by
+    # `to_empty`, whose first call imports a symbolic algebra system.
     with torch.device("meta"):
         module: nn.Module = getattr(nn, layer.module)(**layer.arguments)
-    module = module.to_empty(device="cpu")
+    state = {
+        key: torch.from_numpy(np.array(array, order="C"))
+        for key, array in parameters_of(layer, constants).items()
+    }
     if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - torch names the base class so
-        module.num_batches_tracked = torch.tensor(0)
-    with torch.no_grad():
-        for key, array in parameters_of(layer, constants).items():
-            module.state_dict()[key].copy_(torch.from_numpy(np.array(array, order="C")))
+        state["num_batches_tracked"] = torch.tensor(0)
+    module.load_state_dict(state, assign=True)
     return module.eval()
 
 
