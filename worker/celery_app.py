@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,17 +17,15 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from app.db import idempotency
 from app.db.blobs import BlobStore
 from app.db.session import Database
-from app.db.tables import Speed, Worker
+from app.db.tables import Worker
 from app.jobs import items
 from app.jobs.broker import WORK_TASK, Doorbell, make_celery
 from app.settings import Settings
-from worker.protocol import SPEED_REVISION
+from worker.gauge import Gauge
 from worker.supervisor import Supervisor, ZygoteHandle
 from worker.webhooks import WebhookSender
 
 log = logging.getLogger(__name__)
-
-_SPEED_S = 120.0
 
 
 class Node:
@@ -46,7 +41,7 @@ class Node:
         self.id = f"{socket.gethostname()}:{os.getpid()}"
         self._busy = 0
         self._busy_lock = threading.Lock()
-        self._speed_tried = False
+        self._gauge = Gauge(self.database, settings.threads_per_item)
         self._closed = threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
 
@@ -72,6 +67,7 @@ class Node:
     def _working(self) -> Iterator[None]:
         with self._busy_lock:
             self._busy += 1
+        self._gauge.give_way()
         try:
             yield
         finally:
@@ -87,6 +83,7 @@ class Node:
         self.stop()
         self._closed.set()
         self._housekeeper.join(5)
+        self._gauge.give_way()
         self.webhooks.close()
         self.zygote.close()
         with self.database.transaction() as session:
@@ -106,30 +103,18 @@ class Node:
     def _keep_house(self) -> None:
         started_at = datetime.now(UTC)
         while True:
-            try:
-                self._sweep(started_at)
-            except Exception:
-                log.exception("housekeeping failed; it is tried again")
+            self._try(lambda: self._sweep(started_at))
+            # By then the zygote is warm and does not disturb the measurement.
             if self._closed.wait(self.settings.sweep_s):
                 return
-            if self._busy == 0:
-                self._measure_speed_once()
+            self._try(self._gauge.give_way if self._busy else self._gauge.tick)
 
-    def _measure_speed_once(self) -> None:
-        """Measure this machine's speed while nothing runs here, unless it is known."""
-        threads = self.settings.threads_per_item
-        place = (socket.gethostname(), threads)
-        with self.database.reading() as session:
-            known = session.get(Speed, place)
-        if self._speed_tried or (known is not None and known.revision == SPEED_REVISION):
-            return
-        self._speed_tried = True
-        command = [sys.executable, "-m", "worker.speed", str(threads)]
-        done = subprocess.run(command, capture_output=True, timeout=_SPEED_S, check=True)
-        with self.database.transaction() as session:
-            row = session.get(Speed, place) or Speed(hostname=place[0], threads=threads)
-            row.revision, row.measured = SPEED_REVISION, json.loads(done.stdout)
-            session.add(row)
+    @staticmethod
+    def _try(chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except Exception:
+            log.exception("housekeeping failed; it is tried again")
 
     def _sweep(self, started_at: datetime) -> None:
         """Say that this worker lives, take back lost items, and ring for those nobody took."""
