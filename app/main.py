@@ -19,7 +19,7 @@ from app.jobs.endpoints import router as jobs_router
 from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
-from app.kit.middleware import RequestIdMiddleware
+from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
 from app.kit.services import Services
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
@@ -85,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=openapi.COMMON_RESPONSES,
     )
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     openapi.describe(app)
     for router in (

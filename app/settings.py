@@ -50,6 +50,13 @@ class Settings(BaseSettings):
     upload_read_timeout_s: Annotated[
         float, Field(gt=0, description="An upload that sends nothing for so long is dropped.")
     ] = 30.0
+    refusal_linger_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="What is left of a refused body is read for so long, so that the answer is seen.",
+        ),
+    ] = 10.0
     inspection_timeout_s: Annotated[
         float, Field(gt=0, description="Wall-clock limit of a file's inspection.")
     ] = 60.0
@@ -91,7 +98,7 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="CPU threads of one work item; stored with each job at submission.")
     ] = Field(default_factory=_default_threads)
     repeats_per_shard: Annotated[
-        int, Field(ge=1, description="Chip instances in one evaluation work item.")
+        int, Field(ge=1, description="At least so many chip instances in one evaluation work item.")
     ] = 5
     worker_concurrency: Annotated[
         int | None, Field(ge=1, description="Work items at once on one worker; unset: cores / threads.")

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from app.kit.problems import BadRequest, Fault, TooLarge, UploadTimeout
 
-# What is left of a refused body is not read: the connection ends with the answer.
+# What is left of a refused body is not used: the connection ends with the answer.
 CLOSE = {"Connection": "close"}
 
 

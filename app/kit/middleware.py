@@ -1,10 +1,11 @@
-"""The outermost layer: every request has an id, and no exception leaves without being a problem."""
+"""The outermost layers: each request has an id, no exception leaves but as a problem, each answer arrives."""
 
 from __future__ import annotations
 
 import logging
 import re
 
+import anyio
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -55,3 +56,47 @@ class RequestIdMiddleware:
                 raise  # too late for another answer; the server ends the connection
             problem = InternalError(f"the service failed; its log has more under request {request_id}")
             await respond(problem, request_id)(scope, receive, send_with_id)
+
+
+class LingerMiddleware:
+    """Lets a client that is still sending a refused body see the answer.
+
+    A connection closed with unread data in it is reset, and the reset may destroy the answer before it is
+    read. So the rest of the body is read and thrown away after the answer, for a limited time.
+    """
+
+    def __init__(self, app: ASGIApp, *, linger_s: float) -> None:
+        self._app = app
+        self._linger_s = linger_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = ended = closing = False
+        expects = "expect" in Request(scope).headers
+
+        async def receive_and_note() -> Message:
+            nonlocal begun, ended
+            message = await receive()
+            begun = begun or bool(message.get("body"))
+            ended = ended or not message.get("more_body", False)
+            return message
+
+        async def send_and_linger(message: Message) -> None:
+            nonlocal closing
+            if message["type"] == "http.response.start":
+                closing = MutableHeaders(scope=message).get("connection") == "close"
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            # A client that waits for "100 Continue" sends nothing more.
+            if not (last and closing) or ended or (expects and not begun):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with anyio.move_on_after(self._linger_s):
+                while not ended:
+                    await receive_and_note()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await self._app(scope, receive_and_note, send_and_linger)
