@@ -15,6 +15,9 @@ from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType
 from simulator.config.tiling import devices_per_weight, tile_cells, weight_slots
 
 _ASSUMED_POSITIONS = 1  # of a layer whose input size is open
+# What the service adds, in seconds, as measured on two cores: a process with the model in it, a stored cell.
+_ITEM_S = 0.15
+_CELL_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def dry_run(
     config: InferenceRPUConfig,
     report: dict[str, Any],
     sizes: Sizes,
+    items: int,
     speed: Speed | None,
     warnings: list[dict[str, Any]],
 ) -> DryRunView:
@@ -63,6 +67,7 @@ def dry_run(
         config: its configuration.
         report: its model's.
         sizes: samples of an epoch and of a pass over the test set.
+        items: how many work items it has.
         speed: a worker's measured speed; without one there is no estimate of time.
         warnings: what the checks warned of.
     """
@@ -73,7 +78,7 @@ def dry_run(
         message = "no worker has measured its speed yet, so there is no estimate of seconds"
         warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
     else:
-        seconds = _seconds(request, layers, sizes, speed.measured)
+        seconds = _seconds(request, layers, sizes, speed.measured) + items * _ITEM_S
     spec = {"evaluate": request.evaluate.model_dump(mode="json")}
     return DryRunView(
         valid=True,
@@ -126,7 +131,7 @@ def _is_static(config: InferenceRPUConfig) -> bool:
 
 
 def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str, Any]) -> float:
-    """Return the seconds that one worker computes; starting an item adds some tenths of a second."""
+    """Return the seconds that one worker computes and stores, without the starts of its items."""
     evaluate = request.evaluate
     plain = layers.static + layers.dynamic + layers.digital
     passes = {
@@ -150,7 +155,7 @@ def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str,
     chips = analog * evaluate.repeats
     calls = math.ceil(sizes.test / evaluate.batch_size) + 1
     seconds += (cells + chips) * (readout + layers.devices * speed["program_device"])
-    seconds += cells * calls * layers.tiles * speed["call"]["evaluate"]
+    seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)
     trained = [variant for variant in variants if variant in planning.TRAINED]
     if request.finetune is not None:
         for variant in trained:

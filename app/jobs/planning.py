@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from app.jobs.states import ItemState
 
 TRAINED = ("hwa", "control")
 ANALOG = ("direct", "hwa", "control")
+# Of one variant: enough to keep several workers busy, few enough that starting them is no matter.
+MOST_SHARDS = 16
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ def plan(
         sizes: samples of an epoch and of a pass over the test set.
         ranges: what the configuration says of input ranges.
         verified: the model's import was verified before, so no `verify` item is needed.
-        repeats_per_shard: chip instances in one evaluation item; the numbers do not depend on it.
+        repeats_per_shard: at least so many chip instances in one evaluation item; the numbers do not depend
+            on it.
     """
     variants = spec["evaluate"]["variants"]
     trained = [variant for variant in TRAINED if variant in variants]
@@ -68,8 +72,9 @@ def plan(
         if ranges.calibrated_after(variant):
             items.append(_item(f"calibrate:{variant}", "calibrate", {"variant": variant}, needs))
             needs = [f"calibrate:{variant}"]
-        for start in range(0, repeats, repeats_per_shard):
-            end = min(repeats, start + repeats_per_shard)
+        shard = max(repeats_per_shard, math.ceil(repeats / MOST_SHARDS))
+        for start in range(0, repeats, shard):
+            end = min(repeats, start + shard)
             payload: dict[str, Any] = {"variant": variant, "repeats": [start, end]}
             total = (end - start) * times * sizes.test
             items.append(_item(f"evaluate:{variant}:{start}", "evaluate", payload, needs, total))

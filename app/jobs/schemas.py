@@ -102,6 +102,10 @@ class JobCreate(StrictModel):
 class JobExtend(StrictModel):
     """More of a finished job."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"repeats": 50, "t_inference": [1, 3600, 31536000]}]}
+    )
+
     repeats: int | None = Field(
         default=None, ge=1, le=10_000, strict=True, description="Chip instances in all, not in addition."
     )

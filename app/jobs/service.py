@@ -60,13 +60,7 @@ class JobService:
             raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
         job = _new_job(request, found, settings)
         sizes = _sizes(job.spec, found.dataset_report)
-        work = plan(
-            job.spec,
-            sizes,
-            _ranges(found),
-            verified=found.model.verification_state == "passed",
-            repeats_per_shard=settings.repeats_per_shard,
-        )
+        work = _plan(job.spec, sizes, found, settings)
         job.progress_total = sum(item.progress_total for item in work)
         job.retry_of, job.extends = retry_of, extends
         keys = result_keys(job, found.model, found.dataset)
@@ -87,13 +81,15 @@ class JobService:
         found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
         if found.faults or found.model is None or found.dataset_report is None:
             raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
-        sizes = _sizes(request.model_dump(mode="json"), found.dataset_report)
+        spec = request.model_dump(mode="json")
+        sizes = _sizes(spec, found.dataset_report)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
             request,
             config=found.layer_configs[0],
             report=found.model.report,
             sizes=sizes,
+            items=len(_plan(spec, sizes, found, settings)),
             speed=speed,
             warnings=found.warnings,
         )
@@ -291,6 +287,16 @@ def _ranges(found: Checked) -> Ranges:
     ranges = [config.pre_post.input_range for config in found.layer_configs]
     enabled = [one for one in ranges if one.enable]
     return Ranges(enabled=bool(enabled), learned=all(one.learn_input_range for one in enabled))
+
+
+def _plan(spec: dict[str, Any], sizes: Sizes, found: Checked, settings: Settings) -> list[WorkItem]:
+    return plan(
+        spec,
+        sizes,
+        _ranges(found),
+        verified=found.model is not None and found.model.verification_state == "passed",
+        repeats_per_shard=settings.repeats_per_shard,
+    )
 
 
 def _said(state: str) -> str:

@@ -58,3 +58,11 @@ def test_shards_cover_every_repeat_once() -> None:
 
 def test_cells_count_analog_variants_only() -> None:
     assert cells(spec("digital", "direct", "hwa")) == 2 * 4 * 2
+
+
+def test_many_repeats_make_no_more_than_sixteen_shards():
+    items = plan(spec("direct", repeats=150), Sizes(1, 1), Ranges(), verified=True, repeats_per_shard=5)
+    shards = [item.payload["repeats"] for item in items if item.kind == "evaluate"]
+    assert len(shards) == 15
+    assert shards[0] == [0, 10]
+    assert shards[-1] == [140, 150]
