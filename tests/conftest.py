@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 import sqlalchemy as sa
 
 from app.db.ids import new_id
@@ -22,7 +23,16 @@ from app.db.migrate import migrate
 from app.db.session import Database
 
 POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
-REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+TO_BE_SEEN = "to be seen"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the numbers that tests recorded under `TO_BE_SEEN`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == TO_BE_SEEN:
+                terminalreporter.write_line(str(value))
 
 
 def _need(name: str, url: str, default_port: int) -> None:
@@ -36,11 +46,22 @@ def _need(name: str, url: str, default_port: int) -> None:
         pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
-def redis_url() -> str:
-    """A Redis database; what is put there carries the service's prefix."""
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A Redis server's database that holds nothing and that no other test process uses; emptied at the end."""
     _need("Redis", REDIS_URL, 6379)
-    return REDIS_URL
+    with redis.Redis.from_url(REDIS_URL) as server:
+        databases = int(server.config_get("databases")["databases"])
+    for number in reversed(range(databases)):
+        url = urlsplit(REDIS_URL)._replace(path=f"/{number}").geturl()
+        with redis.Redis.from_url(url) as server:
+            if server.dbsize() == 0 and server.set("driftline_test", "taken", nx=True, ex=3600):
+                try:
+                    yield url
+                finally:
+                    server.flushdb()
+                return
+    pytest.fail(f"no empty database among the {databases} of the Redis server at {REDIS_URL}")
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel
 
 from app.kit.problems import (
     BadRequest,
@@ -32,6 +33,32 @@ _JSON_BODY_RESPONSES = problem_responses(InvalidJson, UploadTimeout, TooLarge, U
 UPLOAD_RESPONSES = problem_responses(BadRequest, UploadTimeout, TooLarge, UnsupportedMediaType, StorageFull)
 
 
+# What an answer's `id` may be used for: operation and status, the parameter that takes the id, and where.
+_JOB_OPERATIONS = (
+    "get_job",
+    "get_job_results",
+    "get_job_history",
+    "list_job_events",
+    "list_job_artifacts",
+    "cancel_job",
+    "retry_job",
+    "extend_job",
+    "delete_job",
+)
+_LINKS: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
+    ("upload_model", "201"): ("model_id", ("get_model", "get_model_content", "delete_model")),
+    ("upload_dataset", "201"): ("dataset_id", ("get_dataset", "delete_dataset")),
+    ("store_rpu_config", "201"): ("config_id", ("get_rpu_config", "delete_rpu_config")),
+    ("submit_job", "202"): ("job_id", _JOB_OPERATIONS),
+    ("retry_job", "202"): ("job_id", _JOB_OPERATIONS),
+    ("extend_job", "202"): ("job_id", _JOB_OPERATIONS),
+    ("create_webhook", "201"): (
+        "webhook_id",
+        ("get_webhook", "change_webhook", "list_webhook_deliveries", "test_webhook", "delete_webhook"),
+    ),
+}
+
+
 def operation_id(route: APIRoute) -> str:
     """Return the endpoint function's name: it stays when paths and tags move."""
     return route.name
@@ -55,6 +82,8 @@ def describe(app: FastAPI) -> None:
                     if "application/json" in operation.get("requestBody", {}).get("content", {}):
                         for status, response in _JSON_BODY_RESPONSES.items():
                             operation["responses"].setdefault(str(status), response)
+            _add_links(schema)
+            _restore_examples(schema, app)
             problem = ProblemDetails.model_json_schema(ref_template=_REFERENCE, mode="serialization")
             parts = problem.pop("$defs", {})
             schema.setdefault("components", {}).setdefault("schemas", {}).update(
@@ -64,3 +93,25 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # how FastAPI has it replaced
+
+
+def _add_links(schema: dict[str, Any]) -> None:
+    for path in schema.get("paths", {}).values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                parameter, targets = _LINKS.get((operation["operationId"], status), ("", ()))
+                if targets:
+                    response["links"] = {
+                        target: {"operationId": target, "parameters": {parameter: "$response.body#/id"}}
+                        for target in targets
+                    }
+
+
+def _restore_examples(schema: dict[str, Any], app: FastAPI) -> None:
+    """Put the examples of answers back as they were written: FastAPI leaves out what is null in them."""
+    for route in iter_route_contexts(app.routes):
+        model = getattr(route, "response_model", None)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            extra = model.model_config.get("json_schema_extra")
+            if isinstance(extra, dict) and "examples" in extra:
+                schema["components"]["schemas"][model.__name__]["examples"] = extra["examples"]

@@ -55,6 +55,8 @@ class WebhookCreate(StrictModel):
 class WebhookChange(StrictModel):
     """What to change of a webhook; what is left out stays as it was."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
+
     url: WebhookUrl | None = Field(default=None, description="Where to; null: as it was.")
     events: Events | None = Field(default=None, description="What to tell of; null: everything.")
     description: Description | None = Field(default=None, description="What it is for.")

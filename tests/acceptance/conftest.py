@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from app.settings import Settings
 from client import Driftline
@@ -118,9 +117,6 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("DATABASE_URL", raising=False)
     if request.param == "PostgreSQL, Redis":
         redis_url = request.getfixturevalue("redis_url")
-        with redis.Redis.from_url(redis_url) as server:
-            for key in server.scan_iter("driftline:*"):
-                server.delete(key)
         return {"database_url": request.getfixturevalue("postgres_url"), "redis_url": redis_url}
     if request.param == "sqlite, files":
         monkeypatch.setattr("worker.local._broker_binary", lambda: None)

@@ -31,6 +31,7 @@ def settings(sqlite_url, tmp_path) -> Settings:
         max_upload_bytes=1024 * 1024,
         max_json_bytes=64 * 1024,
         upload_read_timeout_s=0.5,
+        refusal_linger_s=1.0,
     )
 
 

@@ -4,9 +4,11 @@ import sys
 import time
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from app.main import create_app
 from app.settings import Settings
+from docs.openapi import PAGE, text
 
 _METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -72,6 +74,66 @@ def test_whatever_takes_a_body_says_how_it_may_be_refused(document):
     for path, method, operation in operations(document):
         if "requestBody" in operation:
             assert {"400", "408", "413", "415", "422"} <= set(operation["responses"]), (path, method)
+
+
+def test_links_lead_to_operations_and_their_parameters(document):
+    by_id = {operation["operationId"]: operation for _, _, operation in operations(document)}
+    links = [
+        link
+        for operation in by_id.values()
+        for response in operation["responses"].values()
+        for link in response.get("links", {}).values()
+    ]
+    assert len(links) > 20
+    for link in links:
+        (parameter,) = link["parameters"]
+        named = [one["name"] for one in by_id[link["operationId"]]["parameters"] if one["in"] == "path"]
+        assert parameter in named
+
+
+def examples(document):
+    """Yield (where, schema, example) of every example in the document."""
+
+    def walk(value, where):
+        if isinstance(value, dict):
+            if isinstance(value.get("examples"), list):
+                yield from ((where, value, example) for example in value["examples"])
+            if "schema" in value:
+                named = value.get("examples", {})
+                yield from ((where, value["schema"], one["value"]) for one in named.values())
+                if "example" in value:
+                    yield where, value["schema"], value["example"]
+            for key, child in value.items():
+                if key not in ("example", "examples"):
+                    yield from walk(child, f"{where}/{key}")
+        elif isinstance(value, list):
+            for index, child in enumerate(value):
+                yield from walk(child, f"{where}/{index}")
+
+    yield from walk(document, "")
+
+
+def test_every_example_is_valid(document):
+    found = list(examples(document))
+    faults = []
+    for where, schema, example in found:
+        validator = Draft202012Validator({**schema, "components": document["components"]})
+        faults += [f"{where}: {fault.message}" for fault in validator.iter_errors(example)]
+    assert not faults
+
+
+def test_every_json_body_has_an_example(document):
+    for path, method, operation in operations(document):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body is not None:
+            name = body["schema"].get("$ref", "").rpartition("/")[2]
+            component = document["components"]["schemas"].get(name, {})
+            assert body.get("examples") or component.get("examples"), (path, method)
+
+
+def test_the_contract_is_the_committed_one():
+    """When it is meant to change: `python -m docs.openapi`, and the change is seen in review."""
+    assert PAGE.read_text(encoding="utf-8") == text()
 
 
 def test_the_application_starts_without_numerics():
