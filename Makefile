@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 TORCH_BACKEND ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format lock clean
+.PHONY: help demo run test bench lint format lock clean
 
 help:
 	@echo "make demo    run the whole service once, on a real job, and draw the result into demo/"
 	@echo "make run     start the service and stay; Ctrl-C stops it"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests, on all cores; some of them: make test TESTS='tests/contract -k etag'"
+	@echo "make bench   measure everything against its target (ten minutes on two cores)"
 	@echo "make lint    ruff, mypy, import contracts"
 
 demo: $(VENV)/.runtime
@@ -22,7 +23,10 @@ run: $(VENV)/.runtime
 	@exec $(BIN)/python -m worker.local
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+bench: $(VENV)/.runtime
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -53,7 +57,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 ifneq ($(TORCH_BACKEND),)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet uv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet "uv==0.13.9"
 	$(BIN)/uv pip install --python $(BIN)/python --torch-backend=$(TORCH_BACKEND) "torch==2.13.0"
 endif
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock

@@ -1,0 +1,180 @@
+"""The whole service: what it adds to the library, how soon it answers, and the demonstration."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.settings import Settings
+from benchmarks.rows import Row
+from client import Driftline
+from examples.demo import JOB as DEMO_JOB
+from simulator.config import InferenceRPUConfig, resolve
+from simulator.data.loading import load_dataset
+from simulator.evaluate import Samples, Task, evaluate_cells, score
+from simulator.nn import convert_to_analog
+from simulator.onnx import import_model
+from worker.local import LocalService
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "examples" / "mnist_cnn.onnx"
+CONFIG = {"preset": "PCMExamplePreset"}
+SHORT = {"t_inference": [3600.0], "repeats": 2, "max_samples": 1000, "batch_size": 250}
+LONG = {"t_inference": [1.0, 3600.0, 86400.0, 2592000.0, 31536000.0], "repeats": 36, "max_samples": 1000}
+STEPS = 6
+
+
+def rows() -> Iterator[Row]:
+    """Measure on the embedded defaults, with one work item at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), port=0, worker_concurrency=1, sweep_s=1.0)
+        with LocalService(settings) as service, Driftline(service.url) as driftline:
+            model = driftline.upload_model(MODEL)["id"]
+            _await_speed(driftline, model)
+            _run(driftline, _job(model, SHORT, seed=1))  # verifies the import, once per model
+            yield from _latency(driftline, model)
+            yield from _overhead(driftline, model, settings.threads_per_item)
+    yield _memory()
+    yield _demo()
+
+
+def _job(model: str, evaluate: dict[str, Any], *, seed: int) -> dict[str, Any]:
+    evaluate = {**evaluate, "variants": ["digital", "direct"]}
+    return {
+        "model": model, "dataset": "builtin:mnist10k", "rpu_config": CONFIG,
+        "evaluate": evaluate, "seed": seed,
+    }  # fmt: skip
+
+
+def _await_speed(driftline: Driftline, model: str) -> None:
+    """Wait until the worker has measured its machine, which would disturb."""
+    while driftline.dry_run(_job(model, SHORT, seed=0))["estimated_seconds"] is None:
+        time.sleep(0.5)
+
+
+def _run(driftline: Driftline, job: dict[str, Any]) -> tuple[dict[str, Any], datetime]:
+    """Return the finished job, and when it was sent."""
+    sent = datetime.now(UTC)
+    done = driftline.wait(driftline.submit(job)["id"])
+    if done["state"] != "succeeded":
+        raise SystemExit(f"a benchmark's job {done['state']}: {done['failure']}")
+    return done, sent
+
+
+def _latency(driftline: Driftline, model: str) -> Iterator[Row]:
+    first_event, first_cell = [], []
+    for seed in range(10, 20):
+        job, sent = _run(driftline, _job(model, {**SHORT, "repeats": 1, "max_samples": 100}, seed=seed))
+        events = driftline.events(job["id"])
+        at = {event["type"]: datetime.fromisoformat(event["created_at"]) for event in reversed(events)}
+        first_event.append((datetime.fromisoformat(events[0]["created_at"]) - sent).total_seconds())
+        first_cell.append((at["cell.finished"] - sent).total_seconds())
+    yield Row("submit to the first event, median of 10", "ms", 1e3 * sorted(first_event)[5], 150)
+    yield Row("submit to the first cell, median of 10", "ms", 1e3 * sorted(first_cell)[5], 500)
+
+
+def _overhead(driftline: Driftline, model: str, threads: int) -> Iterator[Row]:
+    for name, evaluate, seeds in (("short", SHORT, range(30, 35)), ("long", LONG, range(40, 41))):
+        served, alone = [], []
+        for seed in seeds:
+            alone.append(_library(evaluate, seed, threads))
+            job, sent = _run(driftline, _job(model, evaluate, seed=seed))
+            served.append((datetime.fromisoformat(job["finished_at"]) - sent).total_seconds())
+        detail = {"library in s": min(alone), "service in s": min(served)}
+        if name == "short":
+            yield Row(
+                "what the service adds to a short job", "s", min(served) - min(alone), 1.0, detail=detail
+            )
+        else:
+            added = 100 * (min(served) / min(alone) - 1)
+            yield Row("what the service adds to a job of a minute", "%", added, 5.0, detail=detail)
+
+
+def _library(evaluate: dict[str, Any], seed: int, threads: int) -> float:
+    """Return the seconds of the same calls in a script, which has imported what it needs."""
+    code = f"from benchmarks.service import script; print(script({evaluate!r}, {seed}, {threads}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(done.stdout.split()[-1])
+
+
+def script(evaluate: dict[str, Any], seed: int, threads: int) -> float:
+    """Do a job's work with the library, and return the seconds it took."""
+    import torch
+
+    from simulator.memory import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    start = time.perf_counter()
+    module = import_model(MODEL.read_bytes()).module.eval()
+    dataset = load_dataset("builtin:mnist10k", None)
+    samples = Samples(dataset.test.inputs, dataset.test.targets).first(evaluate["max_samples"])
+    batch_size = evaluate.get("batch_size", 256)
+    score(module, samples, task=Task.CLASSIFICATION, batch_size=batch_size)
+    config: InferenceRPUConfig = resolve(CONFIG)
+    evaluate_cells(
+        convert_to_analog(module, config, seed=seed).eval(),
+        samples,
+        task=Task.CLASSIFICATION,
+        repeats=range(evaluate["repeats"]),
+        times_s=evaluate["t_inference"],
+        batch_size=batch_size,
+        on_cell=lambda *_: None,
+    )
+    return time.perf_counter() - start
+
+
+def _memory() -> Row:
+    peaks = {}
+    for kind in ("fp32", "hwa"):
+        code = f"from benchmarks.service import peak; print(peak({kind!r}))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+        )
+        peaks[kind] = float(done.stdout.split()[-1])
+    detail = {f"{kind} in MiB": value for kind, value in peaks.items()}
+    return Row(
+        "peak memory of fine-tuning ResNet-20", "x fp32", peaks["hwa"] / peaks["fp32"], 1.5, detail=detail
+    )
+
+
+def peak(kind: str) -> float:
+    """Return the MiB that a process needs at most for some training steps of ResNet-20 on 64 images."""
+    import resource
+
+    import torch
+
+    from benchmarks import networks
+    from benchmarks.steps import _training
+    from examples.resnet import resnet20
+
+    digital = resnet20()
+    model = digital if kind == "fp32" else convert_to_analog(digital, networks.standard())
+    step = _training(model, torch.rand(64, 3, 32, 32))
+    for _ in range(STEPS):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _demo() -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "examples.demo"],
+            check=True,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+        )
+        seconds = time.perf_counter() - start
+    return Row(
+        "make demo, everything installed", "s", seconds, 90, detail={"epochs": DEMO_JOB["finetune"]["epochs"]}
+    )
