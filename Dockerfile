@@ -11,7 +11,7 @@ RUN python -m venv /opt/driftline
 ENV PATH=/opt/driftline/bin:$PATH
 WORKDIR /src
 COPY requirements.lock ./
-RUN pip install uv \
+RUN pip install uv==0.13.9 \
     && uv pip install --no-cache --python /opt/driftline/bin/python --torch-backend="$TORCH_BACKEND" -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY app app
@@ -26,7 +26,7 @@ FROM python:${PYTHON_VERSION}-slim-bookworm
 RUN useradd --create-home --uid 10001 driftline && mkdir /data && chown driftline /data
 COPY --from=build /opt/driftline /opt/driftline
 ENV PATH=/opt/driftline/bin:$PATH PYTHONUNBUFFERED=1 DRIFTLINE_DATA_DIR=/data
-USER driftline
+USER 10001
 WORKDIR /home/driftline
 VOLUME /data
 EXPOSE 8000

@@ -34,6 +34,7 @@ SMALLEST_STD = 0.002  # about one test image: below, the ratio of deviations is 
 HWA_SLACK = 0.01
 RANGE_RELATIVE = 0.01
 OWN_REPEATS = 80
+DECIDING_REPEATS = 320  # a few bad chips make a spread uncertain: where 80 disagree, so many decide
 CALIBRATION_BATCH, CALIBRATION_SAMPLES = 100, 2000
 
 
@@ -113,8 +114,11 @@ def check_drift(case: Case, arrays: Arrays) -> Verdict:
         recorded = np.asarray(expected["input_ranges"], np.float64).reshape(-1)
         slack = RANGE_RELATIVE if method == "Max" else 5 * RANGE_RELATIVE  # a sample decides on outliers
         verdicts.append(judge(excess(ours, recorded, slack * recorded), 1.0, detail="input ranges"))
-    accuracies = _accuracies(model, x, y, inputs["times"], max(inputs["repeats"], OWN_REPEATS))
-    return worst(*verdicts, *_compare(accuracies, np.asarray(expected["acc"], np.float64)))
+    recorded = np.asarray(expected["acc"], np.float64)
+    compared = _compare(_accuracies(model, x, y, inputs["times"], OWN_REPEATS), recorded)
+    if not all(verdict.ok for verdict in compared):
+        compared = _compare(_accuracies(model, x, y, inputs["times"], DECIDING_REPEATS), recorded)
+    return worst(*verdicts, *compared)
 
 
 def _compare(ours: np.ndarray, recorded: np.ndarray) -> list[Verdict]:

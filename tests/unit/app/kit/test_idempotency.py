@@ -212,13 +212,21 @@ def test_fifty_requests_at_once_are_one(client, database):
     assert sum("idempotency-replayed" not in answer.headers for answer in accepted) == 1
 
 
-def test_another_process_working_on_the_key_is_a_conflict_on_postgresql(client, database):
-    if database.is_sqlite:
-        pytest.skip("SQLite has one writer at a time: the other process is waited for")
-    with database.transaction() as session:
-        assert keys.try_lock(session, "k")
-        assert post(client, "k").status_code == 409
-    assert post(client, "k").status_code == 202
+def test_another_process_working_on_the_key_is_a_conflict_or_waited_for(client, database):
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as session:
+            assert keys.try_lock(session, "k")
+            assert session.get(IdempotencyKey, "k") is None
+            answer = pool.submit(post, client, "k")
+            if database.is_sqlite:  # it has one writer at a time
+                with pytest.raises(TimeoutError):
+                    answer.result(0.5)
+            else:
+                assert answer.result(DEADLINE_S).status_code == 409
+        if database.is_sqlite:
+            assert answer.result(DEADLINE_S).status_code == 202
+        else:
+            assert post(client, "k").status_code == 202
 
 
 def _expire(database):
