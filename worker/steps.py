@@ -6,8 +6,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import asdict
 
-from torch import nn
-
 from app.jobs import recording
 from app.jobs.recording import Counts
 from simulator.config import FinetuneSpec
@@ -15,8 +13,10 @@ from simulator.evaluate import Score, evaluate_cells, score
 from simulator.train import EpochReport, NonFiniteLossError
 from simulator.train import finetune as train
 from worker.bench import Bench, checkpoint_of
-from worker.provenance import analog_state_file, provenance
+from worker.files import analog_state_file, conversion_file, provenance
 from worker.runner import ItemFailedError, Work
+
+DESCRIBED_SAMPLES = 64
 
 
 def verify(work: Work) -> None:
@@ -128,8 +128,6 @@ def baseline(work: Work) -> None:
 
         exported = export_model(bench.imported, model)
         work.save_artifact("finetuned.onnx", "application/octet-stream", exported)
-    if variant == work.payload.get("state_of"):
-        _save_state(work, bench.analog("direct" if variant == "digital" else variant))
 
 
 def evaluate(work: Work) -> None:
@@ -168,18 +166,26 @@ def evaluate(work: Work) -> None:
     )
 
 
+def describe(work: Work) -> None:
+    """Store what is on a variant's tiles, and how well each layer does on training samples."""
+    bench = Bench(work)
+    variant = work.payload["variant"]
+    model = bench.ready(variant)
+    work.save_artifact("analog_state.safetensors", "application/octet-stream", analog_state_file(model))
+    samples = bench.train.first(DESCRIBED_SAMPLES)
+    content = conversion_file(model, variant, samples.inputs)
+    work.save_artifact("conversion.json", "application/json", content)
+
+
 STEPS: dict[str, Callable[[Work], None]] = {
     "verify": verify,
     "calibrate": calibrate,
     "finetune": finetune,
     "baseline": baseline,
     "evaluate": evaluate,
+    "describe": describe,
 }
 
 
 def _counts(result: Score) -> Counts:
     return Counts(**asdict(result))
-
-
-def _save_state(work: Work, model: nn.Module) -> None:
-    work.save_artifact("analog_state.safetensors", "application/octet-stream", analog_state_file(model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +61,10 @@ def plan(
     for variant in trained:
         total = spec["finetune"]["epochs"] * sizes.train
         items.append(_item(f"finetune:{variant}", "finetune", {"variant": variant}, first, total))
-    state_of = "hwa" if "hwa" in trained else "digital"
     for variant in ("digital", *trained):
         needs = [f"finetune:{variant}"] if variant in trained else first
-        described = {"variant": variant, "state_of": state_of}
-        items.append(_item(f"baseline:{variant}", "baseline", described, needs, sizes.test))
+        items.append(_item(f"baseline:{variant}", "baseline", {"variant": variant}, needs, sizes.test))
+    described = described_variant(variants)
     for variant in ANALOG:
         if variant not in variants:
             continue
@@ -78,7 +78,14 @@ def plan(
             payload: dict[str, Any] = {"variant": variant, "repeats": [start, end]}
             total = (end - start) * times * sizes.test
             items.append(_item(f"evaluate:{variant}:{start}", "evaluate", payload, needs, total))
+        if variant == described:
+            items.append(_item(f"describe:{variant}", "describe", {"variant": variant}, needs))
     return items
+
+
+def described_variant(variants: Sequence[str]) -> str | None:
+    """Return the analog variant whose tiles the job's files describe: the fine-tuned one before others."""
+    return next((variant for variant in ("hwa", "direct", "control") if variant in variants), None)
 
 
 def cells(spec: dict[str, Any]) -> int:

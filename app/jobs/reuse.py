@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,9 @@ from app.jobs.states import FINAL, ItemState, lock
 # Part of every key: raised when a change to the simulator changes its numbers.
 NUMBERS = 2
 _MOST_SOURCES = 20
+# What the items write besides rows.
+_BASELINE_FILES = {"digital": ("provenance.json",), "hwa": ("finetuned.onnx",)}
+_DESCRIPTION_FILES = ("analog_state.safetensors", "conversion.json")
 
 
 def result_keys(job: Job, model: Model, dataset: Dataset | None) -> dict[str, str]:
@@ -121,6 +124,7 @@ class Reuse:
     def _take_model(self, variant: str, sources: Sequence[Job], by_key: dict[str, WorkItem]) -> None:
         """Take over a variant's trained state and its floating-point result."""
         baseline_item = by_key.get(f"baseline:{variant}")
+        description = by_key.get(f"describe:{variant}")
         for source in sources:
             if lock(self._session, source.id) is None:
                 continue  # deleted meanwhile; the others cannot be until this is committed
@@ -131,6 +135,8 @@ class Reuse:
                     self._take_state(source, theirs[key], by_key[key])
             if baseline_item is not None and baseline_item.state != ItemState.SUCCEEDED:
                 self._take_baseline(source, theirs.get(baseline_item.key), baseline_item)
+            if description is not None and description.state != ItemState.SUCCEEDED:
+                self._take_description(source, theirs.get(description.key), description)
 
     def _take_state(self, source: Job, theirs: WorkItem, ours: WorkItem) -> None:
         """Take over trained weights or input ranges; of training that was broken off, its last checkpoint."""
@@ -154,19 +160,18 @@ class Reuse:
         row = self._session.get(Baseline, (source.id, ours.payload["variant"]))
         if row is None or theirs is None or theirs.state != ItemState.SUCCEEDED:
             return
-        if theirs.payload != ours.payload:
-            return  # it wrote other files
         self._add_copy(row)
-        self._take_artifacts(source, ours.payload["variant"])
+        self._take_artifacts(source, _BASELINE_FILES.get(ours.payload["variant"], ()))
         self._finish(ours)
         self._used.add(source.id)
 
-    def _take_artifacts(self, source: Job, variant: str) -> None:
-        """Take over the files that the variant's baseline item writes."""
-        names = {"digital": ["provenance.json"], "hwa": ["finetuned.onnx"]}.get(variant, [])
-        has_trained = "hwa" in self._keys
-        if (variant == "hwa") == has_trained:
-            names = [*names, "analog_state.safetensors"]
+    def _take_description(self, source: Job, theirs: WorkItem | None, ours: WorkItem) -> None:
+        if theirs is not None and theirs.state == ItemState.SUCCEEDED:
+            self._take_artifacts(source, _DESCRIPTION_FILES)
+            self._finish(ours)
+            self._used.add(source.id)
+
+    def _take_artifacts(self, source: Job, names: Iterable[str]) -> None:
         for name in names:
             artifact = self._session.get(Artifact, (source.id, name))
             if artifact is not None:

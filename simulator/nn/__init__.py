@@ -1,8 +1,10 @@
 """Networks on analog tiles: layers, conversion, programming and drift."""
 
+from simulator.nn.analysis import LayerAnalysis, TileAnalysis, analyse_layers
 from simulator.nn.calibration import CalibratedTile, calibrate_input_ranges
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.convert import AnalogSequential, convert_to_analog, convert_to_digital
+from simulator.nn.equality import perfect_error
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.linear import AnalogLinear
 from simulator.nn.model import (
@@ -27,10 +29,13 @@ __all__ = [
     "AnalogSequential",
     "CalibratedTile",
     "ConversionReport",
+    "LayerAnalysis",
     "LayerReport",
+    "TileAnalysis",
     "TileReport",
     "analog_layers",
     "analog_state",
+    "analyse_layers",
     "bind_noise_context",
     "calibrate_input_ranges",
     "conversion_report",
@@ -39,6 +44,7 @@ __all__ = [
     "drift_analog_weights",
     "forget_programming",
     "noise_context",
+    "perfect_error",
     "post_update_step",
     "program_analog_weights",
     "set_modifier_strength",

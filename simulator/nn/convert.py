@@ -11,6 +11,7 @@ from torch import nn
 from simulator.config import InferenceRPUConfig, LayerOverride, LayerRules
 from simulator.config.support import unsupported
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from simulator.nn.equality import check_perfect
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.linear import AnalogLinear
 from simulator.nn.model import analog_layers, bind_noise_context
@@ -43,6 +44,7 @@ def convert_to_analog(
     digital: Iterable[str] = (),
     overrides: Sequence[LayerOverride | Mapping[str, Any]] = (),
     seed: int = 0,
+    check: bool = True,
 ) -> nn.Module:
     """Return a copy of a model whose linear and convolution layers run on analog tiles.
 
@@ -57,6 +59,7 @@ def convert_to_analog(
         digital: names or shell patterns of layers to leave digital.
         overrides: `{"match": pattern, "rpu_config": {...}}`, deep-merged in order for the layers that match.
         seed: of all random streams of the model.
+        check: compare every converted layer, with perfect products, to its digital form on a small input.
 
     Returns:
         The analog model, in the training mode of the given one.
@@ -64,6 +67,7 @@ def convert_to_analog(
     Raises:
         ValueError: the model has analog layers already, a pattern matches no layer, or a configuration asks
             for something that is not supported; all faults at once.
+        RuntimeError: a converted layer is not the digital one where its products are perfect.
     """
     if any(True for _ in analog_layers(module)):
         raise ValueError("the model has analog layers already: convert_to_digital first")
@@ -85,6 +89,8 @@ def convert_to_analog(
             reasons[name] = reason
             continue
         layer = ANALOG_TYPES[type(child)].from_digital(child, configs[name])
+        if check:
+            check_perfect(name, layer, child)
         layer.bind(context, name)
         replacements[id(child)] = layer
     model = _replaced(model, replacements)

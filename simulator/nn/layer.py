@@ -182,6 +182,10 @@ class AnalogLayer(nn.Module):
         """Initialise the layer from a plain one; layers with options of their own extend it."""
         AnalogLayer.__init__(self, digital, rpu_config)
 
+    def probe_shape(self) -> tuple[int, ...]:
+        """Return the shape of a small input, which the layer is compared with its digital form on."""
+        raise TypeError(f"{type(self).__name__} has no digital form")
+
     def _digital_skeleton(self) -> nn.Module:
         """Return the plain torch layer, on the meta device."""
         raise TypeError(f"{type(self).__name__} has no digital form")

@@ -20,6 +20,7 @@ from simulator.rng import KeyPart, NoiseContext, Purpose
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
+    ClippingMeter,
     ConvProduct,
     DenseProduct,
     InstanceParameters,
@@ -64,6 +65,7 @@ class AnalogTile(nn.Module):
         repeat: the chip instance that was programmed.
         modifier_strength: factor on what the weight modifier does; less than one while training ramps it up.
         observer: told of every input, channels last, before the input range; calibration listens here.
+        meter: counts what the converters clip; the analysis of layers reads it.
     """
 
     def __init__(self, out_features: int, in_features: int, rpu_config: InferenceRPUConfig) -> None:
@@ -80,6 +82,7 @@ class AnalogTile(nn.Module):
         self.repeat: int | None = None
         self.modifier_strength = 1.0
         self.observer: Callable[[Tensor], None] | None = None
+        self.meter: ClippingMeter | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
@@ -129,6 +132,12 @@ class AnalogTile(nn.Module):
         """Run the forward pass by this plan until the next `recompile`."""
         self.plan = plan
         self._ranged_plan, self._range_step = plan.after_input_range()
+
+    def without_training_parts(self) -> None:
+        """Leave out input range and weight modifier until the next `recompile`."""
+        del self.input_range
+        self.register_buffer("input_range", None)
+        self._modifies = self._manages_output_clipping = False
 
     # --- mapping -------------------------------------------------------------------------------------------
 
@@ -187,6 +196,8 @@ class AnalogTile(nn.Module):
             options = self.rpu_config.pre_post.input_range
             if self.training:
                 self._initialise_range(x)
+            if self.meter is not None:
+                self.meter.count_inputs(x, float(self.input_range) * (1 + 1e-6), again=True)
             x = clip_to_range(x, self.input_range, options, clipping, self._range_step)
             product = self._with_bias_in_range(product)
         y = analog_product(
@@ -198,6 +209,7 @@ class AnalogTile(nn.Module):
             generator=self._call_stream(Purpose.FORWARD, x.device) if self.plan.draws_noise else None,
             static_scale=self._average_scale(x, product),
             output_scale=None if self._manages_output_clipping else self.output_scale(),
+            meter=self.meter,
         )
         if self._manages_output_clipping:
             bound = 0.999 * self.plan.out_bound * self.plan.out_scale

@@ -3,6 +3,7 @@
 from simulator.tile.forward import analog_product
 from simulator.tile.input_range import OutputClipping, clip_to_range, range_from_data
 from simulator.tile.instance import NO_SPREAD, InstanceParameters, draw_instance
+from simulator.tile.meter import ClippingMeter
 from simulator.tile.modifiers import modifies, modify_weights
 from simulator.tile.plan import TilePlan, compile_plan
 from simulator.tile.products import DENSE, ConvProduct, DenseProduct, Product
@@ -11,6 +12,7 @@ from simulator.tile.weight_update import clip_weights, remap_scales
 __all__ = [
     "DENSE",
     "NO_SPREAD",
+    "ClippingMeter",
     "ConvProduct",
     "DenseProduct",
     "InstanceParameters",

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
-from simulator.tile.converters import digitise, normalise, round_
+from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
+from simulator.tile.meter import ClippingMeter
 from simulator.tile.plan import TilePlan
 from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product
 
@@ -39,6 +40,7 @@ def analog_product(
     generator: torch.Generator | None = None,
     static_scale: float | None = None,
     output_scale: Tensor | None = None,
+    meter: ClippingMeter | None = None,
 ) -> Tensor:
     """Return a tile's digital output for normalised inputs.
 
@@ -53,6 +55,7 @@ def analog_product(
         generator: the stream of this call; needed when the plan draws noise.
         static_scale: the input scale of all vectors, in place of what noise management finds (AverageAbsMax).
         output_scale: digital factor of the result, `[]`, `[1]` or `[O]`; it may require a gradient.
+        meter: counts what the converters clip.
 
     Returns:
         `[..., O]`, or `[B, O, ...]` for a convolution, before the bias.
@@ -65,9 +68,9 @@ def analog_product(
     scale = plan.static_scale if static_scale is None else static_scale
     alike = plan.is_perfect or (scale is not None and not plan.converts_vectors_alone)
     if isinstance(product, ConvProduct) and not (alike and weights.dim() == 2 and product.bias_input is None):
-        call = _Call(plan, PATCHES, instance, generator)
+        call = _Call(plan, PATCHES, instance, generator, meter)
         return _unfolded(x, weights, product, call, scale, output_scale)
-    return _Call(plan, product, instance, generator).output(x, weights, scale, output_scale)
+    return _Call(plan, product, instance, generator, meter).output(x, weights, scale, output_scale)
 
 
 def _unfolded(
@@ -120,6 +123,7 @@ class _Call:
     product: Product
     instance: InstanceParameters
     generator: torch.Generator | None
+    meter: ClippingMeter | None = None
 
     def output(
         self, x: Tensor, weights: Tensor, static_scale: float | None, output_scale: Tensor | None
@@ -192,6 +196,8 @@ class _Call:
         plan = self.plan
         dither = dither_like(x, self.generator) if plan.inp_sto_round and plan.inp_step > 0 else None
         bound = math.inf if fits else plan.inp_bound
+        if self.meter is not None:
+            self.meter.count_inputs(x / scale, plan.inp_bound * TOP_CODE_SLACK)
         converted = normalise(x, scale, plan.inp_step, bound, dither=dither)
         if plan.inp_noise > 0:
             converted = converted + normal_like(converted, self.generator, plan.inp_noise)
@@ -285,6 +291,8 @@ class _Call:
         if plan.manages_bounds:
             y, noise = y if noise is None else y + noise, None
             hit = _bound_hits(y, dither, plan, self.product.vector_dim)
+        if self.meter is not None:
+            self.meter.count_outputs(y if noise is None else y + noise, plan.out_bound)
         converted = digitise(y, plan.out_step, plan.out_bound, noise=noise, dither=dither, scale=rescale)
         return converted, hit
 

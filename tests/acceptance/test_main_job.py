@@ -59,6 +59,10 @@ def test_accuracy_over_time_comes_out(
         provenance = json.loads(driftline.artifact(job["id"], "provenance.json"))
         assert provenance["seed"] == 7
         assert provenance["model"]["sha256"] == model["sha256"]
+        conversion = json.loads(driftline.artifact(job["id"], "conversion.json"))
+        assert conversion["variant"] == "hwa"
+        assert conversion["devices"] > 0
+        assert all(10 < layer["snr_db"] < 60 for layer in conversion["layers"])
         finetuned = driftline.artifact(job["id"], "finetuned.onnx")
         _is_the_fine_tuned_network(finetuned)
 

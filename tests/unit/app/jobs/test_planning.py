@@ -30,7 +30,17 @@ def test_a_full_job_trains_before_it_evaluates() -> None:
         "evaluate:direct:3": ["verify"],
         "evaluate:hwa:0": ["finetune:hwa"],
         "evaluate:hwa:3": ["finetune:hwa"],
+        "describe:hwa": ["finetune:hwa"],
     }
+
+
+def test_the_tiles_of_one_variant_are_described_once_its_ranges_are_known() -> None:
+    ranges = Ranges(enabled=True, learned=False)
+    assert planned("direct", "control", ranges=ranges)["describe:direct"].needs == ["calibrate:direct"]
+    assert [key for key in planned("digital", "control") if key.startswith("describe")] == [
+        "describe:control"
+    ]
+    assert not any(key.startswith("describe") for key in planned("digital"))
 
 
 def test_progress_counts_sample_forwards() -> None:

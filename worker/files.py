@@ -1,16 +1,18 @@
-"""The files that let a job be understood and repeated: its provenance, and its weights tile by tile."""
+"""The files that let a job be understood and repeated: provenance, weights tile by tile, layers' quality."""
 
 from __future__ import annotations
 
 import json
+import math
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
-from simulator.nn import analog_state
+from simulator.nn import analog_state, analyse_layers, conversion_report
 from worker.runner import Work
 
 _PACKAGES = ("torch", "numpy", "onnx", "driftline")
@@ -40,6 +42,33 @@ def provenance(work: Work, device: torch.device) -> bytes:
 def analog_state_file(model: nn.Module) -> bytes:
     """Return `analog_state.safetensors`: weights, scales and input ranges of every tile."""
     return save({name: tensor.detach().contiguous().cpu() for name, tensor in analog_state(model).items()})
+
+
+def conversion_file(model: nn.Module, variant: str, inputs: tuple[Tensor, ...]) -> bytes:
+    """Return `conversion.json`: layers, tiles and devices, and how well each layer does on these inputs."""
+    report, seen = conversion_report(model), {found.name: found for found in analyse_layers(model, *inputs)}
+    layers = []
+    for layer in report.layers:
+        entry = {**asdict(layer), "weight_range": None, "snr_db": None}
+        found = seen.get(layer.name)
+        if found is not None:
+            entry["weight_range"] = found.weight_range
+            entry["snr_db"] = "inf" if found.snr_db == math.inf else found.snr_db
+            entry["tiles"] = [
+                {**asdict(place), **asdict(quality)}
+                for place, quality in zip(layer.tiles, found.tiles, strict=True)
+            ]
+        layers.append(entry)
+    content = {
+        "variant": variant,
+        "samples": len(inputs[0]),
+        "tiles": report.tiles,
+        "devices": report.devices,
+        "utilisation": report.utilisation,
+        "layers": layers,
+        "digital": report.digital,
+    }
+    return json.dumps(content, indent=1, allow_nan=False).encode()
 
 
 def _version(package: str) -> str | None:
