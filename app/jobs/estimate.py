@@ -94,17 +94,22 @@ def dry_run(
 def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules) -> _Layers:
     layers = _Layers()
     for layer in report["layers"]:
-        shape = layer["weight_shape"]
         if layer["kind"] != "analog":
             continue
+        shapes = layer.get("matrices") or [layer["weight_shape"]]
         positions = layer.get("positions") or _ASSUMED_POSITIONS
         groups = layer.get("groups", 1)
-        macs = positions * math.prod(shape)
+        macs = positions * sum(math.prod(shape) for shape in shapes)
         if rules.is_digital(layer["name"]):
-            layers.digital += Size(macs, positions * shape[0])
+            layers.digital += Size(macs, positions * sum(shape[0] for shape in shapes))
             continue
         config = rules.config_for(layer["name"], base)
-        slots = weight_slots(shape, groups, has_bias=layer.get("bias", False), mapping=config.mapping)
+        bias = layer.get("bias", False)
+        slots = [
+            slot
+            for shape in shapes
+            for slot in weight_slots(shape, groups, has_bias=bias, mapping=config.mapping)
+        ]
         weights = sum(math.prod(slot.shape) for slot in slots)
         layers.tiles += len(slots)
         layers.used_cells += weights

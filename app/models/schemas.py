@@ -58,6 +58,9 @@ class LayerInfo(BaseModel):
     reason: str | None = Field(default=None, description="Why it is not analog.")
     groups: int = Field(default=1, description="Of a convolution.")
     bias: bool = Field(default=False, description="Whether it has one.")
+    matrices: list[list[int]] | None = Field(
+        default=None, description="Shapes of a recurrent layer's matrices: input and hidden, every direction."
+    )
     positions: int | None = Field(
         default=None, description="How often its matrix is applied to one sample; null: depends on the input."
     )

@@ -1,6 +1,7 @@
 """Networks on analog tiles: layers, conversion, programming and drift."""
 
 from simulator.nn.analysis import LayerAnalysis, TileAnalysis, analyse_layers
+from simulator.nn.attention import AnalogMultiheadAttention
 from simulator.nn.calibration import CalibratedTile, calibrate_input_ranges
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.convert import AnalogSequential, convert_to_analog, convert_to_digital
@@ -18,14 +19,19 @@ from simulator.nn.model import (
     program_analog_weights,
     set_modifier_strength,
 )
+from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
 
 __all__ = [
     "AnalogConv1d",
     "AnalogConv2d",
     "AnalogConv3d",
+    "AnalogGRU",
+    "AnalogLSTM",
     "AnalogLayer",
     "AnalogLinear",
+    "AnalogMultiheadAttention",
+    "AnalogRNN",
     "AnalogSequential",
     "CalibratedTile",
     "ConversionReport",

@@ -123,13 +123,13 @@ class _AnalogConv(AnalogLayer):
             y = y + self.bias.reshape(-1, *(1 for _ in self.kernel_size))
         return y if x.dim() == dimensions + 2 else y.squeeze(0)
 
-    def probe_shape(self) -> tuple[int, ...]:
+    def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of one input, of two places in each dimension at least."""
         reach = [
             dilation * (kernel - 1) + 1 + stride
             for dilation, kernel, stride in zip(self.dilation, self.kernel_size, self.stride, strict=True)
         ]
-        return (1, self.in_channels, *(max(size, 1 + max(self._edges)) for size in reach))
+        return ((1, self.in_channels, *(max(size, 1 + max(self._edges)) for size in reach)),)
 
     def _digital_skeleton(self) -> nn.Module:
         options: dict[str, Any] = {

@@ -10,20 +10,34 @@ from torch import nn
 
 from simulator.config import InferenceRPUConfig, LayerOverride, LayerRules
 from simulator.config.support import unsupported
+from simulator.nn.attention import AnalogMultiheadAttention
+from simulator.nn.composite import AnalogComposite
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.equality import check_perfect
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.linear import AnalogLinear
 from simulator.nn.model import analog_layers, bind_noise_context
+from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import DIGITAL_REASONS
 from simulator.rng import NoiseContext
 
-ANALOG_TYPES: dict[type[nn.Module], type[AnalogLayer]] = {
+ANALOG_TYPES: dict[type[nn.Module], type[AnalogLayer | AnalogComposite]] = {
     nn.Linear: AnalogLinear,
     nn.Conv1d: AnalogConv1d,
     nn.Conv2d: AnalogConv2d,
     nn.Conv3d: AnalogConv3d,
+    nn.RNN: AnalogRNN,
+    nn.LSTM: AnalogLSTM,
+    nn.GRU: AnalogGRU,
+    nn.MultiheadAttention: AnalogMultiheadAttention,
 }
+DIGITAL_TYPES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Bilinear)
+# Torch's transformer layers compute with their parts' parameters, past their parts, unless these are false.
+_BYPASSES = {
+    nn.TransformerEncoderLayer: "activation_relu_or_gelu",
+    nn.TransformerEncoder: "use_nested_tensor",
+}
+_BYPASSED = "_bypassed"  # name of the attribute that keeps the value from before the conversion
 
 
 class AnalogSequential(nn.Sequential):
@@ -46,10 +60,11 @@ def convert_to_analog(
     seed: int = 0,
     check: bool = True,
 ) -> nn.Module:
-    """Return a copy of a model whose linear and convolution layers run on analog tiles.
+    """Return a copy of a model whose linear, convolution, recurrent and attention layers run on tiles.
 
-    Only layers of exactly the types in `ANALOG_TYPES` are replaced, under the names that they have; their
-    parameters keep their names, and sharing between layers is kept. The given module is not changed.
+    Only layers of exactly the types in `ANALOG_TYPES` are replaced, under the names that they have; the
+    parameters of linear layers and convolutions keep their names; recurrent and attention layers have a
+    linear layer for each of their matrices. Sharing between layers is kept. The given module is not changed.
     `conversion_report` tells what became of each layer.
 
     Args:
@@ -77,13 +92,14 @@ def convert_to_analog(
     rules = LayerRules.model_validate({"digital": tuple(digital), "overrides": tuple(overrides)})
     model = copy.deepcopy(module)
     candidates = {name: child for name, child in model.named_modules() if type(child) in ANALOG_TYPES}
+    known = {**candidates, **{name: c for name, c in model.named_modules() if isinstance(c, DIGITAL_TYPES)}}
     configs = {name: rules.config_for(name, base) for name in candidates if not rules.is_digital(name)}
-    _refuse_faults(rules, configs, candidates)
+    _refuse_faults(rules, configs, known)
 
     context = NoiseContext(seed=seed)
     replacements: dict[int, nn.Module] = {}
     reasons: dict[str, str] = {}
-    for name, child in candidates.items():
+    for name, child in known.items():
         reason = _reason_to_stay_digital(name, child, rules)
         if reason is not None:
             reasons[name] = reason
@@ -94,6 +110,10 @@ def convert_to_analog(
         layer.bind(context, name)
         replacements[id(child)] = layer
     model = _replaced(model, replacements)
+    for part in model.modules():
+        if type(part) in _BYPASSES and any(True for _ in analog_layers(part)):
+            setattr(part, _BYPASSED, getattr(part, _BYPASSES[type(part)]))
+            setattr(part, _BYPASSES[type(part)], False)
     setattr(model, DIGITAL_REASONS, reasons)
     return model
 
@@ -105,8 +125,17 @@ def convert_to_digital(model: nn.Module) -> nn.Module:
     behind. The given model is not changed.
     """
     result = copy.deepcopy(model)
-    replacements = {id(layer): layer.to_digital() for _, layer in analog_layers(result)}
+    wholes = [module for module in result.modules() if isinstance(module, AnalogComposite)]
+    parts = {id(part) for whole in wholes for part in whole.modules()}
+    replacements = {id(whole): whole.to_digital() for whole in wholes}
+    replacements |= {
+        id(layer): layer.to_digital() for _, layer in analog_layers(result) if id(layer) not in parts
+    }
     result = _replaced(result, replacements)
+    for part in result.modules():
+        if hasattr(part, _BYPASSED):
+            setattr(part, _BYPASSES[type(part)], getattr(part, _BYPASSED))
+            delattr(part, _BYPASSED)
     if hasattr(result, DIGITAL_REASONS):
         delattr(result, DIGITAL_REASONS)
     return result
@@ -115,6 +144,14 @@ def convert_to_digital(model: nn.Module) -> nn.Module:
 def _reason_to_stay_digital(name: str, layer: nn.Module, rules: LayerRules) -> str | None:
     if rules.is_digital(name):
         return "kept digital by name"
+    if isinstance(layer, DIGITAL_TYPES):
+        kind = "bilinear layers" if isinstance(layer, nn.Bilinear) else "transposed convolutions"
+        return f"{kind} run digitally"
+    if isinstance(layer, nn.RNNBase):
+        return "its projection has no analog form" if layer.proj_size else None
+    if isinstance(layer, nn.MultiheadAttention):
+        extra = layer.bias_k is not None or layer.add_zero_attn
+        return "added keys and values have no analog form" if extra else None
     if not isinstance(getattr(layer, "weight", None), nn.Parameter):
         return "its weight is computed, not a plain parameter"
     return None

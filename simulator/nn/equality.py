@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from simulator.nn.composite import AnalogComposite
 from simulator.nn.layer import AnalogLayer
+from simulator.nn.model import analog_layers
 from simulator.rng import Purpose, generator
 
 LIMIT = 1e-6
@@ -16,24 +19,31 @@ _ROUNDING_LIMIT = 1e-4  # of sums over thousands of inputs in 32 bits, by operat
 _EXACT_WEIGHTS = 1 << 23  # with more, the copies in 64 bits would take too much memory
 
 
+Convertible = AnalogLayer | AnalogComposite
+
+
 @torch.no_grad()
-def perfect_error(layer: AnalogLayer, digital: nn.Module) -> float:
+def perfect_error(layer: Convertible, digital: nn.Module) -> float:
     """Return the largest difference between a layer with perfect products and its digital form.
 
-    It is relative to the largest output. What is compared is mapping, tiling, padding and bias, for a small
-    random input, in 64 bits (32 for layers of more than 8 million weights). Input ranges are left out.
+    It is relative to the largest output. What is compared is mapping, tiling, padding and bias, for small
+    random inputs, in 64 bits (32 for layers of more than 8 million weights). Input ranges are left out.
     """
-    dtype = torch.float64 if layer.weight.numel() <= _EXACT_WEIGHTS else layer.weight.dtype
+    like = next(layer.parameters())
+    dtype = torch.float64 if _is_small(digital) else like.dtype
     analog = _perfect_copy(layer).to(dtype).eval()
     plain = copy.deepcopy(digital).to(dtype).eval()
     stream = generator(0, Purpose.VERIFICATION, "perfect")
-    x = torch.rand(layer.probe_shape(), generator=stream, dtype=dtype).to(layer.weight.device) * 2 - 1
-    expected = plain(x)
+    inputs = [
+        torch.rand(shape, generator=stream, dtype=dtype).to(like.device) * 2 - 1
+        for shape in layer.probe_shapes()
+    ]
+    expected, found = _first(plain(*inputs)), _first(analog(*inputs))
     scale = expected.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-    return float((analog(x) - expected).abs().max() / scale)
+    return float((found - expected).abs().max() / scale)
 
 
-def check_perfect(name: str, layer: AnalogLayer, digital: nn.Module) -> None:
+def check_perfect(name: str, layer: Convertible, digital: nn.Module) -> None:
     """Make sure that perfect products give the digital layer's outputs to 1e-6.
 
     Raises:
@@ -42,17 +52,27 @@ def check_perfect(name: str, layer: AnalogLayer, digital: nn.Module) -> None:
     if not all(bool(parameter.isfinite().all()) for parameter in digital.parameters()):
         return
     error = perfect_error(layer, digital)
-    limit = LIMIT if layer.weight.numel() <= _EXACT_WEIGHTS else _ROUNDING_LIMIT
+    limit = LIMIT if _is_small(digital) else _ROUNDING_LIMIT
     if not error <= limit:
         raise RuntimeError(
             f"{name}: with perfect products, {type(layer).__name__} differs from the digital layer by "
-            f"{error:.2g} of the largest output (limit {limit:g}): a defect of the conversion, please report it"
+            f"{error:.2g} of the largest output (limit {limit:g}): a defect of the conversion"
         )
 
 
-def _perfect_copy(layer: AnalogLayer) -> AnalogLayer:
+def _is_small(digital: nn.Module) -> bool:
+    return sum(parameter.numel() for parameter in digital.parameters()) <= _EXACT_WEIGHTS
+
+
+def _first(result: Any) -> Tensor:
+    tensor: Tensor = result[0] if isinstance(result, tuple) else result
+    return tensor
+
+
+def _perfect_copy(layer: Convertible) -> Convertible:
     result = copy.deepcopy(layer)
-    for _, tile in result.tile_slots():
-        tile.use_plan(replace(tile.plan, is_perfect=True, out_scale=1.0))
-        tile.without_training_parts()
+    for _, part in analog_layers(result):
+        for _, tile in part.tile_slots():
+            tile.use_plan(replace(tile.plan, is_perfect=True, out_scale=1.0))
+            tile.without_training_parts()
     return result

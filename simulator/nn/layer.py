@@ -182,8 +182,8 @@ class AnalogLayer(nn.Module):
         """Initialise the layer from a plain one; layers with options of their own extend it."""
         AnalogLayer.__init__(self, digital, rpu_config)
 
-    def probe_shape(self) -> tuple[int, ...]:
-        """Return the shape of a small input, which the layer is compared with its digital form on."""
+    def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of small inputs, which the layer is compared with its digital form on."""
         raise TypeError(f"{type(self).__name__} has no digital form")
 
     def _digital_skeleton(self) -> nn.Module:

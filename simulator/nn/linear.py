@@ -59,9 +59,9 @@ class AnalogLinear(AnalogLayer):
         y = self._sum_tiles(run, channel_dim=-1)
         return y if self.bias is None or self.analog_bias else y + self.bias
 
-    def probe_shape(self) -> tuple[int, ...]:
+    def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of two input vectors."""
-        return (2, self.in_features)
+        return ((2, self.in_features),)
 
     def _digital_skeleton(self) -> nn.Module:
         return nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")

@@ -18,9 +18,8 @@ from simulator.intake import IntakeError
 from simulator.onnx import limits
 from simulator.onnx.building import build_graph
 from simulator.onnx.graph import Dim, Graph, Node
-from simulator.onnx.layers import Layer, Port
+from simulator.onnx.layers import RECURRENT_MODULES, Layer, Port
 from simulator.onnx.modules import (
-    RECURRENT_MODULES,
     build_module,
     recurrent_output,
     recurrent_state,

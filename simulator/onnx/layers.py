@@ -11,6 +11,7 @@ from simulator.onnx.layouts import Layout
 from simulator.onnx.naming import Scope
 
 Kind = Literal["analog", "digital"]
+RECURRENT_MODULES = ("LSTM", "GRU", "RNN")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from simulator.onnx.layers import Layer
 from simulator.onnx.layouts import FloatArray
 from simulator.onnx.tensors import Array
 
-RECURRENT_MODULES = ("LSTM", "GRU", "RNN")
-
 
 def build_module(layer: Layer, constants: Mapping[str, Array]) -> nn.Module:
     """Return the torch module that a layer is, with the file's numbers in it.

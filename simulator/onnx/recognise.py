@@ -134,7 +134,7 @@ def _recognise_conv_transpose(graph: Graph, node: Node) -> Draft | None:
     return Draft(
         module=f"ConvTranspose{dims}d",
         kind="digital",
-        reason="transposed convolutions have no analog layer",
+        reason="transposed convolutions run digitally",
         weight=node.input(1),
         weight_shape=weight,
         arguments={

@@ -41,8 +41,7 @@ def recognise_recurrent(graph: Graph, node: Node) -> Draft | None:
         arguments["nonlinearity"] = activations[0].lower()
     return Draft(
         module=node.op,
-        kind="digital",
-        reason="recurrent layers have no analog layer yet",
+        kind="analog",
         weight=node.inputs[1],
         weight_shape=(math.prod(weight[:2]), weight[2]),
         arguments=arguments,

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.onnx.building import build_graph
 from simulator.onnx.graph import Graph
-from simulator.onnx.layers import Layer
+from simulator.onnx.layers import RECURRENT_MODULES, Layer
 from simulator.onnx.plan import FunctionStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
 
@@ -63,9 +63,12 @@ def _positions(graph: Graph, layer: Layer, batch: int | None) -> int | None:
 
     Args:
         graph: the graph.
-        layer: a linear layer or a convolution.
+        layer: one whose weights can be on tiles.
         batch: the batch size that is baked into the file, if one is.
     """
+    if layer.module in RECURRENT_MODULES:
+        shape = graph.shape(layer.ports[0].consumer)  # [time, directions, batch, hidden]
+        return shape[0] if shape is not None and isinstance(shape[0], int) else None
     total = 0
     for port in layer.ports:
         if not port.keys[0].startswith("weight"):
@@ -91,7 +94,16 @@ def _layer(graph: Graph, plan: Plan, layer: Layer) -> dict[str, Any]:
         "bias": any(key.endswith("bias") for port in layer.ports for key in port.keys),
         "positions": _positions(graph, layer, plan.fixed_batch) if layer.kind == "analog" else None,
     }
+    if layer.module in RECURRENT_MODULES:
+        entry["matrices"] = _matrices(layer)
     return entry | ({"reason": layer.reason} if layer.reason else {})
+
+
+def _matrices(layer: Layer) -> list[list[int]]:
+    """Return the shapes of a recurrent layer's weight matrices: input and hidden, for every direction."""
+    directions = 2 if layer.arguments["bidirectional"] else 1
+    rows, hidden = layer.weight_shape[0] // directions, layer.arguments["hidden_size"]
+    return [[rows, layer.weight_shape[1]], [rows, int(hidden)]] * directions
 
 
 def _node(step: Any) -> dict[str, Any]:

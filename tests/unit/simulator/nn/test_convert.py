@@ -94,10 +94,14 @@ def test_parameter_that_is_shared_stays_shared():
     assert analog[0].weight is analog[1].weight
 
 
+class LinearOfItsOwn(nn.Linear):
+    """May compute anything."""
+
+
 def test_subclasses_and_computed_weights_stay_digital_with_a_reason():
     model = nn.ModuleDict(
         {
-            "attention": nn.MultiheadAttention(4, 2),
+            "own": LinearOfItsOwn(4, 4),
             "normed": parametrizations.weight_norm(nn.Linear(4, 4)),
             "plain": nn.Linear(4, 4),
         }

@@ -6,6 +6,8 @@ import pytest
 import torch
 from onnx import checker
 
+from simulator.config import InferenceRPUConfig
+from simulator.nn import convert_to_analog, convert_to_digital
 from simulator.onnx import export_model, import_model, verify_imported
 from tests.unit.simulator.onnx.conftest import export, run_reference
 from tests.unit.simulator.onnx.graphs import dense, floats, model_of, node
@@ -166,3 +168,16 @@ def test_missing_and_misshapen_parameters_are_all_named():
     imported = import_model(dense().SerializeToString())
     with pytest.raises(ValueError, match=r"fc.bias is missing.*fc.weight has the shape \[1, 4\]"):
         export_model(imported, {"fc.weight": torch.zeros(1, 4)})
+
+
+@pytest.mark.parametrize(("network", "exporter"), CASES)
+def test_a_network_comes_back_from_tiles_into_the_file(network, exporter):
+    imported = import_model(export(network, exporter))
+    module = trained(imported)
+    config = InferenceRPUConfig.model_validate({"forward": {"is_perfect": True}})
+    analog = convert_to_analog(module, config).eval()
+    x = inputs_like(network, 3)
+    with torch.no_grad():
+        assert relative_difference(analog(x), module(x)) < 1e-5
+        again = import_model(export_model(imported, convert_to_digital(analog)))
+        assert relative_difference(again.module(x), module(x)) < 1e-5

@@ -5,7 +5,7 @@ import pytest
 from simulator.onnx import inspect_model
 from tests.unit.simulator.onnx.conftest import export
 from tests.unit.simulator.onnx.graphs import dense, floats, model_of, node
-from tests.unit.simulator.onnx.networks import ConvNet, VisionTransformer
+from tests.unit.simulator.onnx.networks import ConvNet, Recurrent, VisionTransformer
 
 
 def layers_of(data: bytes) -> dict[str, dict]:
@@ -53,3 +53,10 @@ def test_parameters_are_counted_once_where_they_are_shared():
     nodes = [node("MatMul", ["x", "fc.weight"], ["h"]), node("MatMul", ["h", "fc.weight"], ["y"])]
     model = model_of(nodes, {"fc.weight": floats(4, 4)}, outputs={"y": (1, ["batch", 4])})
     assert inspect_model(model.SerializeToString())["parameters"] == 16
+
+
+def test_a_recurrent_layer_names_its_matrices_and_counts_its_steps():
+    layer = layers_of(export(Recurrent, "legacy"))["lstm"]
+    assert (layer["kind"], layer["op"]) == ("analog", "LSTM")
+    assert layer["matrices"] == [[48, 8], [48, 12], [48, 8], [48, 12]]
+    assert layer["positions"] == 7
