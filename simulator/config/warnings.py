@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from simulator.config.enums import (
     AnalogMVType,
@@ -14,7 +15,8 @@ from simulator.config.enums import (
     WeightRemapType,
 )
 from simulator.config.faults import ConfigWarning, leaf_fields, pointer_to
-from simulator.config.noise_models import ReRamWan2022NoiseModel
+from simulator.config.measured import MeasuredNoiseModel
+from simulator.config.noise_models import HermesNoiseModel, PCMLikeNoiseModel, ReRamWan2022NoiseModel
 from simulator.config.rpu import InferenceRPUConfig
 from simulator.config.training import FinetuneSpec, StepSchedule
 
@@ -35,16 +37,32 @@ def _one_pass(c: InferenceRPUConfig) -> bool:
     )
 
 
+def _is_off(bound: float) -> bool:
+    return bound <= 0 or bound == float("inf")
+
+
 def _no_bound_management(c: InferenceRPUConfig) -> bool:
-    return c.forward.bound_management is BoundManagementType.NONE or c.forward.out_bound <= 0
+    return c.forward.bound_management is BoundManagementType.NONE or _is_off(c.forward.out_bound)
+
+
+def _no_limit_of_scales(c: InferenceRPUConfig) -> bool:
+    is_sum = c.forward.noise_management is NoiseManagementType.ABS_MAX_NP_SUM
+    return _no_dac(c) or (_no_bound_management(c) and not is_sum)
+
+
+def _passes_differ_not(c: InferenceRPUConfig) -> bool:
+    """Tell whether two passes that are summed before one ADC are one pass."""
+    f = c.forward
+    currents = f.w_read_asymmetry_dtod == 0 and f.ir_drop == 0 and f.v_offset_std == 0 and f.r_series == 0
+    return f.mv_type is AnalogMVType.POS_NEG_SEPARATE and currents
 
 
 def _no_dac(c: InferenceRPUConfig) -> bool:
-    return c.forward.inp_res <= 0 or c.forward.inp_bound <= 0 or c.forward.inp_bound == float("inf")
+    return c.forward.inp_res <= 0 or _is_off(c.forward.inp_bound)
 
 
 def _no_adc(c: InferenceRPUConfig) -> bool:
-    return c.forward.out_res <= 0 or c.forward.out_bound <= 0 or c.forward.out_bound == float("inf")
+    return c.forward.out_res <= 0 or _is_off(c.forward.out_bound)
 
 
 def _no_offset(c: InferenceRPUConfig) -> bool:
@@ -60,7 +78,8 @@ def _range_not_learned(c: InferenceRPUConfig) -> bool:
 
 
 def _nm_without_threshold(c: InferenceRPUConfig) -> bool:
-    return c.forward.noise_management in (NoiseManagementType.NONE, NoiseManagementType.AVERAGE_ABS_MAX)
+    without = (NoiseManagementType.NONE, NoiseManagementType.AVERAGE_ABS_MAX)
+    return c.forward.noise_management in without or c.forward.nm_thres <= 0
 
 
 def _nm_without_wmax(c: InferenceRPUConfig) -> bool:
@@ -88,30 +107,77 @@ _NOISY = (
     WeightModifierType.PCM_NOISE,
 )
 _SCALED = (
-    *_NOISY,
-    WeightModifierType.DISCRETIZE,
+    WeightModifierType.ADD_NORMAL,
+    WeightModifierType.POLY,
+    WeightModifierType.PROG_NOISE,
+    WeightModifierType.PCM_NOISE,
+    *_DISCRETE,
 )
 _PCM = (WeightModifierType.PCM_NOISE,)
 _POLYNOMIAL = (WeightModifierType.POLY, WeightModifierType.PROG_NOISE)
 
+
+def _no_modifier(c: InferenceRPUConfig) -> bool:
+    zeroes = c.modifier.type in _PCM and c.modifier.pcm_zero_thres > 0
+    return not has_weight_noise(c) and not zeroes
+
+
+def _nothing_discretised(c: InferenceRPUConfig) -> bool:
+    return c.modifier.type not in _DISCRETE or c.modifier.res <= 0
+
+
+def _no_polynomial(c: InferenceRPUConfig) -> bool:
+    return c.modifier.type not in _POLYNOMIAL or c.modifier.std_dev == 0
+
+
+def _no_reference_weight(c: InferenceRPUConfig) -> bool:
+    """Tell whether nothing that the modifier does refers to a largest weight."""
+    modifier = c.modifier
+    if modifier.type in (*_PCM, WeightModifierType.DOREFA):
+        return False
+    discretises = modifier.type in _DISCRETE and modifier.res > 0
+    return modifier.type not in _SCALED or (modifier.std_dev == 0 and not discretises)
+
+
+def _no_remap(c: InferenceRPUConfig) -> bool:
+    return c.remap.type is WeightRemapType.NONE
+
+
+def _remap_without_range(c: InferenceRPUConfig) -> bool:
+    return c.remap.type is not WeightRemapType.CHANNELWISE_SYMMETRIC
+
+
 # Field -> (when it has no effect, why). A field is reported when it differs from its default.
 NO_EFFECT: dict[str, tuple[Condition, str]] = {
+    "forward.mv_type": (
+        _passes_differ_not,
+        "the sum of both passes is one pass without read asymmetry, IR drop, offsets and series resistance",
+    ),
+    "forward.out_asymmetry": (lambda c: c.forward.out_asymmetry < 0, "it is negative"),
     "forward.inp_sto_round": (_no_dac, "the DAC does not round (inp_res or inp_bound is off)"),
     "forward.out_sto_round": (_no_adc, "the ADC does not round (out_res or out_bound is off)"),
     "forward.out_noise_std": (lambda c: c.forward.out_noise == 0, "out_noise is 0"),
-    "forward.out_nonlinearity_std": (lambda c: c.forward.out_nonlinearity == 0, "out_nonlinearity is 0"),
+    "forward.out_nonlinearity": (lambda c: _is_off(c.forward.out_bound), "out_bound is off"),
+    "forward.out_nonlinearity_std": (
+        lambda c: c.forward.out_nonlinearity == 0 or _is_off(c.forward.out_bound),
+        "out_nonlinearity is 0, or out_bound is off",
+    ),
     "forward.slope_calibration": (
-        lambda c: c.forward.out_nonlinearity == 0 and c.forward.r_series == 0,
-        "neither out_nonlinearity nor r_series is set",
+        lambda c: (
+            c.forward.slope_calibration < 0
+            or (c.forward.out_nonlinearity == 0 and c.forward.r_series == 0)
+            or _is_off(c.forward.out_bound)
+        ),
+        "it is negative, or neither out_nonlinearity nor r_series is set, or out_bound is off",
     ),
     "forward.ir_drop_g_ratio": (lambda c: c.forward.ir_drop == 0, "ir_drop is 0"),
     "forward.v_offset_w_min": (_no_offset, "neither v_offset_std nor r_series is set"),
     "forward.w_read_asymmetry_dtod": (_one_pass, "it acts only with mv_type PosNegSeparate(DigitalSum)"),
     "forward.w_noise": (lambda c: c.forward.w_noise_type is WeightNoiseType.NONE, "w_noise_type is None"),
     "forward.w_noise_type": (lambda c: c.forward.w_noise == 0, "w_noise is 0"),
-    "forward.bound_management": (lambda c: c.forward.out_bound <= 0, "out_bound is off"),
+    "forward.bound_management": (lambda c: _is_off(c.forward.out_bound), "out_bound is off"),
     "forward.max_bm_factor": (_no_bound_management, "bound management is off"),
-    "forward.max_bm_res": (lambda c: _no_bound_management(c) or _no_dac(c), "bound management or DAC is off"),
+    "forward.max_bm_res": (_no_limit_of_scales, "bound management (and AbsMaxNPSum) or the DAC is off"),
     "forward.bm_test_negative_bound": (_no_bound_management, "bound management is off"),
     "forward.nm_thres": (_nm_without_threshold, "the noise management type has no threshold"),
     "forward.nm_assumed_wmax": (_nm_without_wmax, "only AbsMaxNPSum and IterativeWorstCase use it"),
@@ -148,30 +214,21 @@ NO_EFFECT: dict[str, tuple[Condition, str]] = {
         "manage_output_clipping is off",
     ),
     "modifier.std_dev": (_modifier_is_not(*_NOISY), "the modifier type has no noise"),
-    "modifier.per_batch_sample": (
-        lambda c: c.modifier.type is WeightModifierType.NONE and c.modifier.pdrop == 0,
-        "the modifier is off",
-    ),
-    "modifier.enable_during_test": (
-        lambda c: c.modifier.type is WeightModifierType.NONE and c.modifier.pdrop == 0,
-        "the modifier is off",
-    ),
-    "modifier.copy_last_column": (
-        lambda c: c.modifier.type is WeightModifierType.NONE and c.modifier.pdrop == 0,
-        "the modifier is off",
-    ),
-    "modifier.res": (_modifier_is_not(*_DISCRETE), "the modifier type does not discretise"),
-    "modifier.sto_round": (_modifier_is_not(*_DISCRETE), "the modifier type does not discretise"),
+    "modifier.per_batch_sample": (_no_modifier, "the modifier is off"),
+    "modifier.enable_during_test": (_no_modifier, "the modifier is off"),
+    "modifier.copy_last_column": (_no_modifier, "the modifier is off"),
+    "modifier.res": (_nothing_discretised, "the modifier type does not discretise, or res is not positive"),
+    "modifier.sto_round": (_nothing_discretised, "the modifier does not discretise"),
     "modifier.dorefa_clip": (_modifier_is_not(WeightModifierType.DOREFA), "the modifier type is not DoReFa"),
-    "modifier.rel_to_actual_wmax": (_modifier_is_not(*_SCALED), "the modifier type has no reference weight"),
+    "modifier.rel_to_actual_wmax": (_no_reference_weight, "the modifier has no reference weight"),
     "modifier.assumed_wmax": (
-        lambda c: c.modifier.rel_to_actual_wmax or c.modifier.type not in _SCALED,
+        lambda c: c.modifier.rel_to_actual_wmax or _no_reference_weight(c),
         "the modifier refers to the actual largest weight, or to none",
     ),
-    "modifier.coeffs": (_modifier_is_not(*_POLYNOMIAL), "the modifier type is not Poly or ProgNoise"),
+    "modifier.coeffs": (_no_polynomial, "the modifier type is not Poly or ProgNoise, or std_dev is 0"),
     "modifier.g_max": (
-        _modifier_is_not(WeightModifierType.PROG_NOISE, *_PCM),
-        "the modifier type is not ProgNoise or PCMNoise",
+        lambda c: c.modifier.type is not WeightModifierType.PROG_NOISE or c.modifier.std_dev == 0,
+        "only ProgNoise with std_dev > 0 depends on it (PCMNoise scales with it)",
     ),
     "modifier.pcm_zero_thres": (_modifier_is_not(*_PCM), "the modifier type is not PCMNoise"),
     "modifier.pcm_t_inference": (_modifier_is_not(*_PCM), "the modifier type is not PCMNoise"),
@@ -183,18 +240,70 @@ NO_EFFECT: dict[str, tuple[Condition, str]] = {
         lambda c: c.clip.type is WeightClipType.FIXED_VALUE and c.clip.fixed_value <= 0,
         "FixedValue needs fixed_value > 0",
     ),
-    "clip.fixed_value": (lambda c: c.clip.type is WeightClipType.NONE, "clip.type is None"),
+    "clip.fixed_value": (
+        lambda c: c.clip.type is WeightClipType.NONE or c.clip.fixed_value <= 0,
+        "clip.type is None, or the value is not positive",
+    ),
     "clip.sigma": (
         lambda c: c.clip.type is not WeightClipType.LAYER_GAUSSIAN,
         "clip.type is not LayerGaussian",
     ),
-    "remap.remapped_wmax": (lambda c: c.remap.type is WeightRemapType.NONE, "remap.type is None"),
-    "remap.max_scale_range": (lambda c: c.remap.type is WeightRemapType.NONE, "remap.type is None"),
+    "remap.remapped_wmax": (_no_remap, "remap.type is None"),
+    "remap.max_scale_range": (_remap_without_range, "remap.type is not ChannelwiseSymmetric"),
     "remap.max_scale_ref": (
-        lambda c: c.remap.type is WeightRemapType.NONE or c.remap.max_scale_range == 0,
-        "remap.type is None or max_scale_range is 0",
+        lambda c: _remap_without_range(c) or c.remap.max_scale_range == 0,
+        "remap.type is not ChannelwiseSymmetric, or max_scale_range is 0",
     ),
 }
+
+NoiseCondition = Callable[[Any], bool]
+
+
+def _no_programming_noise(model: Any) -> bool:
+    return bool(model.prog_noise_scale == 0)
+
+
+def _no_drift(model: Any) -> bool:
+    return bool(model.drift_scale == 0)
+
+
+def _no_read_noise(model: Any) -> bool:
+    return bool(model.read_noise_scale == 0)
+
+
+def _no_time(model: Any) -> bool:
+    return _no_drift(model) and _no_read_noise(model)
+
+
+def _noise_scales_with_g_max(model: Any) -> bool:
+    if isinstance(model, ReRamWan2022NoiseModel):
+        return model.coeff_dic is None or model.coeff_g_max_reference is not None
+    relative = isinstance(model, PCMLikeNoiseModel | HermesNoiseModel)
+    return relative and (model.prog_coeff is None or model.prog_coeff_g_max_reference is not None)
+
+
+# Field of a noise model -> (when it has no effect, why), for the models that have the field.
+NOISE_MODEL_NO_EFFECT: dict[str, tuple[NoiseCondition, str]] = {
+    "device_state": (
+        lambda model: isinstance(model, ReRamWan2022NoiseModel),
+        "this model draws the conductances of every time from the targets",
+    ),
+    "g_max": (_noise_scales_with_g_max, "the noise of this model scales with g_max"),
+    "prog_coeff": (_no_programming_noise, "prog_noise_scale is 0"),
+    "prog_coeff_g_max_reference": (_no_programming_noise, "prog_noise_scale is 0"),
+    "coeff_dict": (_no_programming_noise, "prog_noise_scale is 0"),
+    "acceptance_range": (_no_programming_noise, "prog_noise_scale is 0"),
+    "t_read": (_no_read_noise, "read_noise_scale is 0"),
+    "read_dict": (_no_read_noise, "read_noise_scale is 0"),
+    "t_0": (_no_time, "drift_scale and read_noise_scale are 0"),
+    "drift_nu_mean": (_no_drift, "drift_scale is 0"),
+    "drift_nu_std": (_no_drift, "drift_scale is 0"),
+    "decay_dict": (_no_drift, "drift_scale is 0"),
+    "coeff_dic": (lambda model: model.noise_scale == 0, "noise_scale is 0"),
+    "coeff_g_max_reference": (lambda model: model.noise_scale == 0, "noise_scale is 0"),
+}
+# The parts of a measured model that are left out leave their scales nothing to scale.
+_MEASURED_SCALES = {"prog_noise_scale": "programming", "drift_scale": "drift", "read_noise_scale": "read"}
 
 # A perfect product still has these.
 _KEPT_BY_PERFECT = frozenset({"forward.is_perfect", "forward.mv_type", "forward.out_scale"})
@@ -210,9 +319,28 @@ def warnings_for(config: InferenceRPUConfig) -> list[ConfigWarning]:
             found.append(_no_effect(dotted, "the product is perfect (is_perfect or mv_type Ideal)"))
         elif dotted in NO_EFFECT and NO_EFFECT[dotted][0](config):
             found.append(_no_effect(dotted, NO_EFFECT[dotted][1]))
+    found += _noise_model_warnings(config.noise_model)
     if config.forward.out_noise == _DEFAULT_OUT_NOISE and not _is_perfect(config):
         message = "forward.out_noise is the reference's default 0.06: set what your ADC has"
         found.append(ConfigWarning("/forward/out_noise", "default_out_noise", message))
+    return found
+
+
+def _noise_model_warnings(model: Any) -> list[ConfigWarning]:
+    found = []
+    for name, field in type(model).model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if name == "g_max":  # it may depend on other fields
+            default = getattr(model, "default_g_max_us", default)
+        if getattr(model, name) in (default, None) or name == "type":
+            continue
+        dotted = f"noise_model.{name}"
+        if isinstance(model, MeasuredNoiseModel) and name in _MEASURED_SCALES:
+            part = _MEASURED_SCALES[name]
+            if getattr(model, part) is None:
+                found.append(_no_effect(dotted, f"noise_model.{part} is left out"))
+        elif name in NOISE_MODEL_NO_EFFECT and NOISE_MODEL_NO_EFFECT[name][0](model):
+            found.append(_no_effect(dotted, NOISE_MODEL_NO_EFFECT[name][1]))
     return found
 
 
