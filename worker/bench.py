@@ -12,6 +12,7 @@ from torch import nn
 from app.jobs import recording
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
 from simulator.data.loading import load_dataset
+from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples, Task
 from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
 from simulator.onnx.importer import ImportedModel, import_model
@@ -44,7 +45,12 @@ class Bench:
     def _splits(self) -> tuple[Samples, Samples]:
         row = self.work.dataset_row
         path = None if row is None else self.work.blobs.path(row.blob_key)
-        dataset = load_dataset(self.work.job.dataset_ref, path, **({} if row is None else row.options))
+        dataset = load_dataset(
+            self.work.job.dataset_ref,
+            path,
+            file_format="npz" if row is None else row.format,
+            options=None if row is None else _options(row.options),
+        )
         train = Samples(dataset.train.inputs, dataset.train.targets)
         test = Samples(dataset.test.inputs, dataset.test.targets)
         return train.to(self.device), test.to(self.device)
@@ -132,6 +138,17 @@ class Bench:
         state = torch.load(io.BytesIO(self.work.blobs.read(where["blob_key"])), weights_only=True)
         model: dict[str, torch.Tensor] = state["model"]
         return model
+
+
+def _options(said: dict[str, Any]) -> DatasetOptions:
+    """Return a stored dataset's options."""
+    return DatasetOptions(
+        test_fraction=said.get("test_fraction"),
+        seed=said.get("seed"),
+        mean=tuple(said["mean"]) if "mean" in said else None,
+        std=tuple(said["std"]) if "std" in said else None,
+        layout=ImageLayout(said.get("layout", ImageLayout.CHANNELS_FIRST)),
+    )
 
 
 def checkpoint_of(model: nn.Module) -> bytes:

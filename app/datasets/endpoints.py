@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.datasets.formats import MEDIA_TYPES, SUPPORTED_MEDIA_TYPES, format_of
+from app.datasets.formats import MEDIA_TYPES, format_of
 from app.datasets.repository import DatasetRepository
 from app.datasets.schemas import DatasetView, Split, SplitDep
 from app.datasets.service import DatasetService, identity_of
@@ -21,7 +21,7 @@ from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
-from app.kit.uploads import media_type_of, receive_upload, store_upload, upload_openapi
+from app.kit.uploads import receive_upload, store_upload, upload_openapi
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -41,17 +41,18 @@ _DatasetIdPath = Annotated[
         200: {"model": DatasetView, "description": "These bytes, split so, are known: the dataset they are."},
         **UPLOAD_RESPONSES,
     },
-    openapi_extra=upload_openapi(SUPPORTED_MEDIA_TYPES),
+    openapi_extra=upload_openapi(MEDIA_TYPES),
 )
 async def upload_dataset(
     request: Request, response: Response, services: ServicesDep, split: SplitDep, name: NameQuery = None
 ) -> DatasetView:
-    """Store a `.npz` file after a look into it, in a limited process.
+    """Store a file after a look into it, in a limited process.
 
-    It holds `x_train, y_train, x_test, y_test`, or `x, y` with `?test_fraction=` and `?seed=`. Further inputs
-    of the network are `x_<input name>_train` and `x_<input name>_test`.
+    `.npz` and `.safetensors` hold `x_train, y_train, x_test, y_test`, or `x, y` with `?test_fraction=` and
+    `?seed=`. Further inputs of the network are `x_<input name>_train` and `x_<input name>_test`. Tables,
+    `.csv` and `.parquet`, hold a sample per row: the target is the column `y`, `label`, `target` or `class`,
+    the other columns are features; a column `split` may say `train` or `test`.
     """
-    format_of(media_type_of(request), None)  # known and not read yet: refused before it is sent
     async with receive_upload(request, services, media_types=MEDIA_TYPES, what="dataset") as upload:
         file_format = format_of(upload.media_type, upload.filename)
         known = await run_in_threadpool(_known, services, identity_of(upload.sha256, file_format, split))
@@ -122,8 +123,11 @@ def _known(services: Services, identity: str) -> Dataset | None:
 
 
 def _arguments(split: Split) -> list[str]:
-    pairs = ((f"--{name.replace('_', '-')}", str(value)) for name, value in split.options.items())
-    return [text for pair in pairs for text in pair]
+    """Return the options as the command line of the look into a file takes them."""
+    return [
+        f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in split.options.items()
+    ]
 
 
 def _answer(response: Response, dataset: Dataset, status_code: int) -> DatasetView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.kit.uploads import OCTET_STREAM, unsupported_media_type
+from app.kit.uploads import OCTET_STREAM
 
 # Format -> (media types, endings of file names).
 _FORMATS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -11,32 +11,11 @@ _FORMATS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "parquet": (("application/vnd.apache.parquet", "application/x-parquet"), (".parquet",)),
     "csv": (("text/csv",), (".csv",)),
 }
-SUPPORTED = ("npz",)
 MEDIA_TYPES = (OCTET_STREAM, *(media_type for types, _ in _FORMATS.values() for media_type in types))
-SUPPORTED_MEDIA_TYPES = (
-    OCTET_STREAM,
-    *(media_type for name in SUPPORTED for media_type in _FORMATS[name][0]),
-)
 
 
 def format_of(media_type: str, filename: str | None) -> str:
-    """Return the format of a file, `npz` when neither its type nor its name tells.
-
-    Raises:
-        UnsupportedMediaType: it is a format that is known and not read yet.
-    """
-    name = _told_by(media_type, filename)
-    if name not in SUPPORTED:
-        raise unsupported_media_type(
-            f"datasets do not come as {name} yet",
-            code="not_yet_supported",
-            hint=f"send {', '.join(SUPPORTED)}: numpy.savez_compressed(path, x_train=..., y_train=..., "
-            "x_test=..., y_test=...)",
-        )
-    return name
-
-
-def _told_by(media_type: str, filename: str | None) -> str:
+    """Return the format of a file, `npz` when neither its type nor its name tells."""
     for name, (media_types, _) in _FORMATS.items():
         if media_type in media_types:
             return name

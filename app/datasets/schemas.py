@@ -47,7 +47,9 @@ class Targets(BaseModel):
 
     dtype: str
     shape: list[int] = Field(description="Of one sample.")
-    kind: Literal["class", "real"]
+    kind: Literal["class", "class_per_position", "labels", "real"] = Field(
+        description="A class per sample or per position, zeros and ones, or numbers."
+    )
 
 
 class DatasetView(BaseModel):
@@ -61,10 +63,15 @@ class DatasetView(BaseModel):
     sha256: str = Field(description="Of the file.")
     format: str | None = Field(description="Of the uploaded file.")
     size_bytes: int | None = Field(description="Of the uploaded file.")
-    options: dict[str, float] = Field(description="How it is split, if it came in one piece.")
+    options: dict[str, float | list[float] | str] = Field(
+        description="What was said of its split and preprocessing."
+    )
     inputs: list[SampleInput]
     targets: Targets
-    classes: int | None = Field(description="Number of classes; null for real-valued targets.")
+    classes: int | None = Field(description="Number of classes; null where targets are not classes.")
+    class_names: list[str] | None = Field(
+        default=None, description="Of labels that were words in the file, in the order of their numbers."
+    )
     train_size: int = Field(description="Samples for training.")
     test_size: int = Field(description="Samples for testing.")
     warnings: list[str]
@@ -117,21 +124,33 @@ _CONTENTS = ("inputs", "targets", "classes", "train_size", "test_size", "warning
 
 
 def _contents(report: dict[str, Any]) -> dict[str, Any]:
-    return {name: report[name] for name in _CONTENTS}
+    return {name: report[name] for name in _CONTENTS} | {"class_names": report.get("class_names")}
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a dataset that comes as `x, y` is split; None where that is left to the service."""
+    """What is said of a dataset besides its file; None where that is left to the service."""
 
-    test_fraction: float | None
-    seed: int | None
+    test_fraction: float | None = None
+    seed: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    layout: Literal["nhwc"] | None = None
 
     @property
-    def options(self) -> dict[str, float]:
-        """What was said of the split, as the simulator's options."""
-        said = {"test_fraction": self.test_fraction, "seed": self.seed}
+    def options(self) -> dict[str, Any]:
+        """What was said, as the simulator's options."""
+        said = {
+            "test_fraction": self.test_fraction,
+            "seed": self.seed,
+            "mean": None if self.mean is None else list(self.mean),
+            "std": None if self.std is None else list(self.std),
+            "layout": self.layout,
+        }
         return {name: value for name, value in said.items() if value is not None}
+
+
+_NUMBERS = r"^-?\d+(\.\d+)?([eE]-?\d{1,2})?(,-?\d+(\.\d+)?([eE]-?\d{1,2})?)*$"
 
 
 def split_query(
@@ -140,9 +159,34 @@ def split_query(
         Query(gt=0, lt=1, description="Share of `x, y` that is set apart for testing.", examples=[0.2]),
     ] = None,
     seed: Annotated[int | None, Query(ge=0, lt=2**63, description="Of that split.")] = None,
+    mean: Annotated[
+        str | None,
+        Query(
+            pattern=_NUMBERS,
+            max_length=10_000,
+            description="Subtracted from the input `x`, bytes being 0 to 1: a number, or one per channel.",
+            examples=["0.485,0.456,0.406"],
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        Query(
+            pattern=_NUMBERS,
+            max_length=10_000,
+            description="What `x` is divided by then: a number, or one per channel.",
+            examples=["0.229,0.224,0.225"],
+        ),
+    ] = None,
+    layout: Annotated[
+        Literal["nchw", "nhwc"], Query(description="Of images in the file; networks get `nchw`.")
+    ] = "nchw",
 ) -> Split:
-    """Return the split that the query asks for."""
-    return Split(test_fraction, seed)
+    """Return what the query says."""
+    return Split(test_fraction, seed, _parsed(mean), _parsed(std), "nhwc" if layout == "nhwc" else None)
+
+
+def _parsed(numbers: str | None) -> tuple[float, ...] | None:
+    return None if numbers is None else tuple(float(number) for number in numbers.split(","))
 
 
 SplitDep = Annotated[Split, Depends(split_query)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -10,7 +11,23 @@ from simulator.data.arrays import check_finite
 from simulator.data.errors import DatasetRejectedError
 from simulator.intake import Fault
 
-MAX_CLASSES = 100_000
+MAX_CLASSES = 1_000_000
+IGNORED_CLASS = -100  # of a position that does not count, as torch has it
+
+
+class TargetKind(StrEnum):
+    """What the targets are.
+
+    CLASS: a class per sample. POSITIONS: a class per position of a sample, such as a token or a pixel.
+    LABELS: zeros and ones, several a sample. REAL: numbers.
+    """
+
+    CLASS = "class"
+    POSITIONS = "class_per_position"
+    LABELS = "labels"
+    REAL = "real"
+
+
 _HINT = "give x_train, y_train, x_test and y_test, or x and y with test_fraction"
 
 
@@ -38,26 +55,40 @@ class Layout:
     test: Part | None
 
     @property
-    def is_classification(self) -> bool:
-        """Whether the targets are class indices: whole numbers, one a sample."""
-        return self.train.targets.dtype.kind in "iub" and self.train.targets.ndim == 1
+    def kind(self) -> TargetKind:
+        """What the targets are."""
+        parts = [self.train] if self.test is None else [self.train, self.test]
+        return _kind_of([part.targets for part in parts])
 
     @property
     def classes(self) -> int | None:
         """Number of classes; None when the targets are not class indices."""
-        if not self.is_classification:
+        if self.kind not in (TargetKind.CLASS, TargetKind.POSITIONS):
             return None
         parts = [self.train] if self.test is None else [self.train, self.test]
-        return int(max(int(part.targets.max()) for part in parts)) + 1
+        return max(int(part.targets.max()) for part in parts) + 1
 
     def unused_classes(self) -> int:
         """Return how many classes below the largest one no training sample has."""
         labels = self.train.targets
-        return (self.classes or 0) - len(np.unique(labels[labels >= 0])) if self.is_classification else 0
+        return 0 if self.classes is None else self.classes - len(np.unique(labels[labels >= 0]))
 
     def test_size(self, test_fraction: float) -> int:
         """Return how many samples the test set has, or will have when it is split off."""
         return split_size(len(self.train), test_fraction) if self.test is None else len(self.test)
+
+
+def _kind_of(targets: list[np.ndarray]) -> TargetKind:
+    first = targets[0]
+    if first.dtype.kind not in "iub" or first.shape[1:] == (1,):
+        return TargetKind.REAL
+    if first.ndim == 1:
+        return TargetKind.CLASS
+    low, high = min(int(one.min()) for one in targets), max(int(one.max()) for one in targets)
+    if low >= 0 and high <= 1:
+        return TargetKind.LABELS
+    positions = all(bool(((one >= 0) | (one == IGNORED_CLASS)).all()) for one in targets)
+    return TargetKind.POSITIONS if positions and 0 <= high < MAX_CLASSES else TargetKind.REAL
 
 
 def split_size(samples: int, test_fraction: float) -> int:

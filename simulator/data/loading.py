@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from simulator import rng
-from simulator.data.arrays import read_npz
 from simulator.data.catalogue import BUILTINS
-from simulator.data.inspection import DEFAULT_TEST_FRACTION
-from simulator.data.layout import Layout, Part, arrange, split_size
+from simulator.data.layout import Layout, Part, TargetKind, arrange, split_size
+from simulator.data.options import DEFAULT_TEST_FRACTION, DatasetOptions
+from simulator.data.reading import read
 
 _BYTE_SCALE = 1 / 255
 
@@ -24,7 +24,7 @@ class Split:
 
     Attributes:
         inputs: tensors `[samples, ...]`: float32, or int64 where the file has integers other than bytes.
-        targets: class indices `[samples]` (int64), or values `[samples, ...]` (float32).
+        targets: class indices `[samples, ...]` (int64), or values `[samples, ...]` (float32).
     """
 
     inputs: tuple[Tensor, ...]
@@ -33,7 +33,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset; `classes` is None for regression."""
+    """A dataset; `classes` is None where the targets are not classes."""
 
     train: Split
     test: Split
@@ -41,7 +41,11 @@ class Dataset:
 
 
 def load_dataset(
-    ref: str, path: Path | None = None, *, test_fraction: float | None = None, seed: int | None = None
+    ref: str,
+    path: Path | None = None,
+    *,
+    file_format: str = "npz",
+    options: DatasetOptions | None = None,
 ) -> Dataset:
     """Return a dataset.
 
@@ -49,31 +53,35 @@ def load_dataset(
 
     Args:
         ref: a built-in dataset such as `builtin:mnist10k`, or any name with `path`.
-        path: an `.npz` file.
-        test_fraction: share of the samples for testing, where the file has no test set.
-        seed: of that split.
+        path: a file.
+        file_format: of that file, one of `simulator.data.reading.FORMATS`.
+        options: how the file becomes a dataset.
 
     Raises:
         LookupError: there is no such built-in dataset.
         DatasetRejectedError: the file cannot be used.
     """
     if path is not None:
-        layout = arrange(read_npz(path))
-        return _to_torch(layout, _BYTE_SCALE, test_fraction or DEFAULT_TEST_FRACTION, seed or 0)
+        chosen = options or DatasetOptions()
+        layout = arrange(read(path, file_format).arrays)
+        chosen.check(layout)
+        return _to_torch(layout, _BYTE_SCALE, chosen)
     builtin = BUILTINS.get(ref)
     if builtin is None:
         raise LookupError(f"there is no dataset {ref!r}; built in: {', '.join(sorted(BUILTINS))}")
-    return _to_torch(arrange(read_npz(builtin.path)), builtin.scale, DEFAULT_TEST_FRACTION, 0)
+    return _to_torch(arrange(read(builtin.path, "npz").arrays), builtin.scale, DatasetOptions())
 
 
-def _to_torch(layout: Layout, byte_scale: float, test_fraction: float, seed: int) -> Dataset:
-    classes = layout.classes
+def _to_torch(layout: Layout, byte_scale: float, options: DatasetOptions) -> Dataset:
     if layout.test is not None:
         train, test = layout.train, layout.test
     else:
-        train, test = _split(layout.train, test_fraction, seed)
-    is_class = layout.is_classification
-    return Dataset(_part(train, byte_scale, is_class), _part(test, byte_scale, is_class), classes)
+        fraction = DEFAULT_TEST_FRACTION if options.test_fraction is None else options.test_fraction
+        train, test = _split(layout.train, fraction, options.seed or 0)
+    kind = layout.kind
+    return Dataset(
+        _part(train, byte_scale, kind, options), _part(test, byte_scale, kind, options), layout.classes
+    )
 
 
 def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
@@ -87,14 +95,21 @@ def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
     return train, test
 
 
-def _part(part: Part, byte_scale: float, is_class: bool) -> Split:
-    inputs = tuple(_input(array, byte_scale) for array in part.inputs.values())
-    kind = np.int64 if is_class else np.float32
-    return Split(inputs, torch.from_numpy(np.ascontiguousarray(part.targets, dtype=kind).copy()))
+def _part(part: Part, byte_scale: float, kind: TargetKind, options: DatasetOptions) -> Split:
+    inputs = {name: _input(array, byte_scale) for name, array in options.arranged(part).inputs.items()}
+    x = inputs["x"]
+    channels = (1, -1, *(1 for _ in range(x.dim() - 2)))
+    if options.mean is not None:
+        x = x - torch.tensor(options.mean).reshape(channels if x.dim() > 1 else (1,))
+    if options.std is not None:
+        x = x / torch.tensor(options.std).reshape(channels if x.dim() > 1 else (1,))
+    target_type = np.float32 if kind is TargetKind.REAL else np.int64
+    targets = torch.from_numpy(np.ascontiguousarray(part.targets, dtype=target_type).copy())
+    return Split(tuple({**inputs, "x": x}.values()), targets)
 
 
 def _input(array: np.ndarray, byte_scale: float) -> Tensor:
     if array.dtype == np.uint8:
-        return torch.from_numpy(array.astype(np.float32)) * byte_scale
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) * byte_scale
     kind = np.int64 if array.dtype.kind in "iu" else np.float32
     return torch.from_numpy(np.ascontiguousarray(array, dtype=kind).copy())

@@ -9,12 +9,15 @@ import pytest
 from simulator.data.arrays import read_npz
 from simulator.data.errors import DatasetRejectedError
 from simulator.data.inspection import inspect
+from simulator.data.options import DatasetOptions
 from tests.unit.simulator.data.conftest import classes_set, npy_bytes, split_set
+
+FIFTH = DatasetOptions(test_fraction=0.2)
 
 
 def refusal(path, file_format="npz", test_fraction=None) -> DatasetRejectedError:
     with pytest.raises(DatasetRejectedError) as caught:
-        inspect(path, file_format, test_fraction)
+        inspect(path, file_format, DatasetOptions(test_fraction=test_fraction))
     return caught.value
 
 
@@ -27,12 +30,13 @@ def test_the_report_of_a_split_set(write_npz):
         "train_size": 12,
         "test_size": 12,
         "warnings": [],
+        "class_names": None,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
 
 def test_a_set_that_is_not_split_is_split_as_asked(write_npz):
-    report = inspect(write_npz(**classes_set(samples=20)), "npz", 0.25)
+    report = inspect(write_npz(**classes_set(samples=20)), "npz", DatasetOptions(test_fraction=0.25))
     assert (report["train_size"], report["test_size"]) == (15, 5)
 
 
@@ -44,7 +48,7 @@ def test_a_set_that_is_not_split_gets_a_test_set_and_a_warning(write_npz):
 
 def test_real_targets_are_told(write_npz):
     targets = np.zeros((10, 2), np.float64)
-    report = inspect(write_npz(**{**classes_set(), "y": targets}), "npz", 0.2)
+    report = inspect(write_npz(**{**classes_set(), "y": targets}), "npz", FIFTH)
     assert report["targets"] == {"dtype": "float64", "shape": [2], "kind": "real"}
     assert report["classes"] is None
 
@@ -59,18 +63,22 @@ def test_several_inputs_are_told_in_order_the_first_being_x(write_npz):
 def test_classes_that_no_training_sample_has_are_a_warning(write_npz):
     arrays = {**classes_set(), "y": np.array([0, 7] * 5)}
     assert any(
-        "6 of the 8 classes" in warning for warning in inspect(write_npz(**arrays), "npz", 0.2)["warnings"]
+        "6 of the 8 classes" in warning for warning in inspect(write_npz(**arrays), "npz", FIFTH)["warnings"]
     )
 
 
 def test_labels_in_a_column_are_a_warning(write_npz):
     arrays = {**classes_set(), "y": np.arange(10)[:, None]}
-    assert any("flatten" in warning for warning in inspect(write_npz(**arrays), "npz", 0.2)["warnings"])
+    assert any("flatten" in warning for warning in inspect(write_npz(**arrays), "npz", FIFTH)["warnings"])
 
 
 def test_numbers_in_the_other_byte_order_are_read(write_npz):
     arrays = classes_set()
-    report = inspect(write_npz(x=arrays["x"].astype(">f4"), y=arrays["y"].astype(">i4")), "npz", 0.2)
+    report = inspect(
+        write_npz(x=arrays["x"].astype(">f4"), y=arrays["y"].astype(">i4")),
+        "npz",
+        FIFTH,
+    )
     assert report["inputs"][0]["dtype"] == "float32"
     assert report["targets"]["dtype"] == "int32"
 

@@ -6,6 +6,7 @@ import torch
 
 from simulator.data.catalogue import BUILTINS
 from simulator.data.loading import load_dataset
+from simulator.data.options import DatasetOptions
 from tests.unit.simulator.data.conftest import classes_set, split_set
 
 
@@ -60,17 +61,17 @@ def test_an_unknown_built_in_set_is_told_with_the_known_ones():
 def test_the_split_depends_on_the_seed_alone(write_npz):
     path = write_npz(**classes_set(samples=50))
     torch.manual_seed(1)
-    first = load_dataset("mine", path, test_fraction=0.2, seed=3)
+    first = load_dataset("mine", path, options=DatasetOptions(test_fraction=0.2, seed=3))
     torch.manual_seed(2)
-    again = load_dataset("mine", path, test_fraction=0.2, seed=3)
-    other = load_dataset("mine", path, test_fraction=0.2, seed=4)
+    again = load_dataset("mine", path, options=DatasetOptions(test_fraction=0.2, seed=3))
+    other = load_dataset("mine", path, options=DatasetOptions(test_fraction=0.2, seed=4))
     assert torch.equal(first.test.inputs[0], again.test.inputs[0])
     assert not torch.equal(first.test.inputs[0], other.test.inputs[0])
 
 
 def test_a_split_keeps_every_sample_with_its_target_once(write_npz):
     arrays = classes_set(samples=50)
-    dataset = load_dataset("mine", write_npz(**arrays), test_fraction=0.3, seed=0)
+    dataset = load_dataset("mine", write_npz(**arrays), options=DatasetOptions(test_fraction=0.3, seed=0))
     pairs = [
         (tuple(x.tolist()), int(y))
         for part in (dataset.train, dataset.test)

@@ -1,0 +1,216 @@
+"""Arrays from tables, CSV and Parquet: a row is a sample.
+
+The column `y` (or `label`, `target`, `class`) is the target, numbers or words. Columns of numbers are the
+features, together the input `x` in the order of the columns; a column of lists of one length is an input of
+its own, `x` or `x_<input name>`. A column `split` of `train` and `test` says which rows are for testing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator.data.arrays import MAX_BYTES
+from simulator.data.errors import DatasetRejectedError, reject
+from simulator.intake import Fault
+
+TARGET_NAMES = ("y", "label", "target", "class")
+SPLIT = "split"
+MAX_COLUMNS = 10_000
+MAX_CLASS_NAMES = 1000
+_NUMBER_BYTES = 8
+Table = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
+_HINT = "name the target's column y and leave columns of numbers beside it"
+
+
+def read_csv(path: Path, *, max_bytes: int = MAX_BYTES) -> Table:
+    """Return the arrays of a CSV file with a header, and the names of classes where labels are words.
+
+    Raises:
+        DatasetRejectedError: it is not such a file, or has columns that are neither features nor target.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if b"\0" in start:
+        raise reject("not_csv", "the file is not text", "send CSV as UTF-8 with a header line")
+    # A number takes two bytes at least, its comma included, and becomes eight.
+    limit = max_bytes // 4
+    if path.stat().st_size > limit:
+        raise reject("too_large", f"the file is {path.stat().st_size} bytes, more than {limit} for CSV")
+    try:
+        table = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(use_threads=False, block_size=1 << 24),
+            convert_options=csv.ConvertOptions(strings_can_be_null=True),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
+        message = f"this is not a CSV file with a header: {str(error)[:300]}"
+        raise reject("not_csv", message, "every line needs the same number of values") from error
+    return _arrays(table)
+
+
+def read_parquet(path: Path, *, max_bytes: int = MAX_BYTES) -> Table:
+    """Return the arrays of a Parquet file, and the names of classes where labels are words.
+
+    Raises:
+        DatasetRejectedError: it is not such a file, is too large, or has columns of other kinds.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            metadata = file.metadata
+            values = sum(
+                metadata.row_group(group).column(column).num_values
+                for group in range(metadata.num_row_groups)
+                for column in range(metadata.num_columns)
+            )
+            # Encodings may pack a column of equal numbers into nothing: what counts is what it becomes.
+            if values * _NUMBER_BYTES > max_bytes:
+                raise reject("too_large", f"the table has {values} values, more than {max_bytes // 8}")
+            table = file.read(use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, DatasetRejectedError):
+            raise
+        raise reject("not_parquet", f"this is not a whole Parquet file: {str(error)[:300]}") from error
+    return _arrays(table)
+
+
+def _arrays(table: Any) -> Table:
+    target_name = _target_name(list(table.column_names))
+    if table.num_rows == 0:
+        raise reject("empty_dataset", "the table has no rows")
+    faults: list[Fault] = []
+    target, class_names = _target(table.column(target_name), target_name, faults)
+    inputs = _inputs(table, {target_name, SPLIT}, faults)
+    test = _test_rows(table.column(SPLIT), faults) if SPLIT in table.column_names else None
+    if faults:
+        raise DatasetRejectedError(faults)
+    arrays = {"x": inputs.pop("x"), **inputs, "y": target}
+    if test is None:
+        return arrays, class_names
+    parts = (("train", ~test), ("test", test))
+    divided = {f"{key}_{part}": array[rows] for part, rows in parts for key, array in arrays.items()}
+    return divided, class_names
+
+
+def _target_name(names: list[str]) -> str:
+    if len(names) > MAX_COLUMNS:
+        raise reject("too_large", f"the table has {len(names)} columns, more than {MAX_COLUMNS}")
+    if len(set(names)) < len(names):
+        raise reject("bad_columns", "two columns have the same name", "give each column a name of its own")
+    targets = [name for name in TARGET_NAMES if name in names]
+    if len(targets) != 1:
+        found = f"the columns {', '.join(targets)} could all be" if targets else "no column is"
+        raise reject("missing_array", f"{found} the target", _HINT)
+    return targets[0]
+
+
+def _inputs(table: Any, others: set[str], faults: list[Fault]) -> dict[str, np.ndarray]:
+    """Return the inputs; the faults of their columns are added to the list."""
+    inputs: dict[str, np.ndarray] = {}
+    features: list[np.ndarray] = []
+    for name in table.column_names:
+        if name in others:
+            continue
+        column = table.column(name)
+        if not _is_list(column.type):
+            features.append(_numbers(column, name, faults))
+            continue
+        if name != "x" and not name.startswith("x_"):
+            message = f"the column {name[:100]!r} has lists and is no input"
+            faults.append(Fault("unknown_array", message, "call it x, or x_<input name>"))
+        inputs[name] = _lists(column, name, faults)
+    if features and "x" in inputs:
+        message = f"there is a column x of lists, and {len(features)} columns of features"
+        faults.append(Fault("bad_columns", message, "leave one of them out"))
+    elif features:
+        inputs["x"] = _stack(features)
+    elif "x" not in inputs:
+        faults.append(Fault("missing_array", "there are no features", _HINT))
+    return inputs
+
+
+def _stack(features: list[np.ndarray]) -> np.ndarray:
+    """Return `[samples, features]` as float32: whole numbers too are features here, not token ids."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite, and named
+        return np.stack([feature.astype(np.float32) for feature in features], axis=1)
+
+
+def _numbers(column: Any, name: str, faults: list[Fault]) -> np.ndarray:
+    import pyarrow as pa
+
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        message = f"the column {name[:100]!r} has values of type {kind}, not numbers"
+        faults.append(Fault("bad_dtype", message, "encode it as numbers, or leave it out"))
+        return np.zeros(len(column), np.float32)
+    if column.null_count:
+        message = f"the column {name[:100]!r} has {column.null_count} missing values"
+        faults.append(Fault("non_finite_values", message, "remove or replace them"))
+        return np.zeros(len(column), np.float32)
+    return np.asarray(column.to_numpy())
+
+
+def _target(column: Any, name: str, faults: list[Fault]) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Return the targets; words become the numbers of classes, in alphabetical order."""
+    import pyarrow as pa
+
+    if _is_list(column.type):
+        return _lists(column, name, faults), None
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return _numbers(column, name, faults), None
+    if column.null_count:
+        message = f"the column {name!r} has {column.null_count} missing labels"
+        faults.append(Fault("bad_labels", message, "remove these rows, or label them"))
+        return np.zeros(len(column), np.int64), None
+    words = np.asarray(column.to_pylist(), dtype=object).astype(str)
+    names, labels = np.unique(words, return_inverse=True)
+    if len(names) > MAX_CLASS_NAMES:
+        message = f"the column {name!r} has {len(names)} different words, more than {MAX_CLASS_NAMES}"
+        faults.append(Fault("bad_labels", message, "give numbers"))
+    return labels.astype(np.int64), tuple(str(one)[:200] for one in names)
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _lists(column: Any, name: str, faults: list[Fault]) -> np.ndarray:
+    """Return `[samples, ...]` of lists (of lists) that all have the same lengths."""
+    import pyarrow as pa
+
+    shape = [len(column)]
+    values = column.combine_chunks()
+    while _is_list(values.type):
+        if values.null_count:
+            faults.append(Fault("non_finite_values", f"the column {name[:100]!r} has missing lists"))
+            return np.zeros((len(column), 1), np.float32)
+        lengths = np.unique(values.value_lengths().to_numpy(zero_copy_only=False))
+        if len(lengths) > 1:
+            told = f"{lengths.min()} to {lengths.max()}"
+            message = f"the lists of column {name[:100]!r} have different lengths, {told}"
+            faults.append(Fault("feature_shape_mismatch", message, "pad them to one length"))
+            return np.zeros((len(column), 1), np.float32)
+        shape.append(int(lengths[0]) if len(lengths) else 0)
+        values = values.flatten()
+    numbers = _numbers(pa.chunked_array([values]), name, faults)
+    return numbers.reshape(shape) if numbers.size == np.prod(shape) else np.zeros(shape, np.float32)
+
+
+def _test_rows(column: Any, faults: list[Fault]) -> np.ndarray:
+    words = [str(word) for word in column.to_pylist()]
+    others = sorted(set(words) - {"train", "test"})
+    if others:
+        message = f"the column {SPLIT!r} has {others[0][:50]!r}; it says train or test of every row"
+        faults.append(Fault("bad_columns", message))
+    return np.array([word == "test" for word in words], dtype=bool)
