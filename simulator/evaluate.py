@@ -5,20 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from simulator.nn import drift_analog_weights, noise_context, program_analog_weights
-
-
-class Task(StrEnum):
-    """What a network is asked to do."""
-
-    CLASSIFICATION = "classification"
-    REGRESSION = "regression"
+from simulator.tasks import Score, Task, add, score_batch
 
 
 @dataclass(frozen=True)
@@ -27,7 +19,7 @@ class Samples:
 
     Attributes:
         inputs: tensors of shape `[samples, ...]`, in the order of the model's inputs.
-        targets: class indices `[samples]` (int64), or values `[samples, ...]` (float32).
+        targets: class indices `[samples, ...]` (int64), or values `[samples, ...]` (float32).
     """
 
     inputs: tuple[Tensor, ...]
@@ -47,30 +39,6 @@ class Samples:
     def to(self, device: torch.device) -> Samples:
         """Return the samples on a device."""
         return Samples(tuple(tensor.to(device) for tensor in self.inputs), self.targets.to(device))
-
-
-@dataclass(frozen=True)
-class Score:
-    """Counts over a test set: parts of a set add up exactly, statistics are for the reader.
-
-    Attributes:
-        total: samples.
-        loss_sum: sum over samples of the cross entropy, or of the squared error averaged over outputs.
-        correct: right answers; None for regression.
-        abs_error_sum: sum over samples of the mean absolute error; None for classification.
-    """
-
-    total: int
-    loss_sum: float
-    correct: int | None = None
-    abs_error_sum: float | None = None
-
-
-def loss_of(task: Task, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Return the summed loss of a batch: cross entropy, or squared error averaged over outputs."""
-    if task is Task.CLASSIFICATION:
-        return functional.cross_entropy(outputs, targets, reduction="sum", label_smoothing=label_smoothing)
-    return (outputs - targets.reshape(outputs.shape)).square().flatten(1).mean(dim=1).sum()
 
 
 def score(
@@ -93,25 +61,17 @@ def score(
         on_batch: called after every batch with its number of samples.
     """
     context = noise_context(model)
-    total, loss_sum, correct, abs_error_sum = 0, 0.0, 0, 0.0
+    target_mean = samples.targets.double().mean(dim=0) if task is Task.REGRESSION else None
+    scores = []
     with torch.inference_mode():
         for batch, start in enumerate(range(0, len(samples), batch_size)):
             check_stop()
             part = samples.take(slice(start, start + batch_size))
             if context is not None:
                 context.at_batch(batch)
-            outputs = model(*part.inputs)
-            total += len(part)
-            loss_sum += float(loss_of(task, outputs.double(), part.targets))
-            if task is Task.CLASSIFICATION:
-                correct += int((outputs.argmax(dim=1) == part.targets).sum())
-            else:
-                error = (outputs - part.targets.reshape(outputs.shape)).abs().flatten(1).mean(dim=1)
-                abs_error_sum += float(error.double().sum())
+            scores.append(score_batch(task, model(*part.inputs), part.targets, target_mean))
             on_batch(len(part))
-    if task is Task.CLASSIFICATION:
-        return Score(total, loss_sum, correct=correct)
-    return Score(total, loss_sum, abs_error_sum=abs_error_sum)
+    return add(scores)
 
 
 def evaluate_cells(

@@ -13,9 +13,10 @@ from app.jobs import recording
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
 from simulator.data.loading import load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
-from simulator.evaluate import Samples, Task
+from simulator.evaluate import Samples
 from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
 from simulator.onnx.importer import ImportedModel, import_model
+from simulator.tasks import Task
 from worker.runner import ItemFailedError, Work
 
 
@@ -51,9 +52,14 @@ class Bench:
             file_format="npz" if row is None else row.format,
             options=None if row is None else _options(row.options),
         )
-        train = Samples(dataset.train.inputs, dataset.train.targets)
-        test = Samples(dataset.test.inputs, dataset.test.targets)
+        train, test = (
+            Samples(part.inputs, self._targets(part.targets)) for part in (dataset.train, dataset.test)
+        )
         return train.to(self.device), test.to(self.device)
+
+    def _targets(self, targets: torch.Tensor) -> torch.Tensor:
+        """Return whole numbers as values, for a regression."""
+        return targets.float() if self.task is Task.REGRESSION else targets
 
     @property
     def train(self) -> Samples:

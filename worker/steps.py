@@ -9,7 +9,8 @@ from dataclasses import asdict
 from app.jobs import recording
 from app.jobs.recording import Counts
 from simulator.config import FinetuneSpec
-from simulator.evaluate import Score, evaluate_cells, score
+from simulator.evaluate import evaluate_cells, score
+from simulator.tasks import Score
 from simulator.train import EpochReport, NonFiniteLossError
 from simulator.train import finetune as train
 from worker.bench import Bench, checkpoint_of
@@ -150,6 +151,7 @@ def evaluate(work: Work) -> None:
                 repeat=repeat,
                 t_inference=t_inference_s,
                 counts=_counts(result),
+                samples=len(bench.test),
             )
 
     evaluate_cells(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.jobs.results import Metric
 from app.jobs.schemas import PointView
 
 
@@ -51,7 +52,7 @@ class ComparisonView(BaseModel):
     """Jobs side by side."""
 
     jobs: list[ComparedJob]
-    metric: Literal["accuracy", "mse"]
+    metric: Metric
     baseline: dict[str, dict[str, dict[str, Any]]] = Field(description="By job, then by model.")
     points: list[ComparedPoint]
     differences: list[ConfigDifference]

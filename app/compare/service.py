@@ -44,7 +44,7 @@ class CompareService:
         task = jobs[0].spec["task"]
         return ComparisonView(
             jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in jobs],
-            metric="accuracy" if metric == "accuracy" else "mse",
+            metric=metric,
             baseline={
                 job.id: {
                     row.variant: results.baseline_json(task, row) for row in self._jobs.baselines(job.id)

@@ -164,6 +164,8 @@ class Cell(Base):
     # None when the loss was not finite.
     loss_sum: Mapped[float | None] = mapped_column(Double)
     abs_error_sum: Mapped[float | None] = mapped_column(Double)
+    correct_top5: Mapped[int | None] = mapped_column(BigInteger)
+    target_spread: Mapped[float | None] = mapped_column(Double)
 
 
 class Baseline(Base):
@@ -178,6 +180,8 @@ class Baseline(Base):
     # None when the loss was not finite.
     loss_sum: Mapped[float | None] = mapped_column(Double)
     abs_error_sum: Mapped[float | None] = mapped_column(Double)
+    correct_top5: Mapped[int | None] = mapped_column(BigInteger)
+    target_spread: Mapped[float | None] = mapped_column(Double)
 
 
 class Epoch(Base):

@@ -196,10 +196,13 @@ def _check_layers(request: JobCreate, model: Model, found: Checked) -> None:
 
 
 def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any], found: Checked) -> None:
-    wanted = None if request.task is None else request.task.value
+    wanted: Any = None if request.task is None else request.task.value
     fit = check_compatibility(model.report, dataset_report, wanted)
     found.faults += _faults("", fit.faults)
     found.task = fit.task
+    if fit.task == "multi_label" and request.finetune is not None and request.finetune.loss is LossType.MSE:
+        message = "labels are fine-tuned with loss cross_entropy (binary), since outputs are logits"
+        found.faults.append(Fault(pointer="/finetune/loss", code="invalid_value", message=message))
     if fit.task == "regression" and request.finetune is not None:
         found.faults += _faults_of_regression(request.finetune)
 

@@ -20,6 +20,9 @@ _TICKS = (
 )  # fmt: skip
 
 
+_AXES = {"accuracy": "test accuracy (%)", "mse": "mean squared error", "perplexity": "perplexity"}
+
+
 def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
     """Return the picture of results over time: mean over chips, its 95 % interval, 5 to 95 % of chips.
 
@@ -61,7 +64,7 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
         )  # fmt: skip
     _label_times(axes, times)
     axes.set_xlabel("time after programming")
-    axes.set_ylabel("test accuracy (%)" if accuracy else "mean squared error")
+    axes.set_ylabel(_AXES[results["metric"]])
     axes.set_title(title, fontsize=11, parse_math=False)
     axes.grid(visible=True, color="0.9")
     if axes.get_legend_handles_labels()[0]:

@@ -19,24 +19,30 @@ class Counts:
     """What was counted over a test set; sums and counts only, so that parts add up exactly.
 
     Attributes:
-        total: samples.
+        total: samples, positions or labels: what the task counts.
+        loss_sum: sum of the loss over them.
         correct: right answers; None for regression.
-        loss_sum: sum of the loss over samples.
+        correct_top5: right classes among the five likeliest; None without classes, or with five or fewer.
         abs_error_sum: sum of absolute errors, for regression.
+        target_spread: sum of squared deviations of the targets from their mean, for regression.
     """
 
     total: int
     loss_sum: float
     correct: int | None = None
+    correct_top5: int | None = None
     abs_error_sum: float | None = None
+    target_spread: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the values as the tables store them: a loss that is not finite is stored as absent."""
         return {
             "total": self.total,
             "correct": self.correct,
+            "correct_top5": self.correct_top5,
             "loss_sum": _finite(self.loss_sum),
             "abs_error_sum": _finite(self.abs_error_sum),
+            "target_spread": _finite(self.target_spread),
         }
 
 
@@ -45,15 +51,22 @@ def _finite(value: float | None) -> float | None:
 
 
 def save_cell(
-    session: Session, lease: Lease, *, variant: str, repeat: int, t_inference: float, counts: Counts
+    session: Session,
+    lease: Lease,
+    *,
+    variant: str,
+    repeat: int,
+    t_inference: float,
+    counts: Counts,
+    samples: int,
 ) -> None:
-    """Store a cell once; a cell that is already there stays as it is."""
+    """Store a cell of so many samples once; a cell that is already there stays as it is."""
     job, item = hold(session, lease)
     if session.get(Cell, (job.id, variant, repeat, t_inference)) is not None:
         return
     cell = Cell(job_id=job.id, variant=variant, repeat=repeat, t_inference=t_inference, **counts.columns())
     session.add(cell)
-    set_progress(job, item, min(item.progress_total, item.progress_done + counts.total))
+    set_progress(job, item, min(item.progress_total, item.progress_done + samples))
     data = {"variant": variant, "repeat": repeat, "t_inference": t_inference, **counts.columns()}
     record(session, job, "cell.finished", data)
 

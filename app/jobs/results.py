@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Metric = Literal["accuracy", "mse", "perplexity"]
 
 VARIANT_ORDER = ("digital", "direct", "hwa", "control")
 _STATISTICS = ("mean", "std", "ci95", "p05", "p95", "min", "max")
+_LARGEST_LOG = 700.0  # of what a double can hold
 
 
 class Counted(Protocol):
@@ -16,8 +19,10 @@ class Counted(Protocol):
 
     correct: int | None
     total: int
+    correct_top5: int | None
     loss_sum: float | None
     abs_error_sum: float | None
+    target_spread: float | None
 
 
 class CellRow(Counted, Protocol):
@@ -44,7 +49,11 @@ class Point:
         min: the worst instance's value.
         max: the best instance's value.
         loss_mean: mean loss per sample; None when an instance's loss was not finite.
-        mae_mean: mean absolute error per sample; None for a classification.
+        mae_mean: mean absolute error per sample; None but for a regression.
+        r2_mean: share of the targets' variance that is explained, mean over instances; None but for a
+            regression.
+        top5_mean: share of right classes among the five likeliest, mean over instances; None without more
+            than five classes.
     """
 
     t_inference: float
@@ -58,31 +67,54 @@ class Point:
     max: float | None
     loss_mean: float | None
     mae_mean: float | None
+    r2_mean: float | None
+    top5_mean: float | None
 
 
-def metric_name(task: str) -> str:
+def metric_name(task: str) -> Metric:
     """Return the name of a task's metric."""
-    return "accuracy" if task == "classification" else "mse"
+    metrics: dict[str, Metric] = {"regression": "mse", "next_token": "perplexity"}
+    return metrics.get(task, "accuracy")
 
 
 def metric_of(task: str, counts: Counted) -> float:
-    """Return the metric of one pass over the test set; infinite for a regression that overflowed."""
-    if task == "classification":
+    """Return the metric of one pass over the test set; infinite where a loss was not finite."""
+    metric = metric_name(task)
+    if metric == "accuracy":
         return (counts.correct or 0) / counts.total
-    return math.inf if counts.loss_sum is None else counts.loss_sum / counts.total
+    if counts.loss_sum is None:
+        return math.inf
+    loss = counts.loss_sum / counts.total
+    if metric == "mse":
+        return loss
+    return math.exp(loss) if loss < _LARGEST_LOG else math.inf
 
 
 def baseline_json(task: str, counts: Counted) -> dict[str, Any]:
     """Return a model's floating-point result."""
     loss = None if counts.loss_sum is None else counts.loss_sum / counts.total
-    if task == "classification":
-        return {
-            "accuracy": metric_of(task, counts),
-            "correct": counts.correct,
-            "total": counts.total,
-            "loss": loss,
-        }
-    return {"mse": loss, "mae": _mean(counts.abs_error_sum, counts.total), "total": counts.total}
+    if task == "regression":
+        mae = _mean(counts.abs_error_sum, counts.total)
+        return {"mse": loss, "mae": mae, "r2": _r2(counts), "total": counts.total}
+    answer: dict[str, Any] = {
+        "accuracy": (counts.correct or 0) / counts.total,
+        "correct": counts.correct,
+        "total": counts.total,
+        "loss": loss,
+    }
+    if counts.correct_top5 is not None:
+        answer["top5"] = counts.correct_top5 / counts.total
+    if task == "next_token":
+        perplexity = metric_of(task, counts)
+        answer["perplexity"] = perplexity if math.isfinite(perplexity) else None
+    return answer
+
+
+def _r2(counts: Counted) -> float | None:
+    """Return the share of the targets' variance that is explained; None where they have none."""
+    if counts.loss_sum is None or not counts.target_spread:
+        return None
+    return 1 - counts.loss_sum / counts.target_spread
 
 
 def series(task: str, cells: Iterable[CellRow]) -> list[dict[str, Any]]:
@@ -119,6 +151,8 @@ def point(task: str, t_inference: float, cells: Sequence[CellRow]) -> Point:
         repeats=len(values),
         loss_mean=_mean(_sum(cell.loss_sum for cell in cells), samples),
         mae_mean=_mean(_sum(cell.abs_error_sum for cell in cells), samples),
+        r2_mean=_mean(_sum(_r2(cell) for cell in cells), len(cells)),
+        top5_mean=_mean(_sum(cell.correct_top5 for cell in cells), samples),
         **statistics,
     )
 

@@ -197,7 +197,8 @@ class Reuse:
             if item.kind == "evaluate" and item.payload["variant"] == variant:
                 first, last = item.payload["repeats"]
                 cells = [taken.get((repeat, t)) for repeat in range(first, last) for t in times]
-                item.progress_done = sum(cell.total for cell in cells if cell is not None)
+                found = sum(cell is not None for cell in cells)
+                item.progress_done = item.progress_total * found // len(cells)
                 if all(cell is not None for cell in cells):
                     self._finish(item)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from app.configs.schemas import StoredReference, is_reference
+from app.jobs.results import Metric
 from app.jobs.states import JobState
 from simulator.config import (
     CalibrationSpec,
@@ -37,6 +38,9 @@ class TaskName(StrEnum):
     """What the network is asked to do."""
 
     CLASSIFICATION = "classification"
+    MULTI_LABEL = "multi_label"
+    TOKEN_CLASSIFICATION = "token_classification"  # noqa: S105 - no password
+    NEXT_TOKEN = "next_token"  # noqa: S105 - no password
     REGRESSION = "regression"
 
 
@@ -199,8 +203,12 @@ class PointView(BaseModel):
     p95: float | None
     min: float | None
     max: float | None
-    loss_mean: float | None = Field(description="Per sample.")
+    loss_mean: float | None = Field(description="Per sample, position or label.")
     mae_mean: float | None = Field(description="Mean absolute error per sample, of a regression.")
+    r2_mean: float | None = Field(description="Share of the targets' variance explained, of a regression.")
+    top5_mean: float | None = Field(
+        description="Share of right classes among the five likeliest, with more than five classes."
+    )
     test_set_ci95: tuple[float, float] | None = Field(
         default=None, description="Wilson's interval for the finite test set, on request."
     )
@@ -220,9 +228,13 @@ class CellView(BaseModel):
     repeat: int
     t_inference: float
     correct: int | None
-    total: int
+    total: int = Field(description="Samples; of other tasks positions, or labels of all samples.")
     loss_sum: float | None
+    correct_top5: int | None = None
     abs_error_sum: float | None = None
+    target_spread: float | None = Field(
+        default=None, description="Sum of the targets' squared deviations from their mean, of a regression."
+    )
 
 
 class ResultsView(BaseModel):
@@ -231,7 +243,7 @@ class ResultsView(BaseModel):
     job: str
     complete: bool
     task: TaskName
-    metric: Literal["accuracy", "mse"]
+    metric: Metric
     baseline: dict[str, dict[str, Any]]
     series: list[SeriesView]
     cells: list[CellView] | None = None

@@ -40,8 +40,10 @@ POINT_COLUMNS: tuple[Column, ...] = (
     Column("p95", "real", "95 % quantile over chips"),
     Column("min", "real", "lowest value of a chip"),
     Column("max", "real", "highest value of a chip"),
-    Column("loss_mean", "real", "mean loss per sample"),
+    Column("loss_mean", "real", "mean loss per sample, position or label"),
     Column("mae_mean", "real", "mean absolute error per sample, of a regression"),
+    Column("r2_mean", "real", "share of the targets' variance that is explained, of a regression"),
+    Column("top5_mean", "real", "share of right classes among the five likeliest"),
 )
 TEST_SET_COLUMNS: tuple[Column, ...] = (
     Column("test_set_ci95_low", "real", "Wilson's interval for the finite test set, lower end"),
@@ -51,10 +53,12 @@ CELL_COLUMNS: tuple[Column, ...] = (
     _VARIANT,
     Column("repeat", "integer", "number of the chip"),
     _TIME,
-    Column("correct", "integer", "right answers, of a classification"),
-    Column("total", "integer", "samples"),
+    Column("correct", "integer", "right answers; absent for a regression"),
+    Column("total", "integer", "samples; of other tasks positions, or labels of all samples"),
     Column("loss_sum", "real", "sum of the loss over samples; absent if it is not finite"),
     Column("abs_error_sum", "real", "sum of absolute errors, of a regression"),
+    Column("correct_top5", "integer", "right classes among the five likeliest"),
+    Column("target_spread", "real", "sum of the targets' squared deviations, of a regression"),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from simulator.config.faults import Fault
 
-TaskKind = Literal["classification", "regression"]
+TaskKind = Literal["classification", "multi_label", "token_classification", "next_token", "regression"]
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
@@ -25,7 +25,7 @@ class Fit:
     faults: tuple[Fault, ...]
 
 
-def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: str | None = None) -> Fit:
+def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: TaskKind | None = None) -> Fit:
     """Compare a model's report with a dataset's.
 
     Args:
@@ -64,34 +64,92 @@ def _check_inputs(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> 
 
 
 def _check_output(
-    outputs: list[dict[str, Any]], dataset: dict[str, Any], task: str | None
+    outputs: list[dict[str, Any]], dataset: dict[str, Any], task: TaskKind | None
 ) -> tuple[TaskKind | None, list[Fault]]:
-    targets = dataset["targets"]
-    inferred: TaskKind = "classification" if targets["kind"] == "class" else "regression"
-    if task is not None and task != inferred:
-        kind = "class indices" if inferred == "classification" else "real values"
-        message = f"the dataset's targets are {kind}, so the task is {inferred}, not {task}"
-        return None, [Fault("/task", "task_mismatch", message)]
     if len(outputs) != 1:
         names = ", ".join(one["name"] for one in outputs)
         message = f"the model has {len(outputs)} outputs ({names}); one is needed"
         return None, [Fault("/model", "dataset_mismatch", message)]
     shape = outputs[0]["shape"]
-    if shape is None:
-        return inferred, []
-    name = outputs[0]["name"]
-    if inferred == "regression":
-        if _elements(shape[1:]) not in (None, _elements(targets["shape"]) or 1):
-            message = f"the output {name!r} is {_show(shape)} and a target is {_show(targets['shape'])}"
-            return None, [Fault("/dataset", "dataset_mismatch", message)]
-        return inferred, []
-    if len(shape) != 2:
-        message = f"the output {name!r} is {_show(shape)}; a classifier's is [batch, classes]"
-        return None, [Fault("/model", "dataset_mismatch", message)]
-    if isinstance(shape[1], int) and shape[1] < dataset["classes"]:
-        message = f"the output {name!r} is {_show(shape)} and the dataset has {dataset['classes']} classes"
+    sample = None if shape is None else shape[1:]
+    possible = [kind for kind in _tasks_of(dataset) if _output_fault(kind, sample, dataset) is None]
+    wanted = task or _unambiguous(possible, dataset)
+    if wanted is None and len(possible) > 1:
+        names = " or ".join(possible)
+        message = f"the task may be {names}: the output is {_show(shape)} and a target {_target(dataset)}"
+        return None, [Fault("/task", "task_ambiguous", f"{message}; say which")]
+    wanted = wanted or _tasks_of(dataset)[0]
+    if wanted not in _tasks_of(dataset):
+        kinds, allowed = _KINDS[dataset["targets"]["kind"]], " or ".join(_tasks_of(dataset))
+        message = f"the dataset's targets are {kinds}, so the task is {allowed}, not {wanted}"
+        return None, [Fault("/task", "task_mismatch", message)]
+    fault = _output_fault(wanted, sample, dataset)
+    if fault is not None:
+        message = f"the output {outputs[0]['name']!r} is {_show(shape)} {fault}"
         return None, [Fault("/dataset", "dataset_mismatch", message)]
-    return inferred, []
+    return wanted, []
+
+
+_KINDS = {
+    "class": "class indices",
+    "class_per_position": "class indices, several a sample",
+    "labels": "zeros and ones, several a sample",
+    "real": "real values",
+}
+_TASKS: dict[str, tuple[TaskKind, ...]] = {
+    "class": ("classification",),
+    "class_per_position": ("token_classification", "next_token", "regression"),
+    "labels": ("multi_label", "token_classification", "next_token", "regression"),
+    "real": ("regression",),
+}
+
+
+def _tasks_of(dataset: dict[str, Any]) -> tuple[TaskKind, ...]:
+    """Return what the targets allow, the likeliest first."""
+    return _TASKS[dataset["targets"]["kind"]]
+
+
+def _unambiguous(possible: list[TaskKind], dataset: dict[str, Any]) -> TaskKind | None:
+    """Return the task when there is no doubt: zeros and ones are labels, next tokens follow from tokens."""
+    doubtful = set(possible)
+    if dataset["targets"]["kind"] == "labels":
+        doubtful -= {"next_token", "regression" if "multi_label" in doubtful else "next_token"}
+    first = dataset["inputs"][0]
+    if _becomes_float(first["dtype"]) or list(first["shape"]) != list(dataset["targets"]["shape"]):
+        doubtful -= {"next_token"}
+    return next(iter(doubtful)) if len(doubtful) == 1 else None
+
+
+def _output_fault(task: TaskKind, sample: list[Any] | None, dataset: dict[str, Any]) -> str | None:
+    """Return what is wrong with an output of this shape (without the batch) for the task."""
+    target = dataset["targets"]["shape"]
+    if sample is None:
+        return None
+    if task in ("regression", "multi_label"):
+        same = _elements(sample) in (None, _elements(target) or 1)
+        return None if same else f"and a target is {_target(dataset)}"
+    if task == "classification":
+        if len(sample) != 1:
+            return "; a classifier's is [batch, classes]"
+        return _too_few(sample[0], dataset)
+    if len(sample) != len(target) + 1:
+        return f"and a target is {_target(dataset)}; one more dimension is needed, of the classes"
+    if _fits(sample[:-1], target):
+        return _too_few(sample[-1], dataset)
+    if _fits(sample[1:], target):
+        return _too_few(sample[0], dataset)
+    return f"and a target is {_target(dataset)}: the positions differ"
+
+
+def _too_few(size: Any, dataset: dict[str, Any]) -> str | None:
+    classes = dataset["classes"] or (2 if dataset["targets"]["kind"] == "labels" else 0)
+    if isinstance(size, int) and size < classes:
+        return f"and the dataset has {classes} classes"
+    return None
+
+
+def _target(dataset: dict[str, Any]) -> str:
+    return _show(dataset["targets"]["shape"])
 
 
 def _becomes_float(dtype: str) -> bool:
@@ -114,5 +172,7 @@ def _elements(shape: list[int | str | None]) -> int | None:
     return count
 
 
-def _show(shape: list[int | str | None]) -> str:
+def _show(shape: list[int | str | None] | None) -> str:
+    if shape is None:
+        return "of unknown shape"
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from simulator import rng
 from simulator.config import FinetuneSpec, LossType
-from simulator.evaluate import Samples, Score, Task
+from simulator.evaluate import Samples
 from simulator.nn import noise_context, post_update_step, set_modifier_strength
+from simulator.tasks import Score, Task, correct, units
 from simulator.train import checkpoint
 from simulator.train.objective import Objective, outputs_of
 from simulator.train.optimisers import build_optimizer, build_scheduler
@@ -114,6 +115,8 @@ def _refuse_faults(model: nn.Module, spec: FinetuneSpec, task: Task, teacher: nn
         faults.append("the model has no trainable parameters")
     if task is Task.REGRESSION and spec.loss is not LossType.MSE:
         faults.append(f"a regression is trained with loss mse, not {spec.loss.value}")
+    if task is Task.MULTI_LABEL and spec.loss is LossType.MSE:
+        faults.append("labels are trained with loss cross_entropy (binary), since outputs are logits")
     if spec.distillation is not None and teacher is None:
         faults.append("distillation needs a teacher: pass a copy of the model in floating point")
     if spec.distillation is None and teacher is not None:
@@ -187,21 +190,23 @@ class _Training:
         )
 
     def _train(self, epoch: int) -> tuple[float, float | None]:
-        """Train one epoch; return the mean loss and, for classification, the share of right answers."""
+        """Train one epoch; return the mean loss and the share of right answers, None for a regression."""
         stream = rng.generator(self.seed, rng.Purpose.SAMPLE_ORDER, epoch)
         order = self.train_index[torch.randperm(len(self.train_index), generator=stream)]
-        loss_sum, correct, seen = 0.0, 0, 0
+        loss_sum, right, counted, seen = 0.0, 0, 0, 0
         for batch, index in enumerate(order.to(self.samples.targets.device).split(self.spec.batch_size)):
             if len(index) == 1 and seen > 0:
                 break  # a last batch of one sample would have no variance for BatchNorm
             self.hooks.check_stop()
+            targets = self.samples.targets[index]
             loss, outputs = self._step(epoch, batch, index)
             loss_sum += loss
             seen += len(index)
-            if self.task is Task.CLASSIFICATION:
-                correct += int((outputs.argmax(dim=1) == self.samples.targets[index]).sum())
+            counted += units(self.task, targets)
+            right += correct(self.task, outputs, targets) or 0
             self.hooks.on_batch(len(index))
-        return loss_sum / seen, correct / seen if self.task is Task.CLASSIFICATION else None
+        counted = max(counted, 1)
+        return loss_sum / counted, None if self.task is Task.REGRESSION else right / counted
 
     def _step(self, epoch: int, batch: int, index: Tensor) -> tuple[float, Tensor]:
         """Update the weights once; return the batch's summed loss and its outputs."""
@@ -218,7 +223,7 @@ class _Training:
                 f"the loss became {value} in epoch {epoch}, batch {batch}; lower the learning rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        (loss / len(index)).backward()
+        (loss / max(units(self.task, part.targets), 1)).backward()
         if self.spec.grad_clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.grad_clip_norm)
         self.optimizer.step()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simulator.config import FinetuneSpec, LossType
-from simulator.evaluate import Samples, Task, loss_of
+from simulator.evaluate import Samples
+from simulator.tasks import Task, aligned, loss_of
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Objective:
 
     Attributes:
         spec: loss, label smoothing, distillation.
-        task: classification or regression.
+        task: what the network is asked to do.
     """
 
     spec: FinetuneSpec
@@ -36,24 +37,29 @@ class Objective:
         teacher = self.spec.distillation
         if teacher is None or taught is None:
             return self._on_targets(outputs, targets)
-        soft = self._on_teacher(outputs, taught, teacher.temperature)
+        soft = self._on_teacher(outputs, taught, targets, teacher.temperature)
         if teacher.weight == 1:
             return soft
         return teacher.weight * soft + (1 - teacher.weight) * self._on_targets(outputs, targets)
 
     def _on_targets(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """A classification with loss mse is trained towards one-hot targets."""
-        if self.spec.loss is LossType.MSE and self.task is Task.CLASSIFICATION:
-            hot = functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
-            return loss_of(Task.REGRESSION, outputs, hot)
+        """Classes with loss mse are trained towards one-hot targets."""
+        if self.spec.loss is LossType.MSE:
+            outputs, targets = aligned(self.task, outputs, targets)
+            if self.task.has_classes:
+                targets = functional.one_hot(targets, outputs.shape[-1])
+            return loss_of(Task.REGRESSION, outputs, targets)
         return loss_of(self.task, outputs, targets, label_smoothing=self.spec.label_smoothing)
 
-    def _on_teacher(self, outputs: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    def _on_teacher(self, outputs: Tensor, taught: Tensor, targets: Tensor, temperature: float) -> Tensor:
         """T^2 KL(teacher || student) at temperature T (Hinton et al., arXiv:1503.02531), or squared error."""
         if self.spec.loss is LossType.MSE:
             return loss_of(Task.REGRESSION, outputs, taught)
-        student = functional.log_softmax(outputs / temperature, dim=1)
-        wanted = functional.log_softmax(taught / temperature, dim=1)
+        if self.task is Task.MULTI_LABEL:
+            wanted = torch.sigmoid(taught / temperature)
+            return loss_of(self.task, outputs / temperature, wanted) * temperature**2
+        student = functional.log_softmax(aligned(self.task, outputs, targets)[0] / temperature, dim=-1)
+        wanted = functional.log_softmax(aligned(self.task, taught, targets)[0] / temperature, dim=-1)
         return functional.kl_div(student, wanted, reduction="sum", log_target=True) * temperature**2
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from simulator import rng
 from simulator.config import EarlyStopping
-from simulator.evaluate import Samples, Score, Task, score
+from simulator.evaluate import Samples, score
 from simulator.nn import drift_analog_weights, forget_programming, noise_context, program_analog_weights
+from simulator.tasks import Score, Task, add
 
 VALIDATION_INSTANCES = 3
 VALIDATION_T_INFERENCE_S = 86400.0
@@ -58,7 +58,7 @@ def validate(
             return run()
         repeat = context.repeat
         try:
-            return _sum([_on_instance(model, instance, run) for instance in range(VALIDATION_INSTANCES)])
+            return add([_on_instance(model, instance, run) for instance in range(VALIDATION_INSTANCES)])
         finally:
             forget_programming(model)
             context.move(repeat=repeat)
@@ -70,18 +70,6 @@ def _on_instance(model: nn.Module, instance: int, run: Callable[[], Score]) -> S
     program_analog_weights(model, repeat=-1 - instance)
     drift_analog_weights(model, VALIDATION_T_INFERENCE_S)
     return run()
-
-
-def _sum(scores: list[Score]) -> Score:
-    def total(values: list[Any]) -> Any:
-        return None if None in values else sum(values)
-
-    return Score(
-        total([one.total for one in scores]),
-        total([one.loss_sum for one in scores]),
-        correct=total([one.correct for one in scores]),
-        abs_error_sum=total([one.abs_error_sum for one in scores]),
-    )
 
 
 @dataclass

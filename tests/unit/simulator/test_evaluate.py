@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from simulator.evaluate import Samples, Score, Task, accuracy, evaluate_cells, loss_of, score
+from simulator.evaluate import Samples, accuracy, evaluate_cells, score
 from simulator.nn import analog_layers, drift_analog_weights, program_analog_weights
+from simulator.tasks import Score, Task, loss_of
 from tests.unit.simulator.learning import (
     CLASSES,
     FEATURES,

@@ -8,8 +8,9 @@ from torch import nn
 
 from simulator import rng
 from simulator.config import EarlyStopping, WeightModifierParameter
-from simulator.evaluate import Samples, Score, Task, score
+from simulator.evaluate import Samples, score
 from simulator.nn import analog_layers, noise_context
+from simulator.tasks import Score, Task
 from simulator.tile import modify_weights
 from simulator.train import NonFiniteLossError, finetune
 from simulator.train.objective import Objective, outputs_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.config import resolve
-from simulator.evaluate import Task
+from simulator.tasks import Task
 from tests.unit.simulator.learning import (
     Network,
     Recorder,

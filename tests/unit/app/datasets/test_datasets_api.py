@@ -137,20 +137,61 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(client, leftovers):
     assert leftovers() == []
 
 
+TABLE = b"a,b,label\n" + b"".join(b"%d,%d,%s\n" % (n, n * n, (b"cat", b"dog")[n % 2]) for n in range(10))
+
+
 @pytest.mark.parametrize(
     ("headers", "files"),
     [
         ({"Content-Type": "text/csv"}, None),
-        ({"Content-Type": "application/vnd.apache.parquet"}, None),
-        ({}, {"file": ("a.safetensors", b"xxxx")}),
-        ({}, {"file": ("a.CSV", b"1,2")}),
+        ({"Content-Type": "text/csv; charset=utf-8"}, None),
+        ({}, {"file": ("a.CSV", TABLE)}),
     ],
 )
-def test_formats_that_are_not_read_yet_are_named(client, leftovers, headers, files):
-    content = None if files else b"1,2"
-    answer = client.post("/v1/datasets", headers=headers, files=files, content=content)
-    assert (answer.status_code, answer.json()["code"]) == (415, "not_yet_supported")
-    assert "npz" in answer.json()["errors"][0]["hint"]
+def test_a_table_is_told_by_its_type_or_name(client, headers, files):
+    content = None if files else TABLE
+    answer = client.post("/v1/datasets?test_fraction=0.3", headers=headers, files=files, content=content)
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    assert (body["format"], body["class_names"]) == ("csv", ["cat", "dog"])
+    assert (body["train_size"], body["test_size"], body["classes"]) == (7, 3, 2)
+
+
+@pytest.mark.parametrize("media_type", ["application/vnd.apache.parquet", "application/vnd.safetensors"])
+def test_bytes_that_are_not_what_their_type_says_are_refused(client, leftovers, media_type):
+    answer = client.post("/v1/datasets", headers={"Content-Type": media_type}, content=b"a,b")
+    assert answer.status_code == 422
+    assert answer.json()["code"] in ("not_parquet", "not_safetensors")
+    assert leftovers() == []
+
+
+def test_declared_preprocessing_is_kept_and_told(client):
+    images = np.zeros((6, 4, 5, 3), np.uint8)
+    content = npz(x=images, y=np.arange(6) % 2)
+    query = "test_fraction=0.5&layout=nhwc&mean=0.485,0.456,0.406&std=0.229,0.224,0.225"
+    answer = client.post(f"/v1/datasets?{query}", content=content, headers=RAW)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["inputs"][0]["shape"] == [3, 4, 5]
+    expected = {
+        "test_fraction": 0.5,
+        "layout": "nhwc",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    assert answer.json()["options"] == expected
+    plain = client.post("/v1/datasets?test_fraction=0.5", content=content, headers=RAW)
+    assert plain.status_code == 201
+    assert plain.json()["id"] != answer.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("mean=red", 422), ("mean=1,,2", 422), ("layout=hwc", 422), ("std=0", 422), ("mean=1,2", 422)],
+)
+def test_preprocessing_that_cannot_be_done_is_refused(client, leftovers, query, status):
+    content = npz(x=np.zeros((6, 3, 4, 4), np.uint8), y=np.arange(6) % 2)
+    answer = client.post(f"/v1/datasets?test_fraction=0.5&{query}", content=content, headers=RAW)
+    assert answer.status_code == status, answer.text
     assert leftovers() == []
 
 

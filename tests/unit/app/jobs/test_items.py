@@ -98,7 +98,13 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make
     writes = [
         lambda session: recording.save_progress(session, stale, 5),
         lambda session: recording.save_cell(
-            session, stale, variant="hwa", repeat=0, t_inference=1.0, counts=Counts(10, 1.0, correct=9)
+            session,
+            stale,
+            variant="hwa",
+            repeat=0,
+            t_inference=1.0,
+            counts=Counts(10, 1.0, correct=9),
+            samples=10,
         ),
         lambda session: items.succeed(session, stale),
         lambda session: items.release(session, stale),
@@ -212,7 +218,7 @@ def test_a_cell_is_stored_once_and_counts_once(database: Database, make_job: Mak
         with database.transaction() as session:
             recording.save_cell(
                 session, lease, variant="hwa", repeat=0, t_inference=1.0,
-                counts=Counts(10, 1.0, correct=correct),
+                counts=Counts(10, 1.0, correct=correct), samples=10,
             )  # fmt: skip
     with database.reading() as session:
         assert session.scalars(select(Cell.correct).where(Cell.job_id == job_id)).all() == [9]
@@ -225,7 +231,7 @@ def test_a_loss_that_is_not_finite_is_stored_as_absent(database: Database, make_
     with database.transaction() as session:
         recording.save_cell(
             session, lease, variant="hwa", repeat=0, t_inference=1.0,
-            counts=Counts(10, float("inf"), correct=1),
+            counts=Counts(10, float("inf"), correct=1), samples=10,
         )  # fmt: skip
     with database.reading() as session:
         assert session.scalars(select(Cell.loss_sum).where(Cell.job_id == job_id)).all() == [None]

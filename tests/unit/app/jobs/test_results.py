@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +18,8 @@ class Row:
     total: int
     loss_sum: float | None
     abs_error_sum: float | None = None
+    correct_top5: int | None = None
+    target_spread: float | None = None
 
 
 def cells(values: list[int], variant: str = "direct", t: float = 1.0) -> list[Row]:
@@ -58,7 +61,7 @@ def test_series_are_ordered_by_variant_and_time() -> None:
 def test_regression_reports_the_mean_squared_error() -> None:
     row = Row("direct", 0, 1.0, None, 10, 2.5, 5.0)
     assert results.point("regression", 1.0, [row]).mean == 0.25
-    assert results.baseline_json("regression", row) == {"mse": 0.25, "mae": 0.5, "total": 10}
+    assert results.baseline_json("regression", row) == {"mse": 0.25, "mae": 0.5, "r2": None, "total": 10}
 
 
 def test_a_regression_that_overflowed_on_one_chip_has_no_statistics_instead_of_infinite_ones() -> None:
@@ -72,3 +75,27 @@ def test_a_regression_that_overflowed_on_one_chip_has_no_statistics_instead_of_i
 def test_the_test_set_interval_is_wilsons(correct: int, total: int) -> None:
     expected = stats.binomtest(correct, total).proportion_ci(method="wilson")
     assert results.wilson95(correct, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_r2_is_the_share_of_the_targets_variance_that_is_explained() -> None:
+    rows = [Row("direct", n, 1.0, None, 10, loss, 5.0, None, 40.0) for n, loss in enumerate((4.0, 8.0))]
+    assert results.point("regression", 1.0, rows).r2_mean == pytest.approx((0.9 + 0.8) / 2)
+    assert results.baseline_json("regression", rows[0])["r2"] == pytest.approx(0.9)
+    flat = Row("direct", 0, 1.0, None, 10, 4.0, 5.0, None, 0.0)
+    assert results.baseline_json("regression", flat)["r2"] is None
+
+
+def test_top5_is_a_share_of_what_was_counted() -> None:
+    rows = [Row("direct", n, 1.0, 5, 10, 4.0, None, top5) for n, top5 in enumerate((8, 10))]
+    assert results.point("classification", 1.0, rows).top5_mean == pytest.approx(0.9)
+    assert results.baseline_json("classification", rows[0])["top5"] == pytest.approx(0.8)
+    assert "top5" not in results.baseline_json("classification", Row("direct", 0, 1.0, 5, 10, 4.0))
+
+
+def test_next_tokens_have_a_perplexity() -> None:
+    rows = [Row("direct", n, 1.0, 5, 10, 10 * math.log(p)) for n, p in enumerate((4.0, 6.0))]
+    assert results.point("next_token", 1.0, rows).mean == pytest.approx(5.0)
+    assert results.baseline_json("next_token", rows[0])["perplexity"] == pytest.approx(4.0)
+    endless = Row("direct", 0, 1.0, 0, 10, 1e6)
+    assert results.baseline_json("next_token", endless)["perplexity"] is None
+    assert results.point("next_token", 1.0, [endless]).mean is None

@@ -96,3 +96,46 @@ def test_a_network_with_two_outputs_is_refused():
     outputs = [("y", "float32", ["batch", 10]), ("z", "float32", ["batch", 10])]
     (fault,) = check_compatibility(model(outputs=outputs), dataset()).faults
     assert fault.pointer == "/model"
+
+
+TOKENS = {"shape": (7,), "dtype": "int64", "classes": 9, "target": [7]}
+
+
+def language_model(*output):
+    return model(inputs=[("ids", "int64", ["batch", "time"])], outputs=[("y", "float32", ["batch", *output])])
+
+
+def test_zeros_and_ones_of_the_outputs_shape_are_labels():
+    labels = dataset(kind="labels", classes=None, target=[10])
+    assert check_compatibility(model(), labels).task == "multi_label"
+    assert check_compatibility(model(), labels, "regression").task == "regression"
+
+
+def test_classes_of_every_position_want_one_more_dimension():
+    fit = check_compatibility(
+        model(outputs=[("y", "float32", ["batch", 9, 28, 28])]),
+        dataset(kind="class_per_position", classes=9, target=[28, 28]),
+    )
+    assert fit.task == "token_classification"
+    few = check_compatibility(
+        model(outputs=[("y", "float32", ["batch", 3, 28, 28])]),
+        dataset(kind="class_per_position", classes=9, target=[28, 28]),
+    )
+    assert "9 classes" in few.faults[0].message
+
+
+def test_tokens_of_tokens_are_ambiguous_until_the_task_is_said():
+    given = dataset(kind="class_per_position", **TOKENS)
+    (fault,) = check_compatibility(language_model("time", 9), given).faults
+    assert (fault.pointer, fault.code) == ("/task", "task_ambiguous")
+    assert "token_classification or next_token" in fault.message
+    for task in ("token_classification", "next_token"):
+        assert check_compatibility(language_model("time", 9), given, task).task == task
+    assert check_compatibility(language_model("time"), given).task == "regression"
+
+
+def test_positions_that_differ_are_told_with_both_shapes():
+    given = dataset(kind="class_per_position", **TOKENS)
+    (fault,) = check_compatibility(language_model(5, 9), given, "next_token").faults
+    assert "[batch, 5, 9]" in fault.message
+    assert "[7]" in fault.message
