@@ -20,6 +20,7 @@ from simulator.rng import KeyPart, NoiseContext, Purpose
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
+    UNIT_VECTORS,
     ClippingMeter,
     ConvProduct,
     DenseProduct,
@@ -352,7 +353,9 @@ class AnalogTile(nn.Module):
     def _readout(self, weights_OI: Tensor) -> Tensor:
         """Return `[in, out]`: the response to each unit vector, through the tile's own noisy forward."""
         device = weights_OI.device
-        unit_vectors = torch.eye(self.in_features, device=device, dtype=weights_OI.dtype)
+        alone = self.plan.keeps_zeros  # then the zeros of a unit vector need no attention
+        ones = torch.ones(self.in_features, 1, device=device, dtype=weights_OI.dtype)
+        unit_vectors = ones if alone else torch.diag(ones.squeeze(1))
         stream = None
         if self.plan.draws_noise:
             stream = self.context.read_stream(Purpose.COMPENSATION, self.key, device=device)
@@ -361,6 +364,7 @@ class AnalogTile(nn.Module):
             unit_vectors,
             weights_OI,
             self.plan,
+            product=UNIT_VECTORS if alone else DENSE,
             instance=self.instance_parameters(device),
             generator=stream,
             static_scale=float(average) if average is not None and average > 0 else None,

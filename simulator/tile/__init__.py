@@ -6,12 +6,13 @@ from simulator.tile.instance import NO_SPREAD, InstanceParameters, draw_instance
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.modifiers import modifies, modify_weights
 from simulator.tile.plan import TilePlan, compile_plan
-from simulator.tile.products import DENSE, ConvProduct, DenseProduct, Product
+from simulator.tile.products import DENSE, UNIT_VECTORS, ConvProduct, DenseProduct, Product
 from simulator.tile.weight_update import clip_weights, remap_scales
 
 __all__ = [
     "DENSE",
     "NO_SPREAD",
+    "UNIT_VECTORS",
     "ClippingMeter",
     "ConvProduct",
     "DenseProduct",

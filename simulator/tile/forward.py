@@ -25,7 +25,7 @@ from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.plan import TilePlan
-from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product
+from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product, UnitVectorProduct
 
 _CHUNK_ELEMENTS = 1 << 19  # unfolded inputs at once: they stay in the cache, and memory stays small
 
@@ -35,7 +35,7 @@ def analog_product(
     weights: Tensor,
     plan: TilePlan,
     *,
-    product: DenseProduct | ConvProduct = DENSE,
+    product: DenseProduct | ConvProduct | UnitVectorProduct = DENSE,
     instance: InstanceParameters = NO_SPREAD,
     generator: torch.Generator | None = None,
     static_scale: float | None = None,
@@ -47,7 +47,8 @@ def analog_product(
     A convolution runs natively where all its patches are converted alike, and is unfolded otherwise.
 
     Args:
-        x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution.
+        x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution; `[I, 1]` where
+            the product is that of the unit vectors.
         weights: `[O, I]`, |w| = 1 is g_max; `[S, O, I]` gives each of S samples weights of its own.
         plan: the tile's compiled configuration.
         product: how inputs and weights are multiplied.
@@ -161,7 +162,7 @@ class _Call:
         if places[0].numel() == 0:
             return y
         repeated = replace(self, product=DENSE).repeat_rows(
-            x.movedim(dim, -1)[places],
+            self.product.vectors(x, places, weights.shape[-1]),
             weights[places[0]] if weights.dim() == 3 else weights,
             divisor.movedim(dim, -1)[places],
             static_scale is not None,

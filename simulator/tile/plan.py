@@ -143,6 +143,11 @@ class TilePlan:
         )
 
     @property
+    def keeps_zeros(self) -> bool:
+        """Whether an input of zero is converted to zero."""
+        return self.is_perfect or (self.inp_noise == 0 and not (self.inp_sto_round and self.inp_step > 0))
+
+    @property
     def converts_vectors_alone(self) -> bool:
         """Whether an input has to be converted for each vector that it belongs to, whatever the scale."""
         return self.manages_bounds or self.inp_noise > 0 or (self.inp_sto_round and self.inp_step > 0)

@@ -41,6 +41,14 @@ class Product(Protocol):
         """Return the sum of each input vector; broadcasts over the product's result."""
         ...
 
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:
+        """Return the chosen input vectors, `[N, I]`."""
+        ...
+
+
+def _chosen(x: Tensor, places: tuple[Tensor, ...], vector_dim: int) -> Tensor:
+    return x.movedim(vector_dim, -1)[places]
+
 
 class DenseProduct:
     """Input vectors in rows: `[..., I]` times `[O, I]`, or `[S, ..., I]` times weights `[S, O, I]`."""
@@ -66,6 +74,10 @@ class DenseProduct:
         """Return `[..., 1]`: the absolute maxima."""
         return x.abs().amax(dim=-1, keepdim=True)
 
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:  # noqa: ARG002 - x has them
+        """Return the chosen input vectors, `[N, I]`."""
+        return _chosen(x, places, self.vector_dim)
+
 
 class PatchProduct:
     """Unfolded patches `[B, I, L]` times `[O, I]`, or weights `[B, O, I]` for every sample."""
@@ -84,9 +96,41 @@ class PatchProduct:
         """Return `[B, 1, L]`."""
         return x.sum(dim=1, keepdim=True)
 
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:  # noqa: ARG002 - x has them
+        """Return the chosen input vectors, `[N, I]`."""
+        return _chosen(x, places, self.vector_dim)
+
+
+class UnitVectorProduct:
+    """The unit vectors as inputs, `[I, 1]`: of each its one number that is not zero. Reads a tile out.
+
+    The result is a scaling of the weights' rows, without a product of matrices.
+    """
+
+    vector_dim = -1
+
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Return `[I, O]`."""
+        return x * weights.t()
+
+    def per_output(self, values_O: Tensor) -> Tensor:
+        """Return the values as they are: outputs come last."""
+        return values_O
+
+    def sum_inputs(self, x: Tensor) -> Tensor:
+        """Return `[I, 1]`."""
+        return x
+
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:
+        """Return the chosen input vectors, `[N, I]`."""
+        rows = x.new_zeros(places[0].numel(), in_features)
+        rows.scatter_(1, places[0].unsqueeze(1), x[places[0]])
+        return rows
+
 
 DENSE = DenseProduct()
 PATCHES = PatchProduct()
+UNIT_VECTORS = UnitVectorProduct()
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
     1: functional.conv1d,
@@ -158,6 +202,10 @@ class ConvProduct:
         pool = _MAX_POOLS[len(self.kernel_size)]
         maxima = pool(functional.pad(largest, pad), self.kernel_size, self.stride, 0, self.dilation)
         return maxima if self.bias_input is None else torch.maximum(maxima, self.bias_input.abs())
+
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:  # noqa: ARG002 - x has them
+        """Return the chosen input vectors, `[N, I]`."""
+        return _chosen(x, places, self.vector_dim)
 
     def output_size(self, x: Tensor) -> tuple[int, ...]:
         """Return the extent of the result's places."""
