@@ -71,11 +71,15 @@ def fail(detail: str) -> Verdict:
 
 
 def worst(*verdicts: Verdict) -> Verdict:
-    """The verdict on a case with several quantities: failures come first, then deviations, then the figure."""
+    """The verdict on a case with several quantities: failures come first, then deviations, then the figure.
 
-    def badness(verdict: Verdict) -> tuple[int, float]:
+    Of several quirks the first one names the case: figures are rounding, which differs between processors.
+    """
+
+    def badness(verdict: Verdict) -> tuple[int, int, float]:
         relative = verdict.figure / verdict.tolerance if verdict.tolerance > 0 else verdict.figure
-        return list(Status).index(verdict.status), math.inf if math.isnan(relative) else relative
+        rank = list(Status).index(verdict.status)
+        return rank, -(verdict.quirk or 0), math.inf if math.isnan(relative) else relative
 
     return max(verdicts, key=badness)
 
