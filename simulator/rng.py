@@ -125,6 +125,11 @@ class _Given(ISeedSequence):
         return self._words[:n_words]
 
 
+def source_seeds(count: int, stream: torch.Generator) -> NDArray[np.uint64]:
+    """Return three words `[count, 3]` for each of `sources`, which seed SFC64."""
+    return torch.randint(_WORD_LIMIT, (count, 3), generator=stream).numpy().view(np.uint64)
+
+
 def sources(count: int, stream: torch.Generator) -> list[np.random.SFC64]:
     """Return independent sources of random words on the CPU: `random_raw(n)` gives the next n of 64 bits.
 
@@ -132,8 +137,7 @@ def sources(count: int, stream: torch.Generator) -> list[np.random.SFC64]:
         count: how many sources.
         stream: a keyed stream on the CPU, which they branch off.
     """
-    seeds = torch.randint(_WORD_LIMIT, (count, 3), generator=stream).numpy().view(np.uint64)
-    return [np.random.SFC64(_Given(words)) for words in seeds]  # type: ignore[arg-type] # a gap in the stubs
+    return [np.random.SFC64(_Given(words)) for words in source_seeds(count, stream)]  # type: ignore[arg-type] # a gap in the stubs
 
 
 @contextmanager

@@ -22,12 +22,14 @@ from typing import Any, NoReturn
 from worker.protocol import LineReader, RunRequest, send
 
 _STDIN = 0
+_OPTIONAL = ("psycopg", "simulator.tile.kernels")  # extras: postgres, fast
 _PRELOAD = (
     "torch",
     "torch.fx",
     "onnx",
     "psycopg",
     "simulator.nn",
+    "simulator.tile.kernels",
     "simulator.onnx.importer",
     "simulator.data.loading",
     "simulator.train",
@@ -167,7 +169,7 @@ def main(socket_path: str) -> None:
     listener.bind(socket_path)
     listener.listen(64)  # supervisors may connect while the imports still run
     for module in _PRELOAD:
-        with contextlib.suppress(ModuleNotFoundError) if module == "psycopg" else contextlib.nullcontext():
+        with contextlib.suppress(ModuleNotFoundError) if module in _OPTIONAL else contextlib.nullcontext():
             importlib.import_module(module)
     gc.collect()
     gc.freeze()  # what is imported is never collected, so forks keep sharing its pages

@@ -25,9 +25,9 @@ from torch import Tensor
 from simulator import rng
 
 _SLICES = 1 << 16
-_BLOCK = 1 << 18  # by one thread, from a stream of its own: waking another thread costs as much as half of it
+BLOCK = 1 << 18  # by one thread, from a stream of its own: waking another thread costs as much as half of it
 _PIECE = 1 << 16  # at once: bits, indices and table stay in the cache
-_FEW = 1 << 12  # drawn at once from the call's stream: setting up others would take longer
+FEW = 1 << 12  # drawn at once from the call's stream: setting up others would take longer
 
 Fill = Callable[[Tensor, np.random.SFC64], object]
 
@@ -43,7 +43,7 @@ def normal_like(values: Tensor, generator: torch.Generator | None, deviation: fl
     draws, stream = _empty_like(values), _need(generator)
     if draws.dtype is not torch.float32 or _is_drawn_at_once(draws):
         return draws.normal_(0.0, deviation, generator=stream)
-    table = _table(deviation)
+    table = normal_table(deviation)
     _fill_blocks(draws, stream, lambda block, source: _look_up(block, table, source))
     return draws
 
@@ -58,6 +58,11 @@ def dither_like(values: Tensor, generator: torch.Generator | None) -> Tensor:
     return draws
 
 
+def block_seeds(values: Tensor, generator: torch.Generator | None) -> NDArray[np.uint64]:
+    """Return the seeds `[blocks, 3]` of the streams that draws for these (more than FEW) values come from."""
+    return rng.source_seeds(-(-values.numel() // BLOCK), _need(generator))
+
+
 def _empty_like(values: Tensor) -> Tensor:
     return torch.empty(values.shape, dtype=values.dtype, device=values.device)
 
@@ -69,11 +74,11 @@ def _need(generator: torch.Generator | None) -> torch.Generator:
 
 
 def _is_drawn_at_once(draws: Tensor) -> bool:
-    return draws.device.type != "cpu" or draws.numel() <= _FEW
+    return draws.device.type != "cpu" or draws.numel() <= FEW
 
 
 @lru_cache(maxsize=16)
-def _table(deviation: float) -> Tensor:
+def normal_table(deviation: float) -> Tensor:
     """Return the mean of each slice of the distribution, scaled to the standard deviation, `[65536]`."""
     with torch.inference_mode(mode=False):
         edges = torch.special.ndtri(torch.arange(_SLICES + 1, dtype=torch.float64) / _SLICES)
@@ -98,7 +103,7 @@ def _bits(part: Tensor, source: np.random.SFC64) -> NDArray[np.uint16]:
 
 
 def _fill_blocks(draws: Tensor, stream: torch.Generator, fill: Fill) -> None:
-    blocks = torch.split(draws.view(-1), _BLOCK)
+    blocks = torch.split(draws.view(-1), BLOCK)
     sources = rng.sources(len(blocks), stream)
     workers = min(torch.get_num_threads(), len(blocks))
     if workers == 1:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
+from simulator.tile import fused
 from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
@@ -27,7 +28,7 @@ from simulator.tile.meter import ClippingMeter
 from simulator.tile.plan import TilePlan
 from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product, UnitVectorProduct
 
-_CHUNK_ELEMENTS = 1 << 19  # unfolded inputs at once: they stay in the cache, and memory stays small
+_CHUNK_ELEMENTS = 1 << 21  # unfolded inputs at once: few calls, and memory stays small
 
 
 def analog_product(
@@ -84,11 +85,14 @@ def _unfolded(
     """Run a convolution patch by patch, a few samples at a time."""
     places = product.output_size(x)
     samples = max(1, _CHUNK_ELEMENTS // (math.prod(places) * weights.shape[-1]))
-    own_weights = weights.split(samples) if weights.dim() == 3 else repeat(weights)
-    outputs = [
-        call.output(product.unfold(part), part_weights, *scales)
-        for part, part_weights in zip(x.split(samples), own_weights, strict=False)
-    ]
+    if call.converts_maps(x, weights, product, scales[0]):
+        outputs = [call.map_output(part, weights, product, scales[1]) for part in x.split(samples)]
+    else:
+        own_weights = weights.split(samples) if weights.dim() == 3 else repeat(weights)
+        outputs = [
+            call.output(product.unfold(part), part_weights, *scales)
+            for part, part_weights in zip(x.split(samples), own_weights, strict=False)
+        ]
     y = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return y.reshape(*y.shape[:2], *places)
 
@@ -131,16 +135,64 @@ class _Call:
     ) -> Tensor:
         """Return the scaled result; a factor that needs no gradient is applied on the way."""
         plan = self.plan
-        factor = None if output_scale is None else self.product.per_output(output_scale)
         if plan.is_perfect:
+            factor = None if output_scale is None else self.product.per_output(output_scale)
             return _times(_times(self.product(x, weights), plan.out_scale), factor)
-        digital: Tensor | float = plan.out_scale
-        if factor is not None and not factor.requires_grad:
-            digital, factor = factor * digital, None
+        digital, factor = self._digital(output_scale)
         if static_scale is not None and not plan.manages_bounds:
             y, _ = self._run(self._convert_inputs(x, static_scale), weights, digital * static_scale)
         else:
             y = self._run_vectors(x, weights, static_scale, digital)
+        return _times(y, factor)
+
+    def _digital(self, output_scale: Tensor | None) -> tuple[Tensor | float, Tensor | None]:
+        """Return the factor that is applied on the way, and the one that needs a gradient."""
+        factor = None if output_scale is None else self.product.per_output(output_scale)
+        if factor is None or factor.requires_grad:
+            return self.plan.out_scale, factor
+        return factor * self.plan.out_scale, None
+
+    def converts_maps(
+        self, x: Tensor, weights: Tensor, product: ConvProduct, static_scale: float | None
+    ) -> bool:
+        """Whether `map_output` does what `output` does with unfolded patches."""
+        plan = self.plan
+        return (
+            static_scale is None
+            and weights.dim() == 2
+            and plan.management is NoiseManagementType.ABS_MAX
+            and plan.largest_input_fits
+            and plan.inputs_are_only_rounded
+            and plan.currents_are_only_noisy
+            and self.meter is None
+            and fused.converts_patches(x, product)
+        )
+
+    def map_output(
+        self, x: Tensor, weights: Tensor, product: ConvProduct, output_scale: Tensor | None
+    ) -> Tensor:
+        """Return the result for a feature map whose patches are scaled by their maxima, `[B, O, L]`."""
+        plan = self.plan
+        digital, factor = self._digital(output_scale)
+        maxima = product.largest_inputs(x.detach()).flatten(2)
+        divisor, rescale = _usable(maxima, plan)
+        y, patches, power = fused.patch_product(
+            x,
+            weights,
+            product,
+            divisor,
+            plan.inp_step,
+            wants_squares=plan.weight_noise > 0 and not plan.weight_noise_pcm,
+        )
+        variance = None
+        if plan.weight_noise > 0:
+            with torch.no_grad():
+                power = torch.matmul(weights.abs(), patches.square()) if power is None else power
+                variance = power.mul_(plan.weight_noise**2)
+        y, hit = self._convert_outputs(y, variance, rescale * digital)
+        y = self._with_repeated(
+            y, hit, digital, x=x, weights=weights, divisor=divisor, factor=rescale, vectors=product
+        )
         return _times(y, factor)
 
     def _run_vectors(
@@ -156,16 +208,43 @@ class _Call:
             )
         fits = static_scale is None and self.plan.largest_input_fits
         y, hit = self._run(self._convert_inputs(x, divisor, fits=fits), weights, factor * digital)
+        return self._with_repeated(
+            y,
+            hit,
+            digital,
+            x=x,
+            weights=weights,
+            divisor=divisor,
+            factor=factor,
+            vectors=self.product,
+            is_static=static_scale is not None,
+        )
+
+    def _with_repeated(
+        self,
+        y: Tensor,
+        hit: Tensor | None,
+        digital: Tensor | float,
+        *,
+        x: Tensor,
+        weights: Tensor,
+        divisor: Tensor,
+        factor: Tensor,
+        vectors: Product | ConvProduct,
+        is_static: bool = False,
+    ) -> Tensor:
+        """Replace the outputs of the vectors that hit the bound by those of bound management."""
+        dim = self.product.vector_dim
         if hit is None or self.plan.max_bound_factor < 1:
             return y
         places = torch.nonzero(hit & (factor > 0).squeeze(dim), as_tuple=True)
         if places[0].numel() == 0:
             return y
         repeated = replace(self, product=DENSE).repeat_rows(
-            self.product.vectors(x, places, weights.shape[-1]),
+            vectors.vectors(x, places, weights.shape[-1]),
             weights[places[0]] if weights.dim() == 3 else weights,
             divisor.movedim(dim, -1)[places],
-            static_scale is not None,
+            is_static,
         )
         if isinstance(digital, Tensor) and digital.numel() > 1:
             digital = digital.flatten()
@@ -282,6 +361,18 @@ class _Call:
                 variance = None
             y = self._distort(y, gain)
         deviation = self._noise_deviation(variance)
+        if self._converts_fused(y):
+            conversion = fused.OutputConversion(
+                vector_dim=self.product.vector_dim,
+                step=plan.out_step,
+                bound=plan.out_bound,
+                deviation=deviation,
+                generator=self.generator,
+                scale=rescale,
+                finds_hits=plan.manages_bounds,
+                tests_negative=plan.tests_negative_bound,
+            )
+            return fused.convert_outputs(y, conversion), conversion.hit
         noise = None
         if isinstance(deviation, float):
             noise = normal_like(y, self.generator, deviation)
@@ -296,6 +387,16 @@ class _Call:
             self.meter.count_outputs(y if noise is None else y + noise, plan.out_bound)
         converted = digitise(y, plan.out_step, plan.out_bound, noise=noise, dither=dither, scale=rescale)
         return converted, hit
+
+    def _converts_fused(self, y: Tensor) -> bool:
+        """Whether a kernel does what remains, in place of y, which nobody else holds."""
+        plan = self.plan
+        return (
+            not (plan.out_sto_round and plan.out_step > 0)
+            and self.meter is None
+            and plan.out_step + plan.out_noise + plan.weight_noise > 0
+            and fused.converts_outputs(y)
+        )
 
     def _noise_deviation(self, variance: Tensor | None) -> Tensor | float | None:
         out_noise: Tensor | float = self.plan.out_noise

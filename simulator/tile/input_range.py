@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from simulator.config.mapping import InputRangeParameter
+from simulator.tile import fused
 from simulator.tile.converters import pass_inside, round_
 
 _JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
@@ -46,11 +47,18 @@ class _ClipToRange(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, input_range = ctx.saved_tensors
         limit = float(input_range)
-        d_x = d_range = None
-        if ctx.needs_input_grad[0]:  # the result is multiplied by the range after the tile: divide by it here
+        d_x = d_range = outward = None
+        wants_d_x, wants_d_range = ctx.needs_input_grad[:2]
+        # The result is multiplied by the range after the tile: the gradient is divided by it here.
+        if wants_d_range and fused.at_hand(x, gradient):
+            slack = limit * _JUST_ABOVE_ONE
+            d_x, outward = fused.range_gradients(x, gradient, limit, slack, wants_d_x=wants_d_x)
+        elif wants_d_x:
             d_x = pass_inside(gradient, x, limit * _JUST_ABOVE_ONE).div_(input_range)
-        if ctx.needs_input_grad[1]:
-            d_range = _range_gradient(x, gradient, limit, ctx.rule, ctx.clipping)
+        if wants_d_range:
+            if outward is None:
+                outward = _outward_gradients(x, gradient, limit)
+            d_range = _range_gradient(outward, x.numel(), limit, ctx.rule, ctx.clipping)
             d_range = d_range.to(input_range.dtype).reshape(input_range.shape)
         return d_x, d_range, None, None, None
 
@@ -59,16 +67,21 @@ def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
     return round_((x / input_range).clamp_(-1, 1), step)
 
 
+def _outward_gradients(x: Tensor, gradient: Tensor, limit: float) -> Tensor:
+    """Return `gradient * sign(x)` of the inputs that are clipped: few, so they are picked out."""
+    clipped = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)
+    return gradient.reshape(-1)[clipped] * x.reshape(-1)[clipped].sign()
+
+
 def _range_gradient(
-    x: Tensor, gradient: Tensor, limit: float, rule: InputRangeParameter, clipping: OutputClipping
+    outward: Tensor, inputs: int, limit: float, rule: InputRangeParameter, clipping: OutputClipping
 ) -> Tensor:
     """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
 
     With d the gradient that arrives at x, the rule sums min(d, 0) over x >= r and -max(d, 0) over x <= -r:
-    both are min(d sign(x), 0). Few inputs are clipped, so they are picked out.
+    both are min(d sign(x), 0).
     """
-    clipped = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)
-    outward = gradient.reshape(-1)[clipped] * x.reshape(-1)[clipped].sign()
+    clipped = outward.numel()
     result = outward.clamp_(max=0).sum() / limit
     if rule.gradient_relative:
         result = result * limit
@@ -76,7 +89,7 @@ def _range_gradient(
     if rule.manage_output_clipping and clipping.clipped_share is not None:
         share = clipping.clipped_share
         result = result - share * limit * (1 - share < rule.output_min_percentage)
-    inside = 1 - clipped.numel() / x.numel()
+    inside = 1 - clipped / inputs
     if rule.decay > 0 and inside > rule.input_min_percentage:
         result = result + rule.decay * limit
     return result

@@ -143,6 +143,16 @@ class TilePlan:
         )
 
     @property
+    def inputs_are_only_rounded(self) -> bool:
+        """Whether the DAC scales, rounds and clips, and does nothing else."""
+        return self.inp_noise == 0 and self.inp_asymmetry == 0 and not self.inp_sto_round
+
+    @property
+    def currents_are_only_noisy(self) -> bool:
+        """Whether the crossbar multiplies, with read noise at most, in one pass."""
+        return not self.separate_passes and self.ir_drop == 0 and self.offset_std == 0 and self.r_series == 0
+
+    @property
     def keeps_zeros(self) -> bool:
         """Whether an input of zero is converted to zero."""
         return self.is_perfect or (self.inp_noise == 0 and not (self.inp_sto_round and self.inp_step > 0))

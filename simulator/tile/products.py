@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Protocol
 
 import torch
@@ -85,8 +86,8 @@ class PatchProduct:
     vector_dim = 1
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Return `[B, O, L]`."""
-        return torch.matmul(weights, x)
+        """Return `[B, O, L]`; `matmul` would move the patches around where weights need a gradient."""
+        return torch.bmm(weights.expand(x.shape[0], -1, -1), x)
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return `[O, 1]` of a vector; a single value stays as it is."""
@@ -136,11 +137,6 @@ _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
     1: functional.conv1d,
     2: functional.conv2d,
     3: functional.conv3d,
-}
-_MAX_POOLS: dict[int, Callable[..., Tensor]] = {
-    1: functional.max_pool1d,
-    2: functional.max_pool2d,
-    3: functional.max_pool3d,
 }
 
 
@@ -197,15 +193,46 @@ class ConvProduct:
 
     def largest_inputs(self, x: Tensor) -> Tensor:
         """Return `[B, 1, ...]`: the absolute maxima over the patches, of all channels touched."""
-        largest = x.abs().amax(dim=1, keepdim=True)
-        pad = [size for size in reversed(self.padding) for _ in range(2)]
-        pool = _MAX_POOLS[len(self.kernel_size)]
-        maxima = pool(functional.pad(largest, pad), self.kernel_size, self.stride, 0, self.dilation)
+        maxima = functional.pad(x.abs().amax(dim=1, keepdim=True), self._margins)
+        for axis, places in enumerate(self.output_size(x), start=2):
+            stride, dilation = self.stride[axis - 2], self.dilation[axis - 2]
+            maxima = reduce(
+                torch.maximum,
+                (
+                    maxima.narrow(axis, offset * dilation, (places - 1) * stride + 1)[
+                        (slice(None),) * axis + (slice(None, None, stride),)
+                    ]
+                    for offset in range(self.kernel_size[axis - 2])
+                ),
+            )
         return maxima if self.bias_input is None else torch.maximum(maxima, self.bias_input.abs())
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:  # noqa: ARG002 - x has them
-        """Return the chosen input vectors, `[N, I]`."""
-        return _chosen(x, places, self.vector_dim)
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:
+        """Return the chosen patches, `[N, I]`; places are `(b, l)`, or `(b, ...)` with each dimension's."""
+        if len(places) == 2 and len(self.kernel_size) > 1:
+            places = (places[0], *torch.unravel_index(places[1], self.output_size(x)))
+        windows = self._windows(x).movedim(1, len(self.kernel_size) + 1)
+        patches = windows[places].flatten(1)
+        return patches[:, self.leading : self.leading + in_features]
+
+    def input_gradient(self, gradient: Tensor, x: Tensor, weights: Tensor) -> Tensor:
+        """Return what the gradient `[B, O, ...]` or `[B, O, L]` at the result becomes at x."""
+        dimensions = len(self.kernel_size)
+        kernel = weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
+        result: Tensor = torch.ops.aten.convolution_backward(
+            gradient.reshape(*gradient.shape[:2], *self.output_size(x)),
+            x,
+            kernel,
+            None,
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,  # noqa: FBT003 - not transposed
+            [0] * dimensions,
+            1,
+            [True, False, False],
+        )[0]
+        return result
 
     def output_size(self, x: Tensor) -> tuple[int, ...]:
         """Return the extent of the result's places."""
@@ -222,10 +249,7 @@ class ConvProduct:
         if dimensions < 3 and x.requires_grad and torch.is_grad_enabled():
             patches = self._unfold_with_gradient(x)
         else:
-            windows = functional.pad(x, [size for size in reversed(self.padding) for _ in range(2)])
-            for axis in range(dimensions):
-                reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-                windows = windows.unfold(2 + axis, reach, self.stride[axis])[..., :: self.dilation[axis]]
+            windows = self._windows(x)
             places = range(2, 2 + dimensions)
             kernel = range(2 + dimensions, 2 + 2 * dimensions)
             elements = self.channels * math.prod(self.kernel_size)
@@ -236,6 +260,19 @@ class ConvProduct:
             column = self.bias_input.expand(patches.shape[0], 1, patches.shape[2])
             patches = torch.cat([patches, column], dim=1)
         return patches
+
+    @property
+    def _margins(self) -> list[int]:
+        """The padding as `functional.pad` takes it."""
+        return [size for size in reversed(self.padding) for _ in range(2)]
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """Return a view `[B, C, places..., kernel...]` of the padded map."""
+        windows = functional.pad(x, self._margins)
+        for axis in range(len(self.kernel_size)):
+            reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+            windows = windows.unfold(2 + axis, reach, self.stride[axis])[..., :: self.dilation[axis]]
+        return windows
 
     def _unfold_with_gradient(self, x: Tensor) -> Tensor:
         """The built-in operator: slower forward, but its backward pass is quick."""
