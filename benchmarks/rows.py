@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("torch", "numpy", "aihwkit", "aihwkit-lightning")
+PACKAGES = ("torch", "numpy", "numba", "aihwkit", "aihwkit-lightning")
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,22 @@ def show(rows: Sequence[Row], console: Console) -> None:
 
 
 def save(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows with what they were measured on; rows of other works that are there already stay."""
+    """Write the rows with what they were measured on.
+
+    Rows of other works that are there already stay; if they were measured elsewhere, their details say where.
+    """
     measured = {row.work: asdict(row) for row in rows}
-    before = json.loads(path.read_text())["rows"] if path.exists() else []
-    kept = {row["work"]: row for row in before}
-    document = {
+    here = {
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "versions": {"python": platform.python_version(), **_versions()},
-        "rows": list({**kept, **measured}.values()),
     }
+    before = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    there = {key: before.get(key) for key in here}
+    kept = {row["work"]: row for row in before["rows"]}
+    for work, row in kept.items():
+        if work not in measured and there != here:
+            row["detail"].setdefault("measured earlier, on", there)
+    document = {**here, "rows": list({**kept, **measured}.values())}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
