@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def _job(
     name: str, digital: nn.Module, images: Tensor, config: InferenceRPUConfig, target: float
 ) -> Iterator[Row]:
     """Time four cells of 1,000 images, ours and aihwkit's, and scale them to the job."""
-    ours = _seconds(lambda: _our_cells(digital, images, config))
+    ours = _seconds(lambda: cells(digital, images, config))
     theirs = None
     theirs_config = reference.configurations().get(name)
     if theirs_config is not None:
@@ -84,15 +84,23 @@ def _job(
         )
 
 
-def _our_cells(digital: nn.Module, images: Tensor, config: InferenceRPUConfig) -> None:
+def cells(
+    digital: nn.Module,
+    images: Tensor,
+    config: InferenceRPUConfig,
+    *,
+    repeats: int = TIMED_REPEATS,
+    times_s: Sequence[float] = TIMED,
+) -> None:
+    """Convert the network, and evaluate chip instances at times."""
     model = convert_to_analog(copy.deepcopy(digital), config).eval()
     samples = Samples((images,), torch.zeros(len(images), dtype=torch.int64))
     evaluate_cells(
         model,
         samples,
         task=Task.CLASSIFICATION,
-        repeats=range(TIMED_REPEATS),
-        times_s=TIMED,
+        repeats=range(repeats),
+        times_s=times_s,
         batch_size=BATCH,
         on_cell=lambda *_: None,
     )

@@ -16,14 +16,14 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from benchmarks import networks
+from benchmarks.chips import cells
+from benchmarks.steps import evaluation_batch
 from benchmarks.timing import best_of
 from examples.resnet import resnet20
 from simulator import rng
 from simulator.config import InferenceRPUConfig
-from simulator.evaluate import Samples, evaluate_cells
 from simulator.memory import keep_freed_memory
-from simulator.nn import convert_to_analog, program_analog_weights
-from simulator.tasks import Task
+from simulator.nn import convert_to_analog
 
 RESULTS = Path(__file__).with_name("growth.json")
 CELLS_OF_A_WORKER = 12
@@ -53,23 +53,13 @@ def _network() -> tuple[nn.Module, Tensor]:
 
 
 def _analog(digital: nn.Module, config: InferenceRPUConfig | None = None) -> nn.Module:
-    model = convert_to_analog(digital, config or networks.pcm_example(), check=False).eval()
-    program_analog_weights(model)
-    return model
-
-
-def _forward(model: nn.Module, x: Tensor) -> Callable[[], object]:
-    def run() -> None:
-        with torch.inference_mode():
-            model(x)
-
-    return run
+    return convert_to_analog(digital, config or networks.pcm_example(), check=False)
 
 
 def _batches() -> Points:
     digital, images = _network()
     model = _analog(digital)
-    return _best({size: _forward(model, images[:size]) for size in (2, 4, 8, 16, 32, 64)})
+    return _best({size: evaluation_batch(model, images[:size]) for size in (2, 4, 8, 16, 32, 64)})
 
 
 def _widths() -> Points:
@@ -77,7 +67,7 @@ def _widths() -> Points:
     for width in (64, 128, 256, 512, 1024, 2048):
         config = networks.pcm_example()
         config.mapping.max_input_size = config.mapping.max_output_size = 0
-        works[width] = _forward(_analog(nn.Linear(width, width), config), torch.randn(64, width))
+        works[width] = evaluation_batch(_analog(nn.Linear(width, width), config), torch.randn(64, width))
     return _best(works)
 
 
@@ -86,7 +76,9 @@ def _tiles() -> Points:
     for size in (1024, 512, 256, 128):
         config = networks.pcm_example()
         config.mapping.max_input_size = config.mapping.max_output_size = size
-        works[(1024 // size) ** 2] = _forward(_analog(nn.Linear(1024, 1024), config), torch.randn(64, 1024))
+        works[(1024 // size) ** 2] = evaluation_batch(
+            _analog(nn.Linear(1024, 1024), config), torch.randn(64, 1024)
+        )
     return _best(works)
 
 
@@ -110,24 +102,15 @@ def _workers() -> Points:
     return result
 
 
-def _share(cells: int) -> None:
+def _share(count: int) -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
-    _cells(cells, 1)
+    _cells(count, 1)
 
 
 def _cells(repeats: int, times: int) -> None:
-    digital, images = _network()
-    model = convert_to_analog(digital, networks.pcm_example(), check=False).eval()
-    evaluate_cells(
-        model,
-        Samples((images,), torch.zeros(len(images), dtype=torch.int64)),
-        task=Task.CLASSIFICATION,
-        repeats=range(repeats),
-        times_s=[3600.0 * (1 + index) for index in range(times)],
-        batch_size=len(images),
-        on_cell=lambda *_: None,
-    )
+    times_s = [3600.0 * (1 + index) for index in range(times)]
+    cells(*_network(), networks.pcm_example(), repeats=repeats, times_s=times_s)
 
 
 def _best(works: dict[int, Callable[[], object]], seconds: float = 3.0) -> Points:
@@ -136,12 +119,12 @@ def _best(works: dict[int, Callable[[], object]], seconds: float = 3.0) -> Point
 
 
 def _draw(found: dict[str, Points]) -> None:
-    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(2, 3, figsize=(11, 6.2))
+    figure = Figure(figsize=(11, 6.2))
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 3)
     for axes, (name, points) in zip(panels.flat, found.items(), strict=True):
         sizes, milliseconds = list(points), [1e3 * value for value in points.values()]
         axes.plot(sizes, milliseconds, "o-", label="measured")

@@ -151,12 +151,12 @@ def peak(kind: str) -> float:
     import torch
 
     from benchmarks import networks
-    from benchmarks.steps import _training
+    from benchmarks.steps import training_step
     from examples.resnet import resnet20
 
     digital = resnet20()
     model = digital if kind == "fp32" else convert_to_analog(digital, networks.standard())
-    step = _training(model, torch.rand(64, 3, 32, 32))
+    step = training_step(model, torch.rand(64, 3, 32, 32))
     for _ in range(STEPS):
         step()
     status = Path("/proc/self/status").read_text()  # what getrusage says begins with the parent's peak

@@ -38,7 +38,7 @@ def rows() -> Iterator[Row]:
     for name, network, shape in cases:
         with rng.as_default(0, rng.Purpose.INITIAL_WEIGHTS):
             digital, images = network(), torch.randn(shape)
-        for kind, make in (("training step", _training), ("evaluation batch", _evaluation)):
+        for kind, make in (("training step", training_step), ("evaluation batch", evaluation_batch)):
             works = {"fp32": make(copy.deepcopy(digital), images)}
             for label, (config, _, _) in WORKS.items():
                 works[label] = make(_analog(digital, config()), images)
@@ -65,7 +65,7 @@ def _analog(digital: nn.Module, config: InferenceRPUConfig) -> nn.Module:
     return model
 
 
-def _training(model: nn.Module, images: Tensor) -> Callable[[], object]:
+def training_step(model: nn.Module, images: Tensor) -> Callable[[], object]:
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     targets = torch.arange(len(images)) % 10
@@ -81,7 +81,7 @@ def _training(model: nn.Module, images: Tensor) -> Callable[[], object]:
     return step
 
 
-def _evaluation(model: nn.Module, images: Tensor) -> Callable[[], object]:
+def evaluation_batch(model: nn.Module, images: Tensor) -> Callable[[], object]:
     model.eval()
     if any(True for _ in analog_layers(model)):
         program_analog_weights(model)

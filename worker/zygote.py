@@ -169,7 +169,7 @@ def main(socket_path: str) -> None:
     listener.bind(socket_path)
     listener.listen(64)  # supervisors may connect while the imports still run
     for module in _PRELOAD:
-        with contextlib.suppress(ModuleNotFoundError) if module in _OPTIONAL else contextlib.nullcontext():
+        with contextlib.suppress(ImportError) if module in _OPTIONAL else contextlib.nullcontext():
             importlib.import_module(module)
     gc.collect()
     gc.freeze()  # what is imported is never collected, so forks keep sharing its pages

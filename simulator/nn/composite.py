@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from simulator.nn.linear import AnalogLinear
 from simulator.rng import NoiseContext
 
 
-class AnalogComposite(nn.Module):
+class AnalogComposite(nn.Module, ABC):
     """A layer whose matrices run as `AnalogLinear` layers below it, under names below its own.
 
     Attributes:
@@ -33,17 +34,17 @@ class AnalogComposite(nn.Module):
         """Return an analog layer with the parameters of a plain torch layer."""
         return cls(digital, rpu_config)
 
+    @abstractmethod
     def _build(self, digital: nn.Module) -> None:
         """Make the matrices from the plain layer's parameters, and take over its options."""
-        raise NotImplementedError
 
+    @abstractmethod
     def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of small inputs, which the layer is compared with its digital form on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_digital(self) -> nn.Module:
         """Return a plain torch layer with the effective logical weights."""
-        raise NotImplementedError
 
     def matrices(self) -> Iterator[tuple[str, AnalogLinear]]:
         """Iterate over the matrices with their names below the layer."""

@@ -8,6 +8,7 @@ Legend of shapes: T time steps, B batch, I inputs, H hidden units, G gates.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, cast
 
 import torch
@@ -118,9 +119,9 @@ class _AnalogRecurrent(AnalogComposite):
             outputs.append(state[0])
         return torch.stack(outputs), state
 
+    @abstractmethod
     def _step(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
         """Return the next state from the two products, biases included, `[B, G H]`."""
-        raise NotImplementedError
 
     def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of two sequences of three steps."""

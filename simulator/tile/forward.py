@@ -187,7 +187,7 @@ class _Call:
         variance = None
         if plan.weight_noise > 0:
             with torch.no_grad():
-                power = torch.matmul(weights.abs(), patches.square()) if power is None else power
+                power = self.product(patches.square(), weights.abs()) if power is None else power
                 variance = power.mul_(plan.weight_noise**2)
         y, hit = self._convert_outputs(y, variance, rescale * digital)
         y = self._with_repeated(
@@ -241,7 +241,7 @@ class _Call:
         if places[0].numel() == 0:
             return y
         repeated = replace(self, product=DENSE).repeat_rows(
-            vectors.vectors(x, places, weights.shape[-1]),
+            vectors.vectors(x, places),
             weights[places[0]] if weights.dim() == 3 else weights,
             divisor.movedim(dim, -1)[places],
             is_static,

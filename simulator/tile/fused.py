@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
-from simulator.tile.products import ConvProduct
+from simulator.tile.products import PATCHES, ConvProduct
 
 _Floats = NDArray[np.float32]
 _ONE = np.ones((1, 1), np.float32)
@@ -37,7 +36,10 @@ _enabled = True
 
 @lru_cache(maxsize=1)
 def _kernels() -> Any:
-    return import_module("simulator.tile.kernels") if find_spec("numba") else None
+    try:
+        return import_module("simulator.tile.kernels")
+    except ImportError:  # no numba, or one that does not go with what is installed
+        return None
 
 
 @contextmanager
@@ -136,7 +138,6 @@ def _convert_in_place(y: Tensor, conversion: OutputConversion, *, flags: NDArray
     hits, hits_div = _NO_HITS, 1
     if conversion.finds_hits:
         hits, hits_div = rows.flag_per_vector()
-    bound = np.float32(conversion.bound)
     clipped: int = _kernels().convert_outputs(
         y.detach().view(-1).numpy(),
         rows.length,
@@ -145,7 +146,7 @@ def _convert_in_place(y: Tensor, conversion: OutputConversion, *, flags: NDArray
         table,
         *deviation,
         np.float32(conversion.step),
-        bound,
+        np.float32(conversion.bound),
         np.float32(conversion.bound * TOP_CODE_SLACK),
         *rows.factor(conversion.scale),
         hits,
@@ -206,9 +207,8 @@ class _Rows:
 
 
 def converts_patches(x: Tensor, product: ConvProduct) -> bool:
-    """Whether a kernel unfolds and converts such inputs of a convolution."""
-    whole = product.leading == product.trailing == 0 and product.bias_input is None
-    return whole and len(product.kernel_size) in (1, 2) and at_hand(x)
+    """Whether a kernel converts the unfolded patches of such inputs of a convolution."""
+    return product.leading == product.trailing == 0 and product.bias_input is None and at_hand(x)
 
 
 def patch_product(
@@ -219,7 +219,7 @@ def patch_product(
     The gradient is that of straight-through rounding and of a divisor without gradient; nothing is clipped.
 
     Args:
-        x: `[B, C, (H,) W]`.
+        x: `[B, C, ...]`.
         weights: `[O, I]`.
         product: the convolution.
         divisor: `[B, 1, L]`, the scales of the patches.
@@ -240,7 +240,7 @@ def patch_product(
     if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
         y: Tensor = _PatchProduct.apply(x, weights, patches, divisor, product)  # type: ignore[no-untyped-call]
     else:
-        y = _times_patches(weights, patches)
+        y = PATCHES(patches, weights)
     return y, patches, sums
 
 
@@ -248,11 +248,6 @@ def _of_its_own(patches: Tensor, x: Tensor) -> Tensor:
     """Return the patches in contiguous memory that is not that of x, as kernels of one element give views."""
     shares = patches.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
     return patches.clone(memory_format=torch.contiguous_format) if shares else patches.contiguous()
-
-
-def _times_patches(weights: Tensor, patches: Tensor) -> Tensor:
-    """Return `[B, O, L]`; `matmul` would move the patches around where weights need a gradient."""
-    return torch.bmm(weights.detach().expand(patches.shape[0], -1, -1), patches)
 
 
 class _PatchProduct(torch.autograd.Function):
@@ -264,7 +259,7 @@ class _PatchProduct(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weights, patches, divisor)
         ctx.product = product
-        return _times_patches(weights, patches)
+        return PATCHES(patches, weights)
 
     @staticmethod
     @once_differentiable
@@ -299,7 +294,6 @@ def range_gradients(
         outward.numpy(),
         np.float32(limit),
         np.float32(slack_limit),
-        np.float32(limit),
         wants_d_x,
     )
     return d_x if wants_d_x else None, outward[:count]

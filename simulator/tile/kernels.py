@@ -200,9 +200,7 @@ def convert_vectors(values: Floats, divisor: Floats, step: float, squares: Float
                     sums[place] += line[place] * line[place]
 
 
-@_compiled(
-    "int64(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32, boolean)"
-)
+@_compiled("int64(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, boolean)")
 def range_gradients(  # noqa: PLR0917 - compiled code takes no keywords
     x: Floats,
     gradient: Floats,
@@ -210,7 +208,6 @@ def range_gradients(  # noqa: PLR0917 - compiled code takes no keywords
     outward: Floats,
     limit: float,
     slack_limit: float,
-    divisor: float,
     wants_d_x: bool,
 ) -> int:
     """Pass the gradient where x is within the range, and collect what clipped inputs want.
@@ -218,11 +215,10 @@ def range_gradients(  # noqa: PLR0917 - compiled code takes no keywords
     Args:
         x: inputs.
         gradient: what arrives at the normalised inputs.
-        d_x: becomes `gradient / divisor` where `|x| < slack_limit`, 0 elsewhere.
+        d_x: becomes `gradient / limit` where `|x| < slack_limit`, 0 elsewhere.
         outward: its first numbers become `gradient * sign(x)` of the inputs with `|x| >= limit`.
         limit: the range.
         slack_limit: a little above.
-        divisor: the range again.
         wants_d_x: whether `d_x` is written.
 
     Returns:
@@ -239,7 +235,7 @@ def range_gradients(  # noqa: PLR0917 - compiled code takes no keywords
             passed = d_x[first : first + _CHUNK]
             for i in range(part.size):
                 inside = (part[i] > -slack_limit) & (part[i] < slack_limit)
-                passed[i] = (arriving[i] if inside else np.float32(0)) / divisor
+                passed[i] = (arriving[i] if inside else np.float32(0)) / limit
         if beyond > 0:
             for i in range(part.size):
                 if abs(part[i]) >= limit:

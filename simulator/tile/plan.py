@@ -135,17 +135,21 @@ class TilePlan:
     def draws_noise(self) -> bool:
         """Whether a forward pass needs random numbers."""
         return not self.is_perfect and (
-            self.inp_noise > 0
-            or (self.inp_sto_round and self.inp_step > 0)
+            self.draws_at_inputs
             or self.weight_noise > 0
             or self.out_noise > 0
             or (self.out_sto_round and self.out_step > 0)
         )
 
     @property
+    def draws_at_inputs(self) -> bool:
+        """Whether the DAC draws noise or rounds at random."""
+        return self.inp_noise > 0 or (self.inp_sto_round and self.inp_step > 0)
+
+    @property
     def inputs_are_only_rounded(self) -> bool:
         """Whether the DAC scales, rounds and clips, and does nothing else."""
-        return self.inp_noise == 0 and self.inp_asymmetry == 0 and not self.inp_sto_round
+        return self.inp_asymmetry == 0 and not self.draws_at_inputs
 
     @property
     def currents_are_only_noisy(self) -> bool:
@@ -155,12 +159,12 @@ class TilePlan:
     @property
     def keeps_zeros(self) -> bool:
         """Whether an input of zero is converted to zero."""
-        return self.is_perfect or (self.inp_noise == 0 and not (self.inp_sto_round and self.inp_step > 0))
+        return self.is_perfect or not self.draws_at_inputs
 
     @property
     def converts_vectors_alone(self) -> bool:
         """Whether an input has to be converted for each vector that it belongs to, whatever the scale."""
-        return self.manages_bounds or self.inp_noise > 0 or (self.inp_sto_round and self.inp_step > 0)
+        return self.manages_bounds or self.draws_at_inputs
 
     @property
     def top_code_fits(self) -> bool:

@@ -42,7 +42,7 @@ class Product(Protocol):
         """Return the sum of each input vector; broadcasts over the product's result."""
         ...
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
         ...
 
@@ -75,7 +75,7 @@ class DenseProduct:
         """Return `[..., 1]`: the absolute maxima."""
         return x.abs().amax(dim=-1, keepdim=True)
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:  # noqa: ARG002 - x has them
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
         return _chosen(x, places, self.vector_dim)
 
@@ -97,7 +97,7 @@ class PatchProduct:
         """Return `[B, 1, L]`."""
         return x.sum(dim=1, keepdim=True)
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:  # noqa: ARG002 - x has them
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
         return _chosen(x, places, self.vector_dim)
 
@@ -122,9 +122,9 @@ class UnitVectorProduct:
         """Return `[I, 1]`."""
         return x
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
-        rows = x.new_zeros(places[0].numel(), in_features)
+        rows = x.new_zeros(places[0].numel(), x.shape[0])
         rows.scatter_(1, places[0].unsqueeze(1), x[places[0]])
         return rows
 
@@ -207,13 +207,12 @@ class ConvProduct:
             )
         return maxima if self.bias_input is None else torch.maximum(maxima, self.bias_input.abs())
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...], in_features: int) -> Tensor:
-        """Return the chosen patches, `[N, I]`; places are `(b, l)`, or `(b, ...)` with each dimension's."""
-        if len(places) == 2 and len(self.kernel_size) > 1:
-            places = (places[0], *torch.unravel_index(places[1], self.output_size(x)))
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+        """Return the chosen patches, `[N, I]`, without a bias column; places are `(b, l)`."""
+        samples, unfolded = places
         windows = self._windows(x).movedim(1, len(self.kernel_size) + 1)
-        patches = windows[places].flatten(1)
-        return patches[:, self.leading : self.leading + in_features]
+        patches = windows[(samples, *torch.unravel_index(unfolded, self.output_size(x)))].flatten(1)
+        return patches[:, self.leading : patches.shape[1] - self.trailing]
 
     def input_gradient(self, gradient: Tensor, x: Tensor, weights: Tensor) -> Tensor:
         """Return what the gradient `[B, O, ...]` or `[B, O, L]` at the result becomes at x."""
