@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 KeyPart = int | float | str | None
 
 _MT_WORDS = 624
+_SEED_BYTES = 3 * 8
 _WORD_LIMIT = 2**63 - 1
 _MT_STATE_OFFSET = 24  # bytes before the words in torch's CPU generator state: seed, left, seeded, next
 
@@ -67,6 +68,12 @@ def _encode_all(parts: Sequence[KeyPart]) -> bytes:
     return b"".join([_encode(part) for part in parts])
 
 
+@lru_cache(maxsize=1 << 12, typed=True)
+def _beginning(*parts: KeyPart) -> bytes:
+    """Encode the parts of a key that many streams begin with; types tell 1 from 1.0."""
+    return _encode_all(parts)
+
+
 def _hash(key: bytes) -> bytes:
     return hashlib.blake2b(key, digest_size=16).digest()
 
@@ -92,6 +99,47 @@ def _fresh_state() -> NDArray[np.uint8]:
     return state
 
 
+class Stream:
+    """A keyed stream that has not been opened: where nothing is drawn, naming it costs next to nothing.
+
+    Attributes:
+        device: where its numbers are drawn.
+    """
+
+    __slots__ = ("_generator", "_key", "_seeded", "device")
+
+    def __init__(self, key: bytes, device: torch.device) -> None:
+        self._key = key
+        self.device = device
+        self._generator: torch.Generator | None = None
+        self._seeded = 0
+
+    def open(self) -> torch.Generator:
+        """Return the stream's generator; every call returns the same one."""
+        if self._generator is None:
+            self._generator = torch.Generator(device=self.device)
+            if self.device.type == "cpu":
+                self._generator.set_state(torch.from_numpy(_mersenne_state(self._key)))
+            else:
+                self._generator.manual_seed(int.from_bytes(_hash(self._key)[:8], "little", signed=True))
+        return self._generator
+
+    def source_seeds(self, count: int) -> NDArray[np.uint64]:
+        """Return the next three words `[count, 3]` for each of `sources`, hashed from the key."""
+        branch = self._key + b"w" + struct.pack("<Q", self._seeded)  # no part of a key begins with w
+        self._seeded += 1
+        words = hashlib.shake_128(branch).digest(_SEED_BYTES * count)
+        return np.frombuffer(words, np.uint64).reshape(count, -1)
+
+
+Randomness = torch.Generator | Stream
+
+
+def opened(stream: Randomness) -> torch.Generator:
+    """Return the generator that a stream is, or opens."""
+    return stream.open() if isinstance(stream, Stream) else stream
+
+
 def generator(
     seed: int, purpose: Purpose, *parts: KeyPart, device: torch.device | str = "cpu"
 ) -> torch.Generator:
@@ -103,15 +151,7 @@ def generator(
         *parts: the coordinates of the draw; ints and floats are told apart, a time is always a float.
         device: where the numbers are drawn. Different kinds of device give different numbers.
     """
-    key = _encode_all((seed, purpose.value, *parts))
-    target = torch.device(device)
-    if target.type != "cpu":
-        result = torch.Generator(device=target)
-        result.manual_seed(int.from_bytes(_hash(key)[:8], "little", signed=True))
-        return result
-    result = torch.Generator()
-    result.set_state(torch.from_numpy(_mersenne_state(key)))
-    return result
+    return Stream(_encode_all((seed, purpose.value, *parts)), torch.device(device)).open()
 
 
 class _Given(ISeedSequence):
@@ -125,12 +165,14 @@ class _Given(ISeedSequence):
         return self._words[:n_words]
 
 
-def source_seeds(count: int, stream: torch.Generator) -> NDArray[np.uint64]:
+def source_seeds(count: int, stream: Randomness) -> NDArray[np.uint64]:
     """Return three words `[count, 3]` for each of `sources`, which seed SFC64."""
+    if isinstance(stream, Stream):
+        return stream.source_seeds(count)
     return torch.randint(_WORD_LIMIT, (count, 3), generator=stream).numpy().view(np.uint64)
 
 
-def sources(count: int, stream: torch.Generator) -> list[np.random.SFC64]:
+def sources(count: int, stream: Randomness) -> list[np.random.SFC64]:
     """Return independent sources of random words on the CPU: `random_raw(n)` gives the next n of 64 bits.
 
     Args:
@@ -203,22 +245,32 @@ class NoiseContext:
 
     def instance_stream(
         self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
-    ) -> torch.Generator:
+    ) -> Stream:
         """Return a stream of the chip instance: it depends on the repeat, not on time, batch or call."""
-        return generator(self.seed, purpose, *tile, self.repeat, device=device)
+        return self._stream(purpose, tile, (self.repeat,), device)
 
     def read_stream(
         self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
-    ) -> torch.Generator:
+    ) -> Stream:
         """Return a stream of one readout: it depends on the repeat and the time, not on batch or call."""
-        return generator(self.seed, purpose, *tile, self.repeat, self.t_inference_s, device=device)
+        return self._stream(purpose, tile, (self.repeat, self.t_inference_s), device)
 
     def call_stream(
         self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
-    ) -> torch.Generator:
+    ) -> Stream:
         """Return a stream of one call of a tile: it depends on all coordinates and counts calls itself."""
         key = (purpose.value, *tile)
         call = self._calls.get(key, 0)
         self._calls[key] = call + 1
-        parts = (*tile, call, self.repeat, self.t_inference_s, self.epoch, self.batch)
-        return generator(self.seed, purpose, *parts, device=device)
+        where = (call, self.repeat, self.t_inference_s, self.epoch, self.batch)
+        return self._stream(purpose, tile, where, device)
+
+    def _stream(
+        self,
+        purpose: Purpose,
+        tile: tuple[KeyPart, ...],
+        where: tuple[KeyPart, ...],
+        device: torch.device | str,
+    ) -> Stream:
+        key = _beginning(self.seed, purpose.value, *tile) + _encode_all(where)
+        return Stream(key, torch.device(device))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from simulator.config import InferenceRPUConfig, NoiseManagementType, WeightRemapType
 from simulator.devices import build_drift_compensation, build_noise_model
-from simulator.rng import KeyPart, NoiseContext, Purpose
+from simulator.rng import KeyPart, NoiseContext, Purpose, Stream
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
@@ -132,6 +132,7 @@ class AnalogTile(nn.Module):
     def use_plan(self, plan: TilePlan) -> None:
         """Run the forward pass by this plan until the next `recompile`."""
         self.plan = plan
+        self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
         self._ranged_plan, self._range_step = plan.after_input_range()
 
     def without_training_parts(self) -> None:
@@ -207,7 +208,7 @@ class AnalogTile(nn.Module):
             self.plan if self.input_range is None else self._ranged_plan,
             product=product,
             instance=self.instance_parameters(x.device),
-            generator=self._call_stream(Purpose.FORWARD, x.device) if self.plan.draws_noise else None,
+            generator=self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
             static_scale=self._average_scale(x, product),
             output_scale=None if self._manages_output_clipping else self.output_scale(),
             meter=self.meter,
@@ -219,13 +220,13 @@ class AnalogTile(nn.Module):
             y = y if scale is None else y * product.per_output(scale)
         return y
 
-    @torch.no_grad()
     def _with_bias_in_range(self, product: DenseProduct | ConvProduct) -> DenseProduct | ConvProduct:
         """Clip and normalise the input of a convolution's analog bias column as every other input."""
         if not isinstance(product, ConvProduct) or product.bias_input is None or self.input_range is None:
             return product
         options = self.rpu_config.pre_post.input_range
-        bias_input = clip_to_range(product.bias_input, self.input_range, options, step=self._range_step)
+        with torch.no_grad():
+            bias_input = clip_to_range(product.bias_input, self.input_range, options, step=self._range_step)
         return replace(product, bias_input=bias_input)
 
     def output_scale(self) -> Tensor | None:
@@ -251,20 +252,20 @@ class AnalogTile(nn.Module):
             return weights
         samples = x.shape[0] if modifier.per_batch_sample and x.dim() > 1 else None
         stream = self._call_stream(Purpose.MODIFIER, x.device)
-        return modify_weights(weights, modifier, stream, samples, self.modifier_strength)
+        return modify_weights(weights, modifier, stream.open(), samples, self.modifier_strength)
 
-    def _call_stream(self, purpose: Purpose, device: torch.device) -> torch.Generator:
+    def _call_stream(self, purpose: Purpose, device: torch.device) -> Stream:
         return self.context.call_stream(purpose, self.key, device=device)
 
     def instance_parameters(self, device: torch.device) -> InstanceParameters:
         """Return what this chip instance has drawn once, for the repeat that the context is at."""
-        if not self.plan.has_instance_parameters:
+        if not self._has_instance_parameters:
             return NO_SPREAD
         where = (self.context.seed, self.context.repeat, self.key, device, self.plan)
         if self._instance is None or self._instance[0] != where:
             stream = self.context.instance_stream(Purpose.INSTANCE, self.key, device=device)
             with torch.inference_mode(mode=False):  # a training step may be the next to use them
-                drawn = draw_instance(self.plan, self.out_features, self.in_features, stream)
+                drawn = draw_instance(self.plan, self.out_features, self.in_features, stream.open())
             self._instance = (where, drawn)
         return self._instance[1]
 
@@ -283,7 +284,6 @@ class AnalogTile(nn.Module):
             )
             self.batches_seen += 1
 
-    @torch.no_grad()
     def _average_scale(self, x: Tensor, product: DenseProduct | ConvProduct) -> float | None:
         """The running mean of the vectors' absolute maxima (AverageAbsMax); learned only in training."""
         average = self.average_abs_max
@@ -306,8 +306,8 @@ class AnalogTile(nn.Module):
         model = build_noise_model(self.rpu_config.noise_model)
         self.programmed = model.program(
             target,
-            programming=self.context.instance_stream(Purpose.PROGRAMMING, self.key, device=device),
-            drift=self.context.instance_stream(Purpose.DRIFT, self.key, device=device),
+            programming=self.context.instance_stream(Purpose.PROGRAMMING, self.key, device=device).open(),
+            drift=self.context.instance_stream(Purpose.DRIFT, self.key, device=device).open(),
         )
         self.analog_weights = self.programmed.weights_OI
         self.repeat = self.context.repeat
@@ -325,7 +325,7 @@ class AnalogTile(nn.Module):
         model = build_noise_model(self.rpu_config.noise_model)
         device = self.programmed.weights_OI.device
         read = self.context.read_stream(Purpose.READ, self.key, device=device)
-        self.analog_weights = model.drift(self.programmed, t_inference_s, read=read)
+        self.analog_weights = model.drift(self.programmed, t_inference_s, read=read.open())
         self.compensate()
 
     @_outside_autograd
@@ -357,7 +357,7 @@ class AnalogTile(nn.Module):
         ones = torch.ones(self.in_features, 1, device=device, dtype=weights_OI.dtype)
         unit_vectors = ones if alone else torch.diag(ones.squeeze(1))
         stream = None
-        if self.plan.draws_noise:
+        if self._draws_noise:
             stream = self.context.read_stream(Purpose.COMPENSATION, self.key, device=device)
         average = self.average_abs_max
         return analog_product(

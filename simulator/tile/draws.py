@@ -5,8 +5,8 @@ is looked up: 16 random bits choose one of 65,536 slices of equal probability of
 the number is the slice's mean. Scaled to variance one, the table's kurtosis is too small by 2e-4 and its
 largest value is 4.39; analog converters have at most some thousands of steps.
 
-Large draws are made in blocks with streams of their own, by as many threads as torch uses. The blocks do not
-depend on the number of threads, so neither do the numbers.
+Draws are made in blocks with streams of their own, by as many threads as torch uses. The blocks do not depend
+on the number of threads, so neither do the numbers.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from simulator import rng
+from simulator.rng import Randomness, opened
 
 _SLICES = 1 << 16
-BLOCK = 1 << 18  # by one thread, from a stream of its own: waking another thread costs as much as half of it
-_PIECE = 1 << 16  # at once: bits, indices and table stay in the cache
-FEW = 1 << 12  # drawn at once from the call's stream: setting up others would take longer
+BLOCK = 1 << 14  # by one thread, from a stream of its own; bits, indices and values stay in the cache
 
 Fill = Callable[[Tensor, np.random.SFC64], object]
 
 
-def normal_like(values: Tensor, generator: torch.Generator | None, deviation: float = 1.0) -> Tensor:
+def normal_like(values: Tensor, generator: Randomness | None, deviation: float = 1.0) -> Tensor:
     """Return normal draws of the shape, type and device of the values.
 
     Args:
@@ -41,25 +40,24 @@ def normal_like(values: Tensor, generator: torch.Generator | None, deviation: fl
         deviation: the draws' standard deviation.
     """
     draws, stream = _empty_like(values), _need(generator)
-    if draws.dtype is not torch.float32 or _is_drawn_at_once(draws):
-        return draws.normal_(0.0, deviation, generator=stream)
+    if draws.dtype is not torch.float32 or draws.device.type != "cpu":
+        return draws.normal_(0.0, deviation, generator=opened(stream))
     table = normal_table(deviation)
     _fill_blocks(draws, stream, lambda block, source: _look_up(block, table, source))
     return draws
 
 
-def dither_like(values: Tensor, generator: torch.Generator | None) -> Tensor:
+def dither_like(values: Tensor, generator: Randomness | None) -> Tensor:
     """Return draws from U(-0.5, 0.5) of the shape, type and device of the values."""
     draws, stream = _empty_like(values), _need(generator)
-    if _is_drawn_at_once(draws):
-        return draws.uniform_(-0.5, 0.5, generator=stream)
-
+    if draws.device.type != "cpu":
+        return draws.uniform_(-0.5, 0.5, generator=opened(stream))
     _fill_blocks(draws, stream, _fill_uniformly)
     return draws
 
 
-def block_seeds(values: Tensor, generator: torch.Generator | None) -> NDArray[np.uint64]:
-    """Return the seeds `[blocks, 3]` of the streams that draws for these (more than FEW) values come from."""
+def block_seeds(values: Tensor, generator: Randomness | None) -> NDArray[np.uint64]:
+    """Return the seeds `[blocks, 3]` of the streams that draws for these values come from."""
     return rng.source_seeds(-(-values.numel() // BLOCK), _need(generator))
 
 
@@ -67,14 +65,10 @@ def _empty_like(values: Tensor) -> Tensor:
     return torch.empty(values.shape, dtype=values.dtype, device=values.device)
 
 
-def _need(generator: torch.Generator | None) -> torch.Generator:
+def _need(generator: Randomness | None) -> Randomness:
     if generator is None:
         raise ValueError("random numbers are drawn here: pass the generator of the call's stream")
     return generator
-
-
-def _is_drawn_at_once(draws: Tensor) -> bool:
-    return draws.device.type != "cpu" or draws.numel() <= FEW
 
 
 @lru_cache(maxsize=16)
@@ -88,21 +82,19 @@ def normal_table(deviation: float) -> Tensor:
 
 
 def _look_up(block: Tensor, table: Tensor, source: np.random.SFC64) -> None:
-    for part in torch.split(block, _PIECE):
-        torch.index_select(table, 0, torch.from_numpy(_bits(part, source).astype(np.int32)), out=part)
+    torch.index_select(table, 0, torch.from_numpy(_bits(block, source).astype(np.int32)), out=block)
 
 
 def _fill_uniformly(block: Tensor, source: np.random.SFC64) -> None:
-    for part in torch.split(block, _PIECE):
-        part.copy_(torch.from_numpy(_bits(part, source))).add_(0.5).div_(1 << 16).sub_(0.5)
+    block.copy_(torch.from_numpy(_bits(block, source))).add_(0.5).div_(1 << 16).sub_(0.5)
 
 
-def _bits(part: Tensor, source: np.random.SFC64) -> NDArray[np.uint16]:
-    words: NDArray[np.uint64] = source.random_raw(-(-part.numel() // 4))
-    return words.view(np.uint16)[: part.numel()]
+def _bits(block: Tensor, source: np.random.SFC64) -> NDArray[np.uint16]:
+    words: NDArray[np.uint64] = source.random_raw(-(-block.numel() // 4))
+    return words.view(np.uint16)[: block.numel()]
 
 
-def _fill_blocks(draws: Tensor, stream: torch.Generator, fill: Fill) -> None:
+def _fill_blocks(draws: Tensor, stream: Randomness, fill: Fill) -> None:
     blocks = torch.split(draws.view(-1), BLOCK)
     sources = rng.sources(len(blocks), stream)
     workers = min(torch.get_num_threads(), len(blocks))

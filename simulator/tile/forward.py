@@ -14,12 +14,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
+from simulator.rng import Randomness
 from simulator.tile import fused
 from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
@@ -27,6 +28,8 @@ from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.plan import TilePlan
 from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product, UnitVectorProduct
+
+Value = TypeVar("Value", Tensor, Tensor | float)
 
 _CHUNK_ELEMENTS = 1 << 21  # unfolded inputs at once: few calls, and memory stays small
 
@@ -38,7 +41,7 @@ def analog_product(
     *,
     product: DenseProduct | ConvProduct | UnitVectorProduct = DENSE,
     instance: InstanceParameters = NO_SPREAD,
-    generator: torch.Generator | None = None,
+    generator: Randomness | None = None,
     static_scale: float | None = None,
     output_scale: Tensor | None = None,
     meter: ClippingMeter | None = None,
@@ -127,7 +130,7 @@ class _Call:
     plan: TilePlan
     product: Product
     instance: InstanceParameters
-    generator: torch.Generator | None
+    generator: Randomness | None
     meter: ClippingMeter | None = None
 
     def output(
@@ -140,7 +143,7 @@ class _Call:
             return _times(_times(self.product(x, weights), plan.out_scale), factor)
         digital, factor = self._digital(output_scale)
         if static_scale is not None and not plan.manages_bounds:
-            y, _ = self._run(self._convert_inputs(x, static_scale), weights, digital * static_scale)
+            y, _ = self._run(self._convert_inputs(x, static_scale), weights, _times(digital, static_scale))
         else:
             y = self._run_vectors(x, weights, static_scale, digital)
         return _times(y, factor)
@@ -150,7 +153,7 @@ class _Call:
         factor = None if output_scale is None else self.product.per_output(output_scale)
         if factor is None or factor.requires_grad:
             return self.plan.out_scale, factor
-        return factor * self.plan.out_scale, None
+        return _times(factor, self.plan.out_scale), None
 
     def converts_maps(
         self, x: Tensor, weights: Tensor, product: ConvProduct, static_scale: float | None
@@ -443,5 +446,6 @@ def _bound_hits(y: Tensor, dither: Tensor | None, plan: TilePlan, dim: int) -> T
     return (beyond > plan.out_bound).any(dim=dim)
 
 
-def _times(y: Tensor, factor: Tensor | float | None) -> Tensor:
+def _times(y: Value, factor: Tensor | float | None) -> Value:
+    """Return the product, without an operation where it changes nothing."""
     return y if factor is None or (isinstance(factor, float) and factor == 1) else y * factor

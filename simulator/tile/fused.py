@@ -12,25 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from simulator.rng import Randomness
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
 from simulator.tile.products import PATCHES, ConvProduct
 
-_Floats = NDArray[np.float32]
-_ONE = np.ones((1, 1), np.float32)
-_NO_NOISE = np.empty((0, 3), np.uint64)
-_NO_TABLE = np.empty(0, np.float32)
-_NO_SUMS = np.empty((0, 0), np.float32)
-_NO_HITS = np.empty((0, 0), np.uint8)
-_NO_FLAGS = np.empty(0, np.uint8)
+_ONE = torch.ones(1)
+_RANGE_BLOCK = 1 << 14  # inputs whose gradients one thread passes on
 _enabled = True
 
 
@@ -55,11 +49,45 @@ def plain_torch() -> Iterator[None]:
 
 def at_hand(*values: Tensor) -> bool:
     """Whether kernels are installed and made for such values: float32 on the CPU."""
-    return (
-        _enabled
-        and all(value.dtype is torch.float32 and value.device.type == "cpu" for value in values)
-        and _kernels() is not None
+    if not _enabled or _kernels() is None:
+        return False
+    for value in values:  # noqa: SIM110 - asked for every tile: a generator would double the time
+        if value.dtype is not torch.float32 or not value.is_cpu:
+            return False
+    return True
+
+
+# --- the converters of the inputs ---------------------------------------------------------------------------
+
+
+def convert_inputs(
+    x: Tensor, scale: float, step: float, *, limit: float = math.inf, bound: float = math.inf
+) -> Tensor:
+    """Return `clip(round(clip(x / scale, limit)), bound)` in contiguous memory; see `round_`."""
+    if not _is_in_rows(x):
+        x = x.contiguous()
+    rows = 1 if x.is_contiguous() else x.shape[0]
+    length = x.numel() // max(rows, 1)
+    result = x.new_empty(x.shape)
+    _kernels().convert_inputs(
+        rows * -(-length // draws.BLOCK),
+        x.data_ptr(),
+        x.stride(0) if rows > 1 else length,
+        rows,
+        length,
+        draws.BLOCK,
+        result.data_ptr(),
+        scale,
+        limit,
+        step,
+        bound,
     )
+    return result
+
+
+def _is_in_rows(x: Tensor) -> bool:
+    """Whether each sample is contiguous, as in a part of the channels."""
+    return x.is_contiguous() or (x.dim() > 1 and x.shape[0] > 0 and x[0].is_contiguous())
 
 
 # --- the converters of the outputs --------------------------------------------------------------------------
@@ -85,7 +113,7 @@ class OutputConversion:
     step: float
     bound: float
     deviation: Tensor | float | None
-    generator: torch.Generator | None
+    generator: Randomness | None
     scale: Tensor | float
     finds_hits: bool
     tests_negative: bool
@@ -93,8 +121,8 @@ class OutputConversion:
 
 
 def converts_outputs(y: Tensor) -> bool:
-    """Whether a kernel converts such outputs: few are not worth the call."""
-    return y.numel() > draws.FEW and y.is_contiguous() and at_hand(y)
+    """Whether a kernel converts such outputs."""
+    return y.is_contiguous() and at_hand(y)
 
 
 def convert_outputs(y: Tensor, conversion: OutputConversion) -> Tensor:
@@ -102,7 +130,7 @@ def convert_outputs(y: Tensor, conversion: OutputConversion) -> Tensor:
     if y.requires_grad and torch.is_grad_enabled():
         result: Tensor = _ConvertOutputs.apply(y, conversion)  # type: ignore[no-untyped-call]
         return result
-    _convert_in_place(y, conversion, flags=_NO_FLAGS)
+    _convert_in_place(y, conversion, None)
     return y
 
 
@@ -113,9 +141,9 @@ class _ConvertOutputs(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, conversion: OutputConversion) -> Tensor:
         ctx.mark_dirty(y)
         ctx.scale = conversion.scale
-        flags = _NO_FLAGS if conversion.bound == math.inf else np.empty(y.numel(), np.uint8)
-        clipped = _convert_in_place(y, conversion, flags=flags)
-        ctx.inside = torch.from_numpy(flags).view(y.shape) if clipped else None
+        flags = None if conversion.bound == math.inf else torch.empty(y.shape, dtype=torch.uint8)
+        clipped = _convert_in_place(y, conversion, flags)
+        ctx.inside = flags if clipped else None
         return y
 
     @staticmethod
@@ -126,41 +154,60 @@ class _ConvertOutputs(torch.autograd.Function):
         return gradient * ctx.scale, None
 
 
-def _convert_in_place(y: Tensor, conversion: OutputConversion, *, flags: NDArray[np.uint8]) -> int:
+def _convert_in_place(y: Tensor, conversion: OutputConversion, inside: Tensor | None) -> int:
+    """Convert, say in `inside` what was not clipped, and return how much was."""
     rows = _Rows(y, conversion.vector_dim)
-    seeds, table, deviation = _NO_NOISE, _NO_TABLE, (_ONE, 1)
+    seeds = table = None
+    deviation = rows.factor(1.0)
     if conversion.deviation is not None:
         seeds = draws.block_seeds(y, conversion.generator)
         if isinstance(conversion.deviation, Tensor):
-            table, deviation = draws.normal_table(1.0).numpy(), rows.factor(conversion.deviation)
+            table, deviation = draws.normal_table(1.0), rows.factor(conversion.deviation)
         else:
-            table = draws.normal_table(conversion.deviation).numpy()
-    hits, hits_div = _NO_HITS, 1
+            table = draws.normal_table(conversion.deviation)
+    scale = rows.factor(conversion.scale)
+    hits = _NO_FACTOR
     if conversion.finds_hits:
-        hits, hits_div = rows.flag_per_vector()
+        conversion.hit = torch.zeros(rows.shape_without_vectors, dtype=torch.bool)
+        hits = rows.of_vectors(conversion.hit)
     clipped: int = _kernels().convert_outputs(
-        y.detach().view(-1).numpy(),
+        -(-y.numel() // draws.BLOCK),
+        y.data_ptr(),
+        y.numel(),
         rows.length,
-        seeds,
         draws.BLOCK,
-        table,
-        *deviation,
-        np.float32(conversion.step),
-        np.float32(conversion.bound),
-        np.float32(conversion.bound * TOP_CODE_SLACK),
-        *rows.factor(conversion.scale),
-        hits,
-        hits_div,
+        0 if seeds is None else seeds.__array_interface__["data"][0],
+        0 if table is None else table.data_ptr(),
+        *deviation.place,
+        conversion.step,
+        conversion.bound,
+        conversion.bound * TOP_CODE_SLACK,
+        *scale.place,
+        *hits.place,
         conversion.tests_negative,
-        flags,
+        0 if inside is None else inside.data_ptr(),
     )
-    if conversion.finds_hits:
-        conversion.hit = torch.from_numpy(hits).view(torch.bool).view(rows.shape_without_vectors)
     return clipped
 
 
+class _Factor(NamedTuple):
+    """A factor of the outputs as the kernels take it."""
+
+    values: Tensor
+    rows: int
+    columns: int
+    div: int
+
+    @property
+    def place(self) -> tuple[int, int, int, int]:
+        return (self.values.data_ptr(), self.rows, self.columns, self.div)
+
+
+_NO_FACTOR = _Factor(torch.empty(0), 1, 1, 1)
+
+
 class _Rows:
-    """Outputs as rows of numbers that follow each other, and factors as the kernels take them."""
+    """Outputs as rows of numbers that follow each other."""
 
     def __init__(self, y: Tensor, vector_dim: int) -> None:
         self.shape = y.shape
@@ -174,33 +221,35 @@ class _Rows:
             return tuple(self.shape[:-1])
         return (self.shape[0], *self.shape[2:])
 
-    def flag_per_vector(self) -> tuple[NDArray[np.uint8], int]:
-        """Return zeros for each vector, as a factor."""
+    def of_vectors(self, values: Tensor) -> _Factor:
+        """Return one value per vector as a factor."""
         if self.vectors_in_rows:
-            return np.zeros((math.prod(self.shape[:-1]), 1), np.uint8), 1
-        return np.zeros((self.shape[0], self.length), np.uint8), self.outputs
+            return _Factor(values, values.numel(), 1, 1)
+        return _Factor(values, self.shape[0], self.length, self.outputs)
 
-    def factor(self, values: Tensor | float) -> tuple[_Floats, int]:
+    def factor(self, values: Tensor | float) -> _Factor:
         """Return a factor of the outputs as the kernels take it."""
         if not isinstance(values, Tensor):
-            return np.full((1, 1), values, np.float32), 1
+            return _Factor(_ONE if values == 1 else torch.tensor(values, dtype=torch.float32), 1, 1, 1)
         values = values.detach()
         if values.numel() == 1:
-            return values.reshape(1, 1).numpy(), 1
+            return _Factor(values, 1, 1, 1)
         own = (1,) * (len(self.shape) - values.dim()) + tuple(values.shape)
         if self.vectors_in_rows:
             lead = own[:-1]
             if all(size == 1 for size in lead) or lead == tuple(self.shape[:-1]):
-                return values.reshape(-1, own[-1]).contiguous().numpy(), 1
+                return _Factor(values.contiguous(), math.prod(lead), own[-1], 1)
         else:
             batch, outputs, places = own[0], own[1], own[2:]
             if all(size == 1 for size in places) or places == tuple(self.shape[2:]):
-                rows = values.reshape(batch * outputs, -1).contiguous().numpy()
+                columns = math.prod(places)
                 if outputs == self.outputs and (batch in (1, self.shape[0])):
-                    return rows, 1
+                    return _Factor(values.contiguous(), batch * outputs, columns, 1)
                 if outputs == 1:
-                    return rows, self.outputs
-        return values.expand(self.shape).reshape(-1, self.length).contiguous().numpy(), 1
+                    return _Factor(values.contiguous(), batch, columns, self.outputs)
+        return _Factor(
+            values.expand(self.shape).contiguous(), math.prod(self.shape) // self.length, self.length, 1
+        )
 
 
 # --- patches whose scales differ ----------------------------------------------------------------------------
@@ -231,11 +280,14 @@ def patch_product(
     """
     patches = _of_its_own(product.unfold(x.detach()), x)
     sums = x.new_zeros(divisor.shape) if wants_squares else None
+    divisor = divisor.contiguous()
     _kernels().convert_vectors(
-        patches.numpy(),
-        divisor.squeeze(1).numpy(),
-        np.float32(step),
-        _NO_SUMS if sums is None else sums.squeeze(1).numpy(),
+        patches.shape[0],
+        patches.data_ptr(),
+        *patches.shape,
+        divisor.data_ptr(),
+        step,
+        0 if sums is None else sums.data_ptr(),
     )
     if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
         y: Tensor = _PatchProduct.apply(x, weights, patches, divisor, product)  # type: ignore[no-untyped-call]
@@ -278,22 +330,26 @@ class _PatchProduct(torch.autograd.Function):
 
 def range_gradients(
     x: Tensor, gradient: Tensor, limit: float, slack_limit: float, *, wants_d_x: bool
-) -> tuple[Tensor | None, Tensor]:
-    """Pass the gradient at normalised inputs on to the inputs, and collect what the clipped ones want.
+) -> tuple[Tensor | None, Tensor, int]:
+    """Pass the gradient at normalised inputs on to the inputs, and add up what the clipped ones want.
 
     Returns:
-        `gradient / limit` where `|x| < slack_limit`, zero elsewhere; and `gradient * sign(x)` of the inputs
-        with `|x| >= limit`, in their order.
+        `gradient / limit` where `|x| < slack_limit`, zero elsewhere; the sum of `min(gradient * sign(x), 0)`
+        over the inputs with `|x| >= limit`, `[]` in float64; and their number.
     """
-    d_x = x.new_empty(x.shape if wants_d_x else 0)
-    outward = x.new_empty(x.numel())
-    count = _kernels().range_gradients(
-        x.reshape(-1).numpy(),
-        gradient.reshape(-1).numpy(),
-        d_x.view(-1).numpy(),
-        outward.numpy(),
-        np.float32(limit),
-        np.float32(slack_limit),
-        wants_d_x,
+    x, gradient = x.contiguous(), gradient.contiguous()
+    d_x = x.new_empty(x.shape) if wants_d_x else None
+    tasks = -(-x.numel() // _RANGE_BLOCK)
+    outward = torch.empty(tasks, dtype=torch.float64)
+    clipped: int = _kernels().range_gradients(
+        tasks,
+        x.data_ptr(),
+        gradient.data_ptr(),
+        x.numel(),
+        _RANGE_BLOCK,
+        0 if d_x is None else d_x.data_ptr(),
+        limit,
+        slack_limit,
+        outward.data_ptr(),
     )
-    return d_x if wants_d_x else None, outward[:count]
+    return d_x, outward.sum(), clipped

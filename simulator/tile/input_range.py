@@ -47,49 +47,62 @@ class _ClipToRange(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, input_range = ctx.saved_tensors
         limit = float(input_range)
-        d_x = d_range = outward = None
+        d_x = d_range = None
         wants_d_x, wants_d_range = ctx.needs_input_grad[:2]
         # The result is multiplied by the range after the tile: the gradient is divided by it here.
-        if wants_d_range and fused.at_hand(x, gradient):
-            slack = limit * _JUST_ABOVE_ONE
-            d_x, outward = fused.range_gradients(x, gradient, limit, slack, wants_d_x=wants_d_x)
-        elif wants_d_x:
-            d_x = pass_inside(gradient, x, limit * _JUST_ABOVE_ONE).div_(input_range)
+        if fused.at_hand(x, gradient):
+            d_x, outward, clipped = fused.range_gradients(
+                x, gradient, limit, limit * _JUST_ABOVE_ONE, wants_d_x=wants_d_x
+            )
+        else:
+            if wants_d_x:
+                d_x = pass_inside(gradient, x, limit * _JUST_ABOVE_ONE).div_(input_range)
+            outward, clipped = _outward_gradient(x, gradient, limit)
         if wants_d_range:
-            if outward is None:
-                outward = _outward_gradients(x, gradient, limit)
-            d_range = _range_gradient(outward, x.numel(), limit, ctx.rule, ctx.clipping)
+            d_range = _range_gradient(outward, clipped / x.numel(), limit, ctx.rule, ctx.clipping)
             d_range = d_range.to(input_range.dtype).reshape(input_range.shape)
         return d_x, d_range, None, None, None
 
 
 def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
+    if fused.at_hand(x, input_range):
+        return fused.convert_inputs(x, float(input_range), step, limit=1.0)
     return round_((x / input_range).clamp_(-1, 1), step)
 
 
-def _outward_gradients(x: Tensor, gradient: Tensor, limit: float) -> Tensor:
-    """Return `gradient * sign(x)` of the inputs that are clipped: few, so they are picked out."""
+def _outward_gradient(x: Tensor, gradient: Tensor, limit: float) -> tuple[Tensor, int]:
+    """Return the sum of `min(gradient * sign(x), 0)` over the clipped inputs, in float64, and their number.
+
+    They are few, so they are picked out.
+    """
     clipped = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)
-    return gradient.reshape(-1)[clipped] * x.reshape(-1)[clipped].sign()
+    outward = gradient.reshape(-1)[clipped] * x.reshape(-1)[clipped].sign()
+    return outward.clamp_(max=0).sum(dtype=torch.float64), clipped.numel()
 
 
 def _range_gradient(
-    outward: Tensor, inputs: int, limit: float, rule: InputRangeParameter, clipping: OutputClipping
+    outward: Tensor, clipped: float, limit: float, rule: InputRangeParameter, clipping: OutputClipping
 ) -> Tensor:
     """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
 
     With d the gradient that arrives at x, the rule sums min(d, 0) over x >= r and -max(d, 0) over x <= -r:
     both are min(d sign(x), 0).
+
+    Args:
+        outward: that sum.
+        clipped: the share of the inputs that are clipped.
+        limit: the range.
+        rule: how it is learned.
+        clipping: of the outputs.
     """
-    clipped = outward.numel()
-    result = outward.clamp_(max=0).sum() / limit
+    result = outward / limit
     if rule.gradient_relative:
         result = result * limit
     result = result * rule.gradient_scale
     if rule.manage_output_clipping and clipping.clipped_share is not None:
         share = clipping.clipped_share
         result = result - share * limit * (1 - share < rule.output_min_percentage)
-    inside = 1 - clipped / inputs
+    inside = 1 - clipped
     if rule.decay > 0 and inside > rule.input_min_percentage:
         result = result + rule.decay * limit
     return result

@@ -2,18 +2,29 @@
 
 They need numba (the extra `fast`), which brings its own compiler; `simulator.tile.fused` decides when they
 run. Every operation and its rounding is that of the torch code that they stand in for, so the numbers are
-equal bit for bit (sums of squares excepted, which are added in another order). Arrays are float32 and
-contiguous. A factor `[R, C]` belongs to values `[rows, length]`: row r has the factor's row `r // div % R`;
-C is 1 or the length.
+equal bit for bit (sums excepted, which are added in another order).
+
+A kernel's work is cut into tasks, and the threads that torch computes with take them one after another. They
+are those of OpenMP, which wait for work in a spinning loop: threads of our own would compete with them.
+Without OpenMP the calling thread does it all. The tasks do not depend on the number of threads.
+
+Arguments are numbers and the addresses of float32 values in contiguous memory. A factor `[R, C]` belongs to
+values `[rows, length]`: row r has the factor's row `r // div % R`; C is 1 or the length.
 """
 
 from __future__ import annotations
 
+import ctypes
+import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+import torch
+from llvmlite import ir
+from numba import carray, cfunc, njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -22,7 +33,81 @@ Flags = NDArray[np.uint8]
 
 _WORDS = 1024
 _CHUNK = 4 * _WORDS  # values at once: their noise stays in the first-level cache
+_LANES = 16  # sums at once
 _SEEDING_ROUNDS = 12
+_NEXT_TASK, _COUNT = 0, 1  # the fields that threads change
+
+
+# --- tasks, threads and their shared memory -----------------------------------------------------------------
+
+
+class Kernel:
+    """A compiled loop over tasks.
+
+    Args:
+        fields: the arguments by name, with their types: `P` an address, `q` an integer, `d` a number.
+        share: takes tasks until none is left; compiled, its argument is the address of the call's memory.
+    """
+
+    def __init__(self, fields: dict[str, str], share: Any) -> None:
+        self._struct = struct.Struct("@qq" + "".join(fields.values()))
+        self._memory = ctypes.c_char * self._struct.size
+        self._address = ctypes.c_void_p(share.address)
+        self._alone = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(share.address)
+
+    def __call__(self, tasks: int, *arguments: float) -> int:
+        """Run the tasks, and return what they have counted."""
+        memory = self._memory()
+        self._struct.pack_into(memory, 0, 0, 0, *arguments)
+        threads = min(tasks, torch.get_num_threads())
+        together = _openmp() if threads > 1 else None
+        if together is None:
+            self._alone(ctypes.addressof(memory))
+        else:
+            together(self._address, memory, threads, 0)
+        counted: int = struct.unpack_from("@q", memory, 8)[0]
+        return counted
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> Any:
+    """Return OpenMP's entry point of the process, which is torch's; None where there is none."""
+    try:
+        run = ctypes.CDLL(None).GOMP_parallel
+    except (AttributeError, OSError, TypeError):
+        return None
+    run.restype = None
+    run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    return run
+
+
+def _layout(fields: dict[str, str]) -> np.dtype[np.void]:
+    """Return a call's memory as compiled code sees it: an address is an integer there."""
+    kinds = {"P": np.int64, "q": np.int64, "d": np.float64}
+    return np.dtype(
+        [("next", np.int64), ("count", np.int64), *((name, kinds[kind]) for name, kind in fields.items())]
+    )
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_typing: Any, address: Any) -> Any:
+    """An address as a pointer."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(address), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add(_typing: Any, memory: Any, _field: Any, _value: Any) -> Any:
+    """Add to one of the first fields of the shared memory, and return what it was; threads do not collide."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        start = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", builder.gep(start, [arguments[1]]), arguments[2], "monotonic")
+
+    return types.int64(memory, types.int64, types.int64), generate
 
 
 def _compiled(*signature: str) -> Callable[[Any], Any]:
@@ -35,6 +120,27 @@ def _compiled(*signature: str) -> Callable[[Any], Any]:
             return njit(*signature, nogil=True, error_model="numpy")(function)
 
     return compile_
+
+
+def _shared(function: Any) -> Any:
+    """Compile what a thread does, as C calls it."""
+    try:
+        return cfunc(types.void(types.voidptr), cache=True)(function)
+    except RuntimeError:
+        return cfunc(types.void(types.voidptr))(function)
+
+
+@_compiled()
+def _floats(address: int, count: int) -> Any:
+    return carray(_pointer(address), count, np.float32)
+
+
+@_compiled()
+def _rows(address: int, rows: int, columns: int) -> Any:
+    return carray(_pointer(address), (rows, columns), np.float32)
+
+
+# --- random words -------------------------------------------------------------------------------------------
 
 
 @_compiled("uint64[::1](uint64[::1], uint64[::1], int64)")
@@ -60,185 +166,317 @@ def _seeded(words: Words) -> Words:
     return state
 
 
-@_compiled(
-    "int64(float32[::1], int64, uint64[:, ::1], int64, float32[::1], float32[:, ::1], int64, float32,"
-    " float32, float32, float32[:, ::1], int64, uint8[:, ::1], int64, boolean, uint8[::1])"
-)
-def convert_outputs(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one loop over chunks, a plain loop for each step
-    values: Floats,
-    length: int,
-    seeds: Words,
-    block: int,
-    table: Floats,
-    deviation: Floats,
-    deviation_div: int,
-    step: float,
-    bound: float,
-    limit: float,
-    scale: Floats,
-    scale_div: int,
-    hits: Flags,
-    hits_div: int,
-    hits_are_two_sided: bool,
-    inside: Flags,
-) -> int:
-    """Add noise to the values, round, clip and scale them, in place; return how many were clipped.
+# --- inputs -------------------------------------------------------------------------------------------------
 
-    Args:
-        values: `[rows * length]`.
-        length: values in a row.
-        seeds: `[blocks, 3]`, of the random words of each block of values; `[0, 3]`: no noise.
-        block: values in a block, a multiple of the chunk.
-        table: the normals, by 16 random bits.
-        deviation: factor of the normals.
-        deviation_div: of that factor.
-        step: of the grid, 0 without rounding.
-        bound: where values are clipped.
-        limit: from where on they count as clipped.
-        scale: factor of the result.
-        scale_div: of that factor.
-        hits: is set to 1 where a rounded value exceeds the bound; `[0, 0]`: not asked for.
-        hits_div: of that factor.
-        hits_are_two_sided: whether negative values count too.
-        inside: `[rows * length]`, becomes 1 where a value was not clipped; `[0]`: not asked for.
-    """
+_INPUTS = {
+    "values": "P",  # [rows, length], with a stride between rows
+    "stride": "q",
+    "rows": "q",
+    "length": "q",
+    "block": "q",  # values of a row in a task
+    "result": "P",  # [rows, length]
+    "scale": "d",  # what the values are divided by
+    "limit": "d",  # where they are clipped before they are rounded
+    "step": "d",  # of the grid, 0 without rounding
+    "bound": "d",  # where they are clipped after that
+}
+_inputs_layout = _layout(_INPUTS)
+
+
+@_compiled("void(float32[::1], float32[::1], float32, float32, float32, float32)")
+def _convert_inputs(  # noqa: PLR0917 - compiled code takes no keywords
+    values: Floats, result: Floats, scale: float, limit: float, step: float, bound: float
+) -> None:
+    if step > 0:
+        for i in range(values.size):
+            value = max(min(values[i] / scale, limit), -limit)
+            value = np.rint(value / step) * step
+            result[i] = max(min(value, bound), -bound)
+    else:
+        limit = min(limit, bound)
+        for i in range(values.size):
+            result[i] = max(min(values[i] / scale, limit), -limit)
+
+
+@_shared
+def _inputs_share(memory: Any) -> None:
+    job = carray(memory, 1, _inputs_layout)[0]
+    in_a_row = (job.length + job.block - 1) // job.block
+    task = _add(memory, _NEXT_TASK, 1)
+    while task < in_a_row * job.rows:
+        row, first = task // in_a_row, task % in_a_row * job.block
+        size = min(job.block, job.length - first)
+        _convert_inputs(
+            _floats(job.values + 4 * (row * job.stride + first), size),
+            _floats(job.result + 4 * (row * job.length + first), size),
+            np.float32(job.scale),
+            np.float32(job.limit),
+            np.float32(job.step),
+            np.float32(job.bound),
+        )
+        task = _add(memory, _NEXT_TASK, 1)
+
+
+convert_inputs = Kernel(_INPUTS, _inputs_share)  # `clip(round(clip(values / scale)))`
+
+
+# --- outputs ------------------------------------------------------------------------------------------------
+
+_OUTPUTS = {
+    "values": "P",  # [rows, length], converted in place
+    "size": "q",  # rows times length
+    "length": "q",
+    "block": "q",  # values in a task, a multiple of the chunk
+    "seeds": "P",  # [tasks, 3], of the random words of each; 0: no noise
+    "table": "P",  # the normals, by 16 random bits
+    "deviation": "P",  # factor of the normals
+    "deviation_rows": "q",
+    "deviation_columns": "q",
+    "deviation_div": "q",
+    "step": "d",  # of the grid, 0 without rounding
+    "bound": "d",  # where values are clipped
+    "limit": "d",  # from where on they count as clipped
+    "scale": "P",  # factor of the result
+    "scale_rows": "q",
+    "scale_columns": "q",
+    "scale_div": "q",
+    "hits": "P",  # factor that is set to 1 where a rounded value exceeds the bound; 0: not asked for
+    "hits_rows": "q",
+    "hits_columns": "q",
+    "hits_div": "q",
+    "hits_are_two_sided": "q",  # whether negative values count too
+    "inside": "P",  # [rows, length], becomes 1 where a value was not clipped, else 0; 0: not asked for
+}
+_outputs_layout = _layout(_OUTPUTS)
+
+
+@_compiled("void(float32[::1], float32[::1], float32[::1])")
+def _add_noise(part: Floats, draws: Floats, factors: Floats) -> None:
+    if factors.size == 1:
+        factor = factors[0]
+        for i in range(part.size):
+            part[i] = draws[i] * factor + part[i]
+    else:
+        for i in range(part.size):
+            part[i] = draws[i] * factors[i] + part[i]
+
+
+@_compiled("void(float32[::1], float32)")
+def _round(part: Floats, step: float) -> None:
+    for i in range(part.size):
+        part[i] = np.rint(part[i] / step) * step
+
+
+@_compiled("void(float32[::1], float32, boolean, uint8[::1])")
+def _find_hits(part: Floats, bound: float, two_sided: bool, hits: Flags) -> None:
+    """Set flags; none is cleared or read, so that threads may share them."""
+    found = np.uint8(0)
+    for i in range(part.size):
+        size_of = abs(part[i]) if two_sided else part[i]
+        found |= np.uint8(size_of > bound)
+    if found == 0:
+        return
+    if hits.size == 1:
+        hits[0] = 1
+        return
+    for i in range(part.size):
+        size_of = abs(part[i]) if two_sided else part[i]
+        if size_of > bound:
+            hits[i] = 1
+
+
+@_compiled("int64(float32[::1], float32, uint8[::1])")
+def _find_clipped(part: Floats, limit: float, inside: Flags) -> int:
+    kept = 0
+    for i in range(part.size):
+        inside[i] = np.uint8((part[i] > -limit) & (part[i] < limit))
+        kept += inside[i]
+    return part.size - kept
+
+
+@_compiled("void(float32[::1], float32, float32[::1])")
+def _clip_and_scale(part: Floats, bound: float, scales: Floats) -> None:
+    if scales.size == 1:
+        factor = scales[0]
+        for i in range(part.size):
+            part[i] = max(min(part[i], bound), -bound) * factor
+    else:
+        for i in range(part.size):
+            part[i] = max(min(part[i], bound), -bound) * scales[i]
+
+
+@_compiled()
+def _factor(address: int, rows: int, columns: int, div: int, row: int, column: int, size: int) -> Any:  # noqa: PLR0917 - compiled code takes no keywords
+    """The factors of some values of a row."""
+    own = row // div % rows
+    if columns == 1:
+        return _floats(address + 4 * own, 1)
+    return _floats(address + 4 * (own * columns + column), size)
+
+
+@_compiled()
+def _convert_part(job: Any, first: int, row: int, size: int, draws: Floats) -> int:
+    """Convert values that lie in one row, and return how many were clipped."""
+    column = first - row * job.length
+    part = _floats(job.values + 4 * first, size)
+    clipped = 0
+    if job.seeds != 0:
+        rows, columns, div = job.deviation_rows, job.deviation_columns, job.deviation_div
+        _add_noise(part, draws, _factor(job.deviation, rows, columns, div, row, column, size))
+    if job.step > 0:
+        _round(part, np.float32(job.step))
+    if job.hits != 0:
+        own = job.hits + row // job.hits_div % job.hits_rows * job.hits_columns
+        alone = job.hits_columns == 1
+        hits = carray(_pointer(own if alone else own + column), 1 if alone else size, np.uint8)
+        _find_hits(part, np.float32(job.bound), job.hits_are_two_sided != 0, hits)
+    if job.inside != 0:
+        flags = carray(_pointer(job.inside + first), size, np.uint8)
+        clipped = _find_clipped(part, np.float32(job.limit), flags)
+    rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
+    scales = _factor(job.scale, rows, columns, div, row, column, size)
+    _clip_and_scale(part, np.float32(job.bound), scales)
+    return clipped
+
+
+@_shared
+def _outputs_share(memory: Any) -> None:
+    job = carray(memory, 1, _outputs_layout)[0]
     noise = np.empty(_CHUNK, dtype=np.float32)
     words = np.empty(_WORDS, dtype=np.uint64)
     bits = words.view(np.uint16)
     state = np.empty(4, dtype=np.uint64)
+    table = _floats(job.table, 1 << 16)
     clipped = 0
-    for first in range(0, values.size, _CHUNK):
-        count = min(_CHUNK, values.size - first)
-        if seeds.shape[0] > 0:
-            if first % block == 0:
-                state = _seeded(seeds[first // block])
-            state = _advanced(state, words, (count + 3) // 4)
-            for i in range(count):
-                noise[i] = table[bits[i]]
-        done = 0
-        while done < count:
-            row = (first + done) // length
-            column = first + done - row * length
-            size = min(length - column, count - done)
-            part = values[first + done : first + done + size]
-            if seeds.shape[0] > 0:
-                draws = noise[done : done + size]
-                factors = deviation[row // deviation_div % deviation.shape[0]]
-                if factors.size == 1:
-                    factor = factors[0]
-                    for i in range(size):
-                        part[i] = draws[i] * factor + part[i]
-                else:
-                    along = factors[column : column + size]
-                    for i in range(size):
-                        part[i] = draws[i] * along[i] + part[i]
-            if step > 0:
-                for i in range(size):
-                    part[i] = np.rint(part[i] / step) * step
-            if hits.size > 0:
-                hit_row = hits[row // hits_div % hits.shape[0]]
-                if hit_row.size == 1:
-                    found = np.uint8(0)
-                    for i in range(size):
-                        size_of = abs(part[i]) if hits_are_two_sided else part[i]
-                        found |= np.uint8(size_of > bound)
-                    hit_row[0] |= found
-                else:
-                    hit_part = hit_row[column : column + size]
-                    for i in range(size):
-                        size_of = abs(part[i]) if hits_are_two_sided else part[i]
-                        hit_part[i] |= np.uint8(size_of > bound)
-            if inside.size > 0:
-                flags = inside[first + done : first + done + size]
-                kept = 0
-                for i in range(size):
-                    flags[i] = np.uint8((part[i] > -limit) & (part[i] < limit))
-                    kept += flags[i]
-                clipped += size - kept
-            scales = scale[row // scale_div % scale.shape[0]]
-            if scales.size == 1:
-                factor = scales[0]
-                for i in range(size):
-                    value = part[i]
-                    value = min(value, bound)
-                    value = max(value, -bound)
-                    part[i] = value * factor
-            else:
-                along = scales[column : column + size]
-                for i in range(size):
-                    value = part[i]
-                    value = min(value, bound)
-                    value = max(value, -bound)
-                    part[i] = value * along[i]
-            done += size
-    return clipped
+    task = _add(memory, _NEXT_TASK, 1)
+    while task * job.block < job.size:
+        if job.seeds != 0:
+            state = _seeded(carray(_pointer(job.seeds + 24 * task), 3, np.uint64))
+        last = min(job.size, (task + 1) * job.block)
+        for first in range(task * job.block, last, _CHUNK):
+            count = min(_CHUNK, last - first)
+            if job.seeds != 0:
+                state = _advanced(state, words, (count + 3) // 4)
+                for i in range(count):
+                    noise[i] = table[bits[i]]
+            done = 0
+            while done < count:
+                row = (first + done) // job.length
+                size = min((row + 1) * job.length - first, count) - done
+                clipped += _convert_part(job, first + done, row, size, noise[done : done + size])
+                done += size
+        task = _add(memory, _NEXT_TASK, 1)
+    _add(memory, _COUNT, clipped)
 
 
-@_compiled("void(float32[:, :, ::1], float32[:, ::1], float32, float32[:, ::1])")
-def convert_vectors(values: Floats, divisor: Floats, step: float, squares: Floats) -> None:
-    """Divide input vectors by their scales, and round, in place.
-
-    Args:
-        values: `[B, I, L]`, vectors of I inputs.
-        divisor: `[B, L]`, their scales.
-        step: of the grid, 0 without rounding.
-        squares: `[B, L]` of zeros, to which the squares of each vector are added; `[0, 0]`: not asked for.
-    """
-    for b in range(values.shape[0]):
-        scales = divisor[b]
-        for i in range(values.shape[1]):
-            line = values[b, i]
-            if step > 0:
-                for place in range(line.size):
-                    line[place] = np.rint(line[place] / scales[place] / step) * step
-            else:
-                for place in range(line.size):
-                    line[place] = line[place] / scales[place]
-            if squares.size > 0:
-                sums = squares[b]
-                for place in range(line.size):
-                    sums[place] += line[place] * line[place]
+convert_outputs = Kernel(
+    _OUTPUTS, _outputs_share
+)  # `scale * clip(round(values + noise))`; counts the clipped
 
 
-@_compiled("int64(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, boolean)")
-def range_gradients(  # noqa: PLR0917 - compiled code takes no keywords
-    x: Floats,
-    gradient: Floats,
-    d_x: Floats,
-    outward: Floats,
-    limit: float,
-    slack_limit: float,
-    wants_d_x: bool,
+# --- vectors with scales of their own -----------------------------------------------------------------------
+
+_VECTORS = {
+    "values": "P",  # [samples, inputs, places], converted in place
+    "samples": "q",
+    "inputs": "q",
+    "places": "q",
+    "divisor": "P",  # [samples, places], the scales of the vectors
+    "step": "d",  # of the grid, 0 without rounding
+    "squares": "P",  # [samples, places], the squares of each vector are added to it; 0: not asked for
+}
+_vectors_layout = _layout(_VECTORS)
+
+
+@_compiled("void(float32[:, ::1], float32[::1], float32, float32[::1])")
+def _convert_vectors(values: Floats, scales: Floats, step: float, squares: Floats) -> None:
+    for i in range(values.shape[0]):
+        line = values[i]
+        if step > 0:
+            for place in range(line.size):
+                line[place] = np.rint(line[place] / scales[place] / step) * step
+        else:
+            for place in range(line.size):
+                line[place] = line[place] / scales[place]
+        if squares.size > 0:
+            for place in range(line.size):
+                squares[place] += line[place] * line[place]
+
+
+@_shared
+def _vectors_share(memory: Any) -> None:
+    job = carray(memory, 1, _vectors_layout)[0]
+    sample = _add(memory, _NEXT_TASK, 1)
+    while sample < job.samples:
+        squares = job.places if job.squares != 0 else 0
+        _convert_vectors(
+            _rows(job.values + 4 * sample * job.inputs * job.places, job.inputs, job.places),
+            _floats(job.divisor + 4 * sample * job.places, job.places),
+            np.float32(job.step),
+            _floats(job.squares + 4 * sample * squares, squares),
+        )
+        sample = _add(memory, _NEXT_TASK, 1)
+
+
+convert_vectors = Kernel(_VECTORS, _vectors_share)  # `round(values / divisor)`
+
+
+# --- the gradient at an input range -------------------------------------------------------------------------
+
+_RANGE = {
+    "x": "P",  # inputs
+    "gradient": "P",  # what arrives at the normalised inputs
+    "size": "q",  # of both
+    "block": "q",  # values in a task
+    "d_x": "P",  # becomes `gradient / limit` where `|x| < slack_limit`, 0 elsewhere; 0: not asked for
+    "limit": "d",  # the range
+    "slack_limit": "d",  # a little above
+    "outward": "P",  # [tasks], becomes the sums of `min(gradient * sign(x), 0)` over `|x| >= limit`
+}
+_range_layout = _layout(_RANGE)
+
+
+@_compiled("int64(float32[::1], float32[::1], float32[::1], float32, float32, float64[::1])")
+def _range_gradient(  # noqa: PLR0917 - compiled code takes no keywords
+    x: Floats, gradient: Floats, d_x: Floats, limit: float, slack_limit: float, outward: NDArray[np.float64]
 ) -> int:
-    """Pass the gradient where x is within the range, and collect what clipped inputs want.
+    beyond = 0
+    for i in range(x.size):
+        beyond += int(abs(x[i]) >= limit)
+    for i in range(d_x.size):
+        inside = (x[i] > -slack_limit) & (x[i] < slack_limit)
+        d_x[i] = (gradient[i] if inside else np.float32(0)) / limit
+    if beyond > 0:
+        sums = np.zeros(_LANES, dtype=np.float64)
+        for first in range(0, x.size, _LANES):
+            for lane in range(min(_LANES, x.size - first)):
+                value, arriving = x[first + lane], gradient[first + lane]
+                wanted = min(-arriving if value < 0 else arriving, np.float32(0))
+                sums[lane] += wanted if abs(value) >= limit else np.float32(0)
+        outward[0] = sums.sum()
+    else:
+        outward[0] = 0.0
+    return beyond
 
-    Args:
-        x: inputs.
-        gradient: what arrives at the normalised inputs.
-        d_x: becomes `gradient / limit` where `|x| < slack_limit`, 0 elsewhere.
-        outward: its first numbers become `gradient * sign(x)` of the inputs with `|x| >= limit`.
-        limit: the range.
-        slack_limit: a little above.
-        wants_d_x: whether `d_x` is written.
 
-    Returns:
-        How many numbers are in `outward`.
-    """
-    count = 0
-    for first in range(0, x.size, _CHUNK):
-        part = x[first : first + _CHUNK]
-        arriving = gradient[first : first + _CHUNK]
-        beyond = 0
-        for i in range(part.size):
-            beyond += int(abs(part[i]) >= limit)
-        if wants_d_x:
-            passed = d_x[first : first + _CHUNK]
-            for i in range(part.size):
-                inside = (part[i] > -slack_limit) & (part[i] < slack_limit)
-                passed[i] = (arriving[i] if inside else np.float32(0)) / limit
-        if beyond > 0:
-            for i in range(part.size):
-                if abs(part[i]) >= limit:
-                    outward[count] = arriving[i] * np.sign(part[i])
-                    count += 1
-    return count
+@_shared
+def _range_share(memory: Any) -> None:
+    job = carray(memory, 1, _range_layout)[0]
+    beyond = 0
+    task = _add(memory, _NEXT_TASK, 1)
+    while task * job.block < job.size:
+        first = task * job.block
+        size = min(job.block, job.size - first)
+        beyond += _range_gradient(
+            _floats(job.x + 4 * first, size),
+            _floats(job.gradient + 4 * first, size),
+            _floats(job.d_x + 4 * first, size if job.d_x != 0 else 0),
+            np.float32(job.limit),
+            np.float32(job.slack_limit),
+            carray(_pointer(job.outward + 8 * task), 1, np.float64),
+        )
+        task = _add(memory, _NEXT_TASK, 1)
+    _add(memory, _COUNT, beyond)
+
+
+range_gradients = Kernel(_RANGE, _range_share)  # counts the inputs that are beyond the range

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy import stats
 
-from simulator.rng import NoiseContext, Purpose, as_default, digest, generator
+from simulator.rng import NoiseContext, Purpose, Randomness, as_default, digest, generator, opened
 
 TILE = ("conv1", 0, 1)
 
 
-def numbers(source: torch.Generator, count: int = 4) -> tuple[float, ...]:
-    return tuple(torch.randn(count, generator=source).tolist())
+def numbers(source: Randomness, count: int = 4) -> tuple[float, ...]:
+    return tuple(torch.randn(count, generator=opened(source)).tolist())
 
 
 # --- keys --------------------------------------------------------------------------------------------------

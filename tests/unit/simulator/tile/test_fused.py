@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -97,6 +99,49 @@ def test_sums_of_squares_agree_to_rounding(name):
     assert different.float().mean() < 1e-3  # a value at the edge of a step of the ADC may fall to either side
 
 
+@pytest.fixture(params=["one thread", "two threads", "no OpenMP"])
+def threads(request, monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if request.param == "one thread" else 2)
+    if request.param == "no OpenMP":
+        monkeypatch.setattr("simulator.tile.kernels._openmp", lambda: None)
+    yield
+    torch.set_num_threads(before)
+
+
+LARGE = {"clips": CONFIGS["clips"], "hits the bound": CONFIGS["hits the bound"], "default": {}}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("forward", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("name", ["linear", "conv2d"])
+def test_threads_do_not_change_numbers(name, forward):
+    """Several tasks for every kernel: outputs of more than three blocks, gradients, hits of bounds."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        digital, shape = {
+            "linear": (AnalogLinear(40, 30), (1900, 40)),
+            "conv2d": (AnalogConv2d(5, 12, 3, padding=1), (6, 5, 31, 29)),
+        }[name]
+        x = torch.randn(shape).requires_grad_()
+    range_ = {"enable": True, "init_value": 1.5, "decay": 0.01}
+    config = {"forward": forward, "pre_post": {"input_range": range_}}
+    found = []
+    for plain in (False, True):
+        layer = (
+            type(digital)
+            .from_digital(digital.to_digital(), InferenceRPUConfig.model_validate(config))
+            .train()
+        )
+        x.grad = None
+        with fused.plain_torch() if plain else contextlib.nullcontext():
+            results_ = [*results(layer, x, training=True), layer.tiles[0].input_range.grad]
+        found.append([results_[0], x.grad, *results_[2:]])
+    assert torch.equal(found[0][0], found[1][0])
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(sorted(layers())),
@@ -154,12 +199,12 @@ def test_the_range_learns_alike(limit):
     assert torch.equal(d_range, plain_d_range)
 
 
-def test_double_precision_and_few_values_stay_in_torch():
+def test_double_precision_and_other_layouts_stay_in_torch():
     assert not fused.at_hand(torch.zeros(3, dtype=torch.float64))
-    assert not fused.converts_outputs(torch.zeros(10))
-    assert fused.converts_outputs(torch.zeros(1 << 13))
+    assert fused.converts_outputs(torch.zeros(3, 4))
+    assert not fused.converts_outputs(torch.zeros(3, 4).t())
     with fused.plain_torch():
-        assert not fused.converts_outputs(torch.zeros(1 << 13))
+        assert not fused.converts_outputs(torch.zeros(3, 4))
 
 
 @pytest.mark.parametrize("name", ["linear", "conv2d"])
