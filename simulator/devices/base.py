@@ -44,6 +44,29 @@ class BaseConductanceConverter(ABC):
     def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
         """Return the weights [out, in] of conductances, with the parameters of the conversion."""
 
+    def scale_of_lone_devices(self, weights_OI: Tensor) -> Tensor | None:  # noqa: ARG002 - most have none
+        """Return uS per unit of weight where one device of a cell has |w| for conductance and the other none.
+
+        Returns:
+            The scale, `[]`; None where that is not so. Positive weights are on the first device.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class LoneDevices:
+    """The devices of a programming of which each stands for a cell, `[out, in]`.
+
+    Attributes:
+        g_us: their conductances, |w| times the scale.
+        state: what they keep over time.
+        scale: uS per unit of weight, `[]`.
+    """
+
+    g_us: Tensor
+    state: Tensor | None
+    scale: Tensor
+
 
 @dataclass(frozen=True)
 class ProgrammedWeights:
@@ -55,12 +78,15 @@ class ProgrammedWeights:
             state, where the programmed weights are converted anew.
         params: the converter's parameters of these conductances; None in the net state.
         states: what was drawn for good with the programming (drift exponents), one per device of a cell.
+        lone: the conducting device of each cell in the net state, where the other one never will conduct, so
+            that half of the work is enough; None otherwise.
     """
 
     weights_OI: Tensor  # noqa: N815 - the suffix names the axes
     conductances_us: tuple[Tensor, ...] | None
     params: Params | None
     states: tuple[Tensor | None, ...]
+    lone: LoneDevices | None = None
 
 
 class BaseNoiseModel(ABC):
@@ -71,9 +97,12 @@ class BaseNoiseModel(ABC):
 
     Attributes:
         drifts_from_target: whether time acts on the target conductances instead of the programmed ones.
+        keeps_zero: whether a device without conductance never shows one, so that it need not be looked at; a
+            model whose noise or drift is absolute says no.
     """
 
     drifts_from_target: ClassVar[bool] = False
+    keeps_zero: ClassVar[bool] = False
 
     def __init__(self, config: NoiseModelConfig, converter: BaseConductanceConverter) -> None:
         self.converter = converter
@@ -124,7 +153,16 @@ class BaseNoiseModel(ABC):
             return ProgrammedWeights(weights_OI, tuple(targets), params, states)
         if self.device_state is DeviceState.PER_DEVICE:
             return ProgrammedWeights(weights_OI, tuple(programmed), params, states)
-        return ProgrammedWeights(weights_OI, None, None, states)
+        return ProgrammedWeights(weights_OI, None, None, states, self._lone_devices(weights_OI, states))
+
+    def _lone_devices(self, weights_OI: Tensor, states: tuple[Tensor | None, ...]) -> LoneDevices | None:
+        scale = self.converter.scale_of_lone_devices(weights_OI) if self.keeps_zero else None
+        if scale is None:
+            return None
+        state, of_negative = states
+        if state is not None and of_negative is not None:
+            state = torch.where(weights_OI < 0, of_negative, state)
+        return LoneDevices((weights_OI * scale).abs_(), state, scale)
 
     @torch.no_grad()
     def drift(self, programmed: ProgrammedWeights, t_inference_s: float, *, read: torch.Generator) -> Tensor:
@@ -140,6 +178,10 @@ class BaseNoiseModel(ABC):
         """
         if not (math.isfinite(t_inference_s) and t_inference_s >= 0):
             raise ValueError(f"t_inference is a finite time >= 0 s after programming, not {t_inference_s!r}")
+        lone = programmed.lone
+        if lone is not None:
+            g_us = self.drift_conductance(lone.g_us, lone.state, t_inference_s, generator=read)
+            return g_us.copysign(programmed.weights_OI).div_(lone.scale)
         if programmed.conductances_us is None or programmed.params is None:
             conductances, params = self.converter.convert_to_conductances(programmed.weights_OI)
         else:

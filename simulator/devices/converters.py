@@ -40,9 +40,16 @@ def _sum_of_pairs(conductances_us: list[Tensor], params: Params) -> Tensor:
 class SinglePairConverter(BaseConductanceConverter):
     """Positive weights on g+, negative ones on g-, the other device at g_min (Nandakumar et al., 2019)."""
 
+    def _scale(self, weights_OI: Tensor) -> Tensor:
+        return (self.g_max - self.g_min) / _largest(weights_OI)
+
+    def scale_of_lone_devices(self, weights_OI: Tensor) -> Tensor | None:
+        """See the base class."""
+        return self._scale(weights_OI) if self.g_min == 0 else None
+
     def convert_to_conductances(self, weights_OI: Tensor) -> tuple[list[Tensor], Params]:
         """See the base class."""
-        scale = (self.g_max - self.g_min) / _largest(weights_OI)
+        scale = self._scale(weights_OI)
         scaled = weights_OI * scale
         plus = scaled.clamp(min=0.0, max=self.g_max).add_(self.g_min)
         minus = scaled.neg_().clamp_(min=0.0, max=self.g_max).add_(self.g_min)

@@ -19,6 +19,8 @@ class MeasuredNoise(BaseNoiseModel):
     A device keeps its target and one normal draw: its exponent at any time is |mean + spread * draw|.
     """
 
+    keeps_zero = True  # drift and read noise are relative to the conductance
+
     def __init__(self, config: described.MeasuredNoiseModel) -> None:
         super().__init__(config, converter_of(config))
         self._config = config

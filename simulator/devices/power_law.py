@@ -56,6 +56,8 @@ def one_over_f(t_since_start_s: float, t_read_s: float) -> float:
 class PowerLawNoise(BaseNoiseModel):
     """The common form; the models differ in sigma(g), in the exponents' mean and spread, and in Q(g)."""
 
+    keeps_zero = True  # drift and read noise are relative to the conductance
+
     def __init__(
         self,
         config: ScaledNoiseModelConfig,

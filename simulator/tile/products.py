@@ -111,8 +111,8 @@ class UnitVectorProduct:
     vector_dim = -1
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Return `[I, O]`."""
-        return x * weights.t()
+        """Return `[I, O]`, contiguous whatever the weights' layout."""
+        return torch.mul(x, weights.t(), out=x.new_empty(x.shape[0], weights.shape[0]))
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -331,6 +332,42 @@ class TestCustomDrift:
         table = {"g_lst": [5.0], "nu_mean_lst": [0.06], "nu_std_lst": [0.01]}
         model = build_noise_model(CustomDriftPCMLikeNoiseModel(custom_drift_model=table))
         assert model.nu_moments(torch.tensor([[0.0, 25.0]]))[0].tolist() == [[pytest.approx(0.06)] * 2]
+
+
+LONE = {
+    "pcm": PCMLikeNoiseModel(g_max=25.0),
+    "hermes": HermesNoiseModel(num_devices=2),
+    "state independent": StateIndependentNoiseModel(),
+    "measured": preset("MeasuredPCMPreset").noise_model,
+}
+
+
+@pytest.mark.parametrize("config", LONE.values(), ids=LONE)
+def test_looking_at_the_conducting_device_alone_leaves_the_distribution_as_it_is(config, streams):
+    """Of a pair in the net state one device is at zero: with both drawn and read, the moments are the same."""
+    model = build_noise_model(config)
+    columns = torch.tensor([-1.0, -0.3, -0.02, 0.0, 0.1, 0.6]).expand(40_000, -1)
+    programmed = streams.program(model, columns)
+    assert programmed.lone is not None
+    alone = streams.drift(model, programmed, DAY_S)
+    both = streams.drift(model, replace(programmed, lone=None), DAY_S)
+    assert not torch.equal(alone, both)
+    spread = both.std(dim=0)
+    assert torch.all((alone.mean(dim=0) - both.mean(dim=0)).abs() <= 5 * spread * (2 / 40_000) ** 0.5 + 1e-9)
+    torch.testing.assert_close(alone.std(dim=0), spread, rtol=0.03, atol=1e-6)
+
+
+def test_without_read_noise_the_conducting_device_alone_gives_the_same_weights(weights, streams):
+    model = build_noise_model(PCMLikeNoiseModel(g_max=25.0, read_noise_scale=0.0))
+    programmed = streams.program(model, weights)
+    both = streams.drift(model, replace(programmed, lone=None), DAY_S)
+    torch.testing.assert_close(streams.drift(model, programmed, DAY_S), both, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("changes", [{"device_state": "per_device"}, {"g_converter": DUAL}])
+def test_cells_whose_devices_all_conduct_have_them_all_looked_at(changes, weights, streams):
+    model = build_noise_model(PCMLikeNoiseModel(**changes))
+    assert streams.program(model, weights).lone is None
 
 
 class QuietNoiseModel(NoiseModelConfig):
