@@ -21,7 +21,7 @@ from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
 from simulator.rng import Randomness
-from simulator.tile import fused
+from simulator.tile import fused, wires
 from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
@@ -136,24 +136,27 @@ class _Call:
     def output(
         self, x: Tensor, weights: Tensor, static_scale: float | None, output_scale: Tensor | None
     ) -> Tensor:
-        """Return the scaled result; a factor that needs no gradient is applied on the way."""
+        """Return the scaled result."""
         plan = self.plan
         if plan.is_perfect:
-            factor = None if output_scale is None else self.product.per_output(output_scale)
-            return _times(_times(self.product(x, weights), plan.out_scale), factor)
-        digital, factor = self._digital(output_scale)
+            return _times(self.product(x, weights), self._digital(output_scale))
         if static_scale is not None and not plan.manages_bounds:
-            y, _ = self._run(self._convert_inputs(x, static_scale), weights, _times(digital, static_scale))
-        else:
-            y = self._run_vectors(x, weights, static_scale, digital)
-        return _times(y, factor)
+            rescale = _times(self._digital(output_scale), static_scale)
+            return self._run(self._convert_inputs(x, static_scale), weights, rescale)[0]
+        digital, factor = self._digital_apart(output_scale)
+        return _times(self._run_vectors(x, weights, static_scale, digital), factor)
 
-    def _digital(self, output_scale: Tensor | None) -> tuple[Tensor | float, Tensor | None]:
-        """Return the factor that is applied on the way, and the one that needs a gradient."""
-        factor = None if output_scale is None else self.product.per_output(output_scale)
-        if factor is None or factor.requires_grad:
-            return self.plan.out_scale, factor
-        return _times(factor, self.plan.out_scale), None
+    def _digital(self, output_scale: Tensor | None) -> Tensor | float:
+        """Return the factor of all outputs."""
+        if output_scale is None:
+            return self.plan.out_scale
+        return _times(self.product.per_output(output_scale), self.plan.out_scale)
+
+    def _digital_apart(self, output_scale: Tensor | None) -> tuple[Tensor | float, Tensor | None]:
+        """Return the factor that goes with the scales of the vectors, and the one that needs a gradient."""
+        if output_scale is None or not output_scale.requires_grad:
+            return self._digital(output_scale), None
+        return self.plan.out_scale, self.product.per_output(output_scale)
 
     def converts_maps(
         self, x: Tensor, weights: Tensor, product: ConvProduct, static_scale: float | None
@@ -176,7 +179,7 @@ class _Call:
     ) -> Tensor:
         """Return the result for a feature map whose patches are scaled by their maxima, `[B, O, L]`."""
         plan = self.plan
-        digital, factor = self._digital(output_scale)
+        digital, factor = self._digital_apart(output_scale)
         maxima = product.largest_inputs(x.detach()).flatten(2)
         divisor, rescale = _usable(maxima, plan)
         y, patches, power = fused.patch_product(
@@ -187,12 +190,10 @@ class _Call:
             plan.inp_step,
             wants_squares=plan.weight_noise > 0 and not plan.weight_noise_pcm,
         )
-        variance = None
-        if plan.weight_noise > 0:
+        if plan.weight_noise > 0 and power is None:
             with torch.no_grad():
-                power = self.product(patches.square(), weights.abs()) if power is None else power
-                variance = power.mul_(plan.weight_noise**2)
-        y, hit = self._convert_outputs(y, variance, rescale * digital)
+                power = self.product(patches.square(), weights.abs())
+        y, hit = self._convert_outputs(y, power, rescale * digital)
         y = self._with_repeated(
             y, hit, digital, x=x, weights=weights, divisor=divisor, factor=rescale, vectors=product
         )
@@ -294,46 +295,35 @@ class _Call:
             return self._convert_outputs(*self._crossbar(x, weights), rescale)
         asymmetry = self.instance.read_asymmetry
         negative_weights = weights if asymmetry is None else weights * asymmetry
-        y_negative, variance_negative = self._crossbar(x.clamp(max=0), negative_weights)
-        y_positive, variance_positive = self._crossbar(x.clamp(min=0), weights)
+        y_negative, power_negative = self._crossbar(x.clamp(max=0), negative_weights)
+        y_positive, power_positive = self._crossbar(x.clamp(min=0), weights)
         if self.plan.digital_sum:
-            y_negative, hit_negative = self._convert_outputs(y_negative, variance_negative, rescale)
-            y_positive, hit_positive = self._convert_outputs(y_positive, variance_positive, rescale)
+            y_negative, hit_negative = self._convert_outputs(y_negative, power_negative, rescale)
+            y_positive, hit_positive = self._convert_outputs(y_positive, power_positive, rescale)
             hit = None if hit_negative is None or hit_positive is None else hit_negative | hit_positive
             return y_negative + y_positive, hit
-        variance = None
-        if variance_negative is not None and variance_positive is not None:
-            variance = variance_negative + variance_positive
-        return self._convert_outputs(y_negative + y_positive, variance, rescale)
+        power = None
+        if power_negative is not None and power_positive is not None:
+            power = power_negative + power_positive
+        return self._convert_outputs(y_negative + y_positive, power, rescale)
 
     def _crossbar(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-        """One pass: currents with IR drop, offsets and series resistance, and the read noise's variance."""
+        """One pass: currents with IR drop, offsets and series resistance, and what the read noise grows with.
+
+        That is sum x^2, or sum |w| x^2: the variance of read noise of strength one.
+        """
         plan = self.plan
         keeps_inputs = torch.is_grad_enabled()  # for the backward pass; otherwise they are ours to overwrite
-        y = self.product(x, weights)
-        if plan.ir_drop > 0:
-            y = y.sub_(self._ir_drop(x.detach(), weights.detach()))
+        y = wires.currents(x, weights, self.product, plan) if plan.ir_drop > 0 else self.product(x, weights)
         if plan.offset_std > 0 or plan.r_series > 0:
             y = self._offset_and_resistance(y, x)
         if plan.weight_noise == 0:
             return y, None
         with torch.no_grad():
             squared = x.detach().square() if keeps_inputs else x.square_()
-            power = (
-                self.product(squared, weights.detach().abs())
-                if plan.weight_noise_pcm
-                else self.product.sum_inputs(squared)
-            )
-            return y, power.mul_(plan.weight_noise**2)
-
-    @torch.no_grad()
-    def _ir_drop(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Third-order approximation of the voltage drop along the wires; inputs count from the near end."""
-        in_features = weights.shape[-1]
-        load = self.product(x.abs(), weights.abs()).mul_(in_features / self.plan.ir_drop_g_ratio)
-        position = torch.arange(in_features, dtype=weights.dtype, device=weights.device) / in_features
-        drop = self.product(x, weights * (1 - (1 - position).square()))
-        return drop.mul_(load * (load * (0.05 * load - 0.2) + 0.5)).mul_(self.plan.ir_drop)
+            if plan.weight_noise_pcm:
+                return y, self.product(squared, weights.detach().abs())
+            return y, self.product.sum_inputs(squared)
 
     def _offset_and_resistance(self, y: Tensor, x: Tensor) -> Tensor:
         """Voltage offset of the output line and series resistance, relative to a reference current."""
@@ -353,17 +343,18 @@ class _Call:
         return (1 - offset) * saturate(y + reference) - (1 + offset) * saturate(reference)
 
     def _convert_outputs(
-        self, y: Tensor, variance: Tensor | None, rescale: Tensor | float
+        self, y: Tensor, power: Tensor | None, rescale: Tensor | float
     ) -> tuple[Tensor, Tensor | None]:
         """ADC after nonlinearity and noise; Gaussians that nothing nonlinear separates are drawn as one."""
         plan = self.plan
         gain = self._calibration_gain()
         if plan.nonlinearity > 0 or gain != 1 or plan.out_asymmetry > 0:
-            if variance is not None:
-                y = y + variance.sqrt_() * normal_like(y, self.generator)
-                variance = None
+            if power is not None:
+                read_noise = fused.ReadNoise(power, plan.weight_noise**2, 0.0)
+                y = y + read_noise.deviation() * normal_like(y, self.generator)
+                power = None
             y = self._distort(y, gain)
-        deviation = self._noise_deviation(variance)
+        deviation = self._noise_deviation(power)
         if self._converts_fused(y):
             conversion = fused.OutputConversion(
                 vector_dim=self.product.vector_dim,
@@ -377,6 +368,8 @@ class _Call:
             )
             return fused.convert_outputs(y, conversion), conversion.hit
         noise = None
+        if isinstance(deviation, fused.ReadNoise):
+            deviation = deviation.deviation()
         if isinstance(deviation, float):
             noise = normal_like(y, self.generator, deviation)
         elif deviation is not None:
@@ -388,8 +381,10 @@ class _Call:
             hit = _bound_hits(y, dither, plan, self.product.vector_dim)
         if self.meter is not None:
             self.meter.count_outputs(y if noise is None else y + noise, plan.out_bound)
-        converted = digitise(y, plan.out_step, plan.out_bound, noise=noise, dither=dither, scale=rescale)
-        return converted, hit
+        learns = isinstance(rescale, Tensor) and rescale.requires_grad
+        scale = 1.0 if learns else rescale
+        converted = digitise(y, plan.out_step, plan.out_bound, noise=noise, dither=dither, scale=scale)
+        return _times(converted, rescale) if learns else converted, hit
 
     def _converts_fused(self, y: Tensor) -> bool:
         """Whether a kernel does what remains, in place of y, which nobody else holds."""
@@ -401,13 +396,13 @@ class _Call:
             and fused.converts_outputs(y)
         )
 
-    def _noise_deviation(self, variance: Tensor | None) -> Tensor | float | None:
+    def _noise_deviation(self, power: Tensor | None) -> Tensor | float | fused.ReadNoise | None:
         out_noise: Tensor | float = self.plan.out_noise
         if self.instance.out_noise is not None:
             out_noise = self.product.per_output(self.instance.out_noise)
-        if variance is not None:
-            return (variance + out_noise**2 if self.plan.out_noise > 0 else variance).sqrt_()
-        return out_noise if self.plan.out_noise > 0 else None
+        if power is None:
+            return out_noise if self.plan.out_noise > 0 else None
+        return fused.ReadNoise(power, self.plan.weight_noise**2, out_noise**2)
 
     def _calibration_gain(self) -> float:
         """The gain that makes up for nonlinearity and series resistance at a fraction of the out bound."""

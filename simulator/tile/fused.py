@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -93,6 +94,29 @@ def _is_in_rows(x: Tensor) -> bool:
 # --- the converters of the outputs --------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class ReadNoise:
+    """Noise whose deviation is `sqrt(power * factor + offset)`; the power broadcasts over the outputs."""
+
+    power: Tensor
+    factor: float
+    offset: Tensor | float
+
+    def deviation(self) -> Tensor:
+        """Return the deviation as a tensor; the root is the nearest number, which torch's not always is."""
+        variance = self.power * self.factor
+        if isinstance(self.offset, Tensor) or self.offset > 0:
+            variance = variance + self.offset
+        if variance.is_cpu:
+            np.sqrt(variance.numpy(), out=variance.numpy())
+            return variance
+        return variance.sqrt_()
+
+    def is_per_output_of(self, y: Tensor) -> bool:
+        """Whether there is a power for each output, so that a tensor of deviations would be large."""
+        return self.power.shape == y.shape and not isinstance(self.offset, Tensor)
+
+
 @dataclass(slots=True)
 class OutputConversion:
     """What is done to outputs: noise, grid, bound, scale. `hit` is filled in: which vectors hit the bound.
@@ -101,9 +125,10 @@ class OutputConversion:
         vector_dim: along which of the outputs' dimensions a vector lies, the last one or 1.
         step: of the grid, 0 without rounding.
         bound: where values are clipped.
-        deviation: of the noise: a number, or a tensor that broadcasts over the outputs; None without noise.
+        deviation: of the noise: a number, a tensor that broadcasts over the outputs, or what read noise grows
+            with; None without noise.
         generator: the call's stream.
-        scale: factor of the result; it gets no gradient.
+        scale: factor of the result.
         finds_hits: whether it is asked for.
         tests_negative: whether a negative value can hit the bound too.
         hit: of the outputs' shape without the vector's dimension.
@@ -112,7 +137,7 @@ class OutputConversion:
     vector_dim: int
     step: float
     bound: float
-    deviation: Tensor | float | None
+    deviation: Tensor | float | ReadNoise | None
     generator: Randomness | None
     scale: Tensor | float
     finds_hits: bool
@@ -126,12 +151,20 @@ def converts_outputs(y: Tensor) -> bool:
 
 
 def convert_outputs(y: Tensor, conversion: OutputConversion) -> Tensor:
-    """Return `scale * clip(round(y + noise))`, in place of y; see `digitise` and `OutputConversion`."""
-    if y.requires_grad and torch.is_grad_enabled():
-        result: Tensor = _ConvertOutputs.apply(y, conversion)  # type: ignore[no-untyped-call]
-        return result
-    _convert_in_place(y, conversion, None)
-    return y
+    """Return `scale * clip(round(y + noise))`; y is overwritten. See `digitise` and `OutputConversion`."""
+    scale = conversion.scale if isinstance(conversion.scale, Tensor) else None
+    if not torch.is_grad_enabled():
+        _convert_in_place(y, conversion)
+        return y
+    result: Tensor
+    if scale is not None and scale.requires_grad:
+        result = _ConvertAndScale.apply(y, scale, conversion)  # type: ignore[no-untyped-call]
+    elif y.requires_grad:
+        result = _ConvertOutputs.apply(y, conversion)  # type: ignore[no-untyped-call]
+    else:
+        _convert_in_place(y, conversion)
+        result = y
+    return result
 
 
 class _ConvertOutputs(torch.autograd.Function):
@@ -140,31 +173,99 @@ class _ConvertOutputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, conversion: OutputConversion) -> Tensor:
         ctx.mark_dirty(y)
-        ctx.scale = conversion.scale
-        flags = None if conversion.bound == math.inf else torch.empty(y.shape, dtype=torch.uint8)
-        clipped = _convert_in_place(y, conversion, flags)
-        ctx.inside = flags if clipped else None
+        ctx.inside = _convert_and_mark(y, conversion)
+        ctx.scale, ctx.vector_dim = conversion.scale, conversion.vector_dim
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        if ctx.inside is not None:
-            return (gradient * ctx.inside).mul_(ctx.scale), None
-        return gradient * ctx.scale, None
+        return _output_gradients(gradient, ctx.vector_dim, ctx.inside, ctx.scale)[0], None
 
 
-def _convert_in_place(y: Tensor, conversion: OutputConversion, inside: Tensor | None) -> int:
-    """Convert, say in `inside` what was not clipped, and return how much was."""
+class _ConvertAndScale(torch.autograd.Function):
+    """The same, with a scale that learns: what it multiplied is kept, in place of the outputs."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, scale: Tensor, conversion: OutputConversion) -> Tensor:
+        result = y.new_empty(y.shape)
+        ctx.inside = _convert_and_mark(y, conversion, result)
+        ctx.vector_dim = conversion.vector_dim
+        ctx.save_for_backward(y, scale)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        y, scale = ctx.saved_tensors
+        return (*_output_gradients(gradient, ctx.vector_dim, ctx.inside, scale, y), None)
+
+
+def _convert_and_mark(y: Tensor, conversion: OutputConversion, result: Tensor | None = None) -> Tensor | None:
+    """Convert, and return 1 where a value was not clipped, 0 elsewhere; None if none was."""
+    if conversion.bound == math.inf:
+        _convert_in_place(y, conversion, result)
+        return None
+    inside = torch.empty(y.shape, dtype=torch.uint8)
+    return inside if _convert_in_place(y, conversion, result, inside) else None
+
+
+def _output_gradients(
+    gradient: Tensor,
+    vector_dim: int,
+    inside: Tensor | None,
+    scale: Tensor | float,
+    values: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the gradients at the outputs, and at the scale of these values."""
+    if vector_dim == -1 or not at_hand(gradient):
+        d_y = gradient * scale if inside is None else (gradient * inside).mul_(scale)
+        if values is None or not isinstance(scale, Tensor):
+            return d_y, None
+        return d_y, (gradient * values).sum_to_size(scale.shape)
+    gradient = gradient.contiguous()
+    rows = _Rows(gradient, vector_dim)
+    d_y, factor = gradient.new_empty(gradient.shape), rows.factor(scale)
+    sums = (
+        None if values is None else gradient.new_empty(*gradient.shape[:2], *(1 for _ in gradient.shape[2:]))
+    )
+    block = max(1, draws.BLOCK // rows.length)
+    _kernels().output_gradients(
+        -(-rows.count // block),
+        gradient.data_ptr(),
+        d_y.data_ptr(),
+        rows.count,
+        rows.length,
+        block,
+        0 if inside is None else inside.data_ptr(),
+        *factor.place,
+        0 if values is None else values.data_ptr(),
+        0 if sums is None else sums.data_ptr(),
+    )
+    if sums is None or not isinstance(scale, Tensor):
+        return d_y, None
+    return d_y, sums.sum_to_size(scale.shape)
+
+
+def _convert_in_place(
+    y: Tensor, conversion: OutputConversion, result: Tensor | None = None, inside: Tensor | None = None
+) -> int:
+    """Convert in place, or scale into the result; say what was not clipped, and return how much was."""
     rows = _Rows(y, conversion.vector_dim)
     seeds = table = None
-    deviation = rows.factor(1.0)
-    if conversion.deviation is not None:
+    deviation, factor, power_factor, power_offset = conversion.deviation, rows.factor(1.0), 0.0, 0.0
+    if deviation is not None:
         seeds = draws.block_seeds(y, conversion.generator)
-        if isinstance(conversion.deviation, Tensor):
-            table, deviation = draws.normal_table(1.0), rows.factor(conversion.deviation)
+        if isinstance(deviation, ReadNoise):
+            if deviation.is_per_output_of(y):
+                power_factor, power_offset = deviation.factor, float(deviation.offset)
+                deviation = deviation.power
+            else:
+                deviation = deviation.deviation()
+        if isinstance(deviation, Tensor):
+            table, factor = draws.normal_table(1.0), rows.factor(deviation)
         else:
-            table = draws.normal_table(conversion.deviation)
+            table = draws.normal_table(deviation)
     scale = rows.factor(conversion.scale)
     hits = _NO_FACTOR
     if conversion.finds_hits:
@@ -173,12 +274,15 @@ def _convert_in_place(y: Tensor, conversion: OutputConversion, inside: Tensor | 
     clipped: int = _kernels().convert_outputs(
         -(-y.numel() // draws.BLOCK),
         y.data_ptr(),
+        0 if result is None else result.data_ptr(),
         y.numel(),
         rows.length,
         draws.BLOCK,
         0 if seeds is None else seeds.__array_interface__["data"][0],
         0 if table is None else table.data_ptr(),
-        *deviation.place,
+        *factor.place,
+        power_factor,
+        power_offset,
         conversion.step,
         conversion.bound,
         conversion.bound * TOP_CODE_SLACK,
@@ -214,6 +318,7 @@ class _Rows:
         self.vectors_in_rows = vector_dim == -1
         self.outputs = y.shape[-1] if self.vectors_in_rows else y.shape[1]
         self.length = y.shape[-1] if self.vectors_in_rows else math.prod(y.shape[2:])
+        self.count = y.numel() // max(self.length, 1)
 
     @property
     def shape_without_vectors(self) -> tuple[int, ...]:
@@ -250,6 +355,48 @@ class _Rows:
         return _Factor(
             values.expand(self.shape).contiguous(), math.prod(self.shape) // self.length, self.length, 1
         )
+
+
+# --- the drop along the wires -------------------------------------------------------------------------------
+
+
+def subtracts_drop(y: Tensor, drop: Tensor, load: Tensor, vector_dim: int) -> bool:
+    """Whether a kernel subtracts the drop of such outputs, which may be parts of larger ones."""
+    return y.numel() > 0 and at_hand(y) and all(_is_in_runs(part, vector_dim) for part in (y, drop, load))
+
+
+def subtract_drop(
+    y: Tensor, drop: Tensor, load: Tensor, vector_dim: int, *, load_ratio: float, strength: float
+) -> Tensor:
+    """Return `y - strength * drop * p(load_ratio * load)` in contiguous memory; p is of third order."""
+    result = y.new_empty(y.shape)
+    size = y.shape[-1] if vector_dim == -1 else y[0].numel()
+    runs = y.numel() // size
+    block = max(1, draws.BLOCK // size)
+    _kernels().subtract_drop(
+        -(-runs // block),
+        *(place for part in (y, drop, load) for place in (part.data_ptr(), _run_stride(part, vector_dim))),
+        result.data_ptr(),
+        runs,
+        size,
+        block,
+        load_ratio,
+        strength,
+    )
+    return result
+
+
+def _run_stride(part: Tensor, vector_dim: int) -> int:
+    """How far the runs of values that belong to one vector, or one sample of maps, are apart."""
+    return part.stride(0 if vector_dim == 1 else -2) if part.dim() > 1 else 0
+
+
+def _is_in_runs(part: Tensor, vector_dim: int) -> bool:
+    if vector_dim == 1 or part.dim() == 1:
+        return part[0].is_contiguous() if part.dim() > 1 else part.is_contiguous()
+    sizes, strides = part.shape, part.stride()
+    evenly = all(strides[i] == strides[i + 1] * sizes[i + 1] for i in range(part.dim() - 2))
+    return strides[-1] == 1 and evenly
 
 
 # --- patches whose scales differ ----------------------------------------------------------------------------
@@ -321,7 +468,7 @@ class _PatchProduct(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             d_weights = torch.bmm(gradient, patches.transpose(1, 2)).sum(dim=0)
         if ctx.needs_input_grad[0]:
-            d_x = ctx.product.input_gradient(gradient / divisor, x, weights)
+            d_x, _ = ctx.product.gradients(gradient / divisor, x, weights, of_inputs=True, of_weights=False)
         return d_x, d_weights, None, None, None
 
 

@@ -220,10 +220,60 @@ def _inputs_share(memory: Any) -> None:
 convert_inputs = Kernel(_INPUTS, _inputs_share)  # `clip(round(clip(values / scale)))`
 
 
+# --- the drop along the wires -------------------------------------------------------------------------------
+
+_DROP = {
+    "currents": "P",  # runs of values, with a stride between them
+    "currents_stride": "q",
+    "drop": "P",  # the currents weighted by the places of their inputs
+    "drop_stride": "q",
+    "load": "P",  # of the lines
+    "load_stride": "q",
+    "result": "P",  # [runs, size]
+    "runs": "q",
+    "size": "q",
+    "block": "q",  # runs in a task
+    "load_ratio": "d",  # factor of the load
+    "strength": "d",  # factor of the drop
+}
+_drop_layout = _layout(_DROP)
+
+
+@_compiled("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
+def _subtract_drop(  # noqa: PLR0917 - compiled code takes no keywords
+    currents: Floats, drop: Floats, load: Floats, result: Floats, load_ratio: float, strength: float
+) -> None:
+    third, second, first = np.float32(0.05), np.float32(0.2), np.float32(0.5)
+    for i in range(currents.size):
+        own = load[i] * load_ratio
+        result[i] = currents[i] - drop[i] * (own * (own * (third * own - second) + first)) * strength
+
+
+@_shared
+def _drop_share(memory: Any) -> None:
+    job = carray(memory, 1, _drop_layout)[0]
+    task = _add(memory, _NEXT_TASK, 1)
+    while task * job.block < job.runs:
+        for run in range(task * job.block, min(job.runs, (task + 1) * job.block)):
+            _subtract_drop(
+                _floats(job.currents + 4 * run * job.currents_stride, job.size),
+                _floats(job.drop + 4 * run * job.drop_stride, job.size),
+                _floats(job.load + 4 * run * job.load_stride, job.size),
+                _floats(job.result + 4 * run * job.size, job.size),
+                np.float32(job.load_ratio),
+                np.float32(job.strength),
+            )
+        task = _add(memory, _NEXT_TASK, 1)
+
+
+subtract_drop = Kernel(_DROP, _drop_share)  # `currents - strength * drop * p(load_ratio * load)`
+
+
 # --- outputs ------------------------------------------------------------------------------------------------
 
 _OUTPUTS = {
     "values": "P",  # [rows, length], converted in place
+    "result": "P",  # where they are scaled to, so that what is in place is not scaled; 0: in place
     "size": "q",  # rows times length
     "length": "q",
     "block": "q",  # values in a task, a multiple of the chunk
@@ -233,6 +283,8 @@ _OUTPUTS = {
     "deviation_rows": "q",
     "deviation_columns": "q",
     "deviation_div": "q",
+    "power_factor": "d",  # if not 0, the deviation is the root of the given factor, times this, plus
+    "power_offset": "d",  # this
     "step": "d",  # of the grid, 0 without rounding
     "bound": "d",  # where values are clipped
     "limit": "d",  # from where on they count as clipped
@@ -259,6 +311,12 @@ def _add_noise(part: Floats, draws: Floats, factors: Floats) -> None:
     else:
         for i in range(part.size):
             part[i] = draws[i] * factors[i] + part[i]
+
+
+@_compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+def _add_read_noise(part: Floats, draws: Floats, powers: Floats, factor: float, offset: float) -> None:
+    for i in range(part.size):
+        part[i] = draws[i] * np.sqrt(powers[i] * factor + offset) + part[i]
 
 
 @_compiled("void(float32[::1], float32)")
@@ -294,6 +352,23 @@ def _find_clipped(part: Floats, limit: float, inside: Flags) -> int:
     return part.size - kept
 
 
+@_compiled("void(float32[::1], float32)")
+def _clip(part: Floats, bound: float) -> None:
+    for i in range(part.size):
+        part[i] = max(min(part[i], bound), -bound)
+
+
+@_compiled("void(float32[::1], float32[::1], float32[::1])")
+def _scale(part: Floats, result: Floats, scales: Floats) -> None:
+    if scales.size == 1:
+        factor = scales[0]
+        for i in range(part.size):
+            result[i] = part[i] * factor
+    else:
+        for i in range(part.size):
+            result[i] = part[i] * scales[i]
+
+
 @_compiled("void(float32[::1], float32, float32[::1])")
 def _clip_and_scale(part: Floats, bound: float, scales: Floats) -> None:
     if scales.size == 1:
@@ -322,7 +397,12 @@ def _convert_part(job: Any, first: int, row: int, size: int, draws: Floats) -> i
     clipped = 0
     if job.seeds != 0:
         rows, columns, div = job.deviation_rows, job.deviation_columns, job.deviation_div
-        _add_noise(part, draws, _factor(job.deviation, rows, columns, div, row, column, size))
+        factors = _factor(job.deviation, rows, columns, div, row, column, size)
+        if job.power_factor == 0:
+            _add_noise(part, draws, factors)
+        else:
+            factor, offset = np.float32(job.power_factor), np.float32(job.power_offset)
+            _add_read_noise(part, draws, factors, factor, offset)
     if job.step > 0:
         _round(part, np.float32(job.step))
     if job.hits != 0:
@@ -335,7 +415,11 @@ def _convert_part(job: Any, first: int, row: int, size: int, draws: Floats) -> i
         clipped = _find_clipped(part, np.float32(job.limit), flags)
     rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
     scales = _factor(job.scale, rows, columns, div, row, column, size)
-    _clip_and_scale(part, np.float32(job.bound), scales)
+    if job.result == 0:
+        _clip_and_scale(part, np.float32(job.bound), scales)
+    else:
+        _clip(part, np.float32(job.bound))
+        _scale(part, _floats(job.result + 4 * first, size), scales)
     return clipped
 
 
@@ -372,6 +456,84 @@ def _outputs_share(memory: Any) -> None:
 convert_outputs = Kernel(
     _OUTPUTS, _outputs_share
 )  # `scale * clip(round(values + noise))`; counts the clipped
+
+
+# --- the gradient at outputs --------------------------------------------------------------------------------
+
+_OUTPUT_GRADIENTS = {
+    "gradient": "P",  # [rows, length], what arrives at the results
+    "d_values": "P",  # [rows, length], becomes the gradient, scaled, where the value was not clipped
+    "rows": "q",
+    "length": "q",
+    "block": "q",  # rows in a task
+    "inside": "P",  # [rows, length], 1 where a value was not clipped; 0: nowhere
+    "scale": "P",  # factor of the results
+    "scale_rows": "q",
+    "scale_columns": "q",
+    "scale_div": "q",
+    "values": "P",  # [rows, length], the results before they were scaled; 0: the scale needs no gradient
+    "d_scale": "P",  # [rows], becomes the sums of gradient times value
+}
+_output_gradients_layout = _layout(_OUTPUT_GRADIENTS)
+
+
+@_compiled("float32(float32[::1])")
+def _sum(addends: Floats) -> Any:
+    """Add up memory whose size is a power of two; halves at a time, so in any vector's width. It is lost."""
+    size = addends.size // 2
+    while size >= _LANES:
+        for i in range(size):
+            addends[i] += addends[i + size]
+        size //= 2
+    total = np.float32(0)
+    for i in range(min(_LANES, addends.size)):
+        total += addends[i]
+    return total
+
+
+@_compiled("float32(float32[::1], float32[::1], float32[::1])")
+def _sum_of_products(one: Floats, other: Floats, addends: Floats) -> Any:
+    """The sum of products of few enough numbers for the memory of addends."""
+    for i in range(one.size):
+        addends[i] = one[i] * other[i]
+    size = _LANES
+    while size < one.size:
+        size *= 2
+    addends[one.size : size] = 0
+    return _sum(addends[:size])
+
+
+@_compiled("void(float32[::1], uint8[::1])")
+def _mask(part: Floats, inside: Flags) -> None:
+    for i in range(part.size):
+        part[i] = part[i] * np.float32(inside[i])
+
+
+@_shared
+def _output_gradients_share(memory: Any) -> None:
+    job = carray(memory, 1, _output_gradients_layout)[0]
+    addends = np.empty(_CHUNK, dtype=np.float32)
+    task = _add(memory, _NEXT_TASK, 1)
+    while task * job.block < job.rows:
+        for row in range(task * job.block, min(job.rows, (task + 1) * job.block)):
+            d_scale = np.float32(0)
+            for column in range(0, job.length, _CHUNK):
+                size = min(_CHUNK, job.length - column)
+                first = row * job.length + column
+                gradient = _floats(job.gradient + 4 * first, size)
+                if job.values != 0:
+                    d_scale += _sum_of_products(gradient, _floats(job.values + 4 * first, size), addends)
+                rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
+                d_values = _floats(job.d_values + 4 * first, size)
+                _scale(gradient, d_values, _factor(job.scale, rows, columns, div, row, column, size))
+                if job.inside != 0:
+                    _mask(d_values, carray(_pointer(job.inside + first), size, np.uint8))
+            if job.values != 0:
+                _floats(job.d_scale + 4 * row, 1)[0] = d_scale
+        task = _add(memory, _NEXT_TASK, 1)
+
+
+output_gradients = Kernel(_OUTPUT_GRADIENTS, _output_gradients_share)
 
 
 # --- vectors with scales of their own -----------------------------------------------------------------------
@@ -436,45 +598,46 @@ _RANGE = {
 _range_layout = _layout(_RANGE)
 
 
-@_compiled("int64(float32[::1], float32[::1], float32[::1], float32, float32, float64[::1])")
-def _range_gradient(  # noqa: PLR0917 - compiled code takes no keywords
-    x: Floats, gradient: Floats, d_x: Floats, limit: float, slack_limit: float, outward: NDArray[np.float64]
-) -> int:
+@_compiled("int64(float32[::1], float32[::1], float32[::1], float32, float32)")
+def _pass_gradient(x: Floats, gradient: Floats, d_x: Floats, limit: float, slack_limit: float) -> int:
     beyond = 0
     for i in range(x.size):
         beyond += int(abs(x[i]) >= limit)
     for i in range(d_x.size):
         inside = (x[i] > -slack_limit) & (x[i] < slack_limit)
         d_x[i] = (gradient[i] if inside else np.float32(0)) / limit
-    if beyond > 0:
-        sums = np.zeros(_LANES, dtype=np.float64)
-        for first in range(0, x.size, _LANES):
-            for lane in range(min(_LANES, x.size - first)):
-                value, arriving = x[first + lane], gradient[first + lane]
-                wanted = min(-arriving if value < 0 else arriving, np.float32(0))
-                sums[lane] += wanted if abs(value) >= limit else np.float32(0)
-        outward[0] = sums.sum()
-    else:
-        outward[0] = 0.0
     return beyond
+
+
+@_compiled("float32(float32[::1], float32[::1], float32, float32[::1])")
+def _outward(x: Floats, gradient: Floats, limit: float, wanted: Floats) -> Any:
+    """The sum of `min(gradient * sign(x), 0)` over `|x| >= limit`; `wanted` is memory for the addends."""
+    for i in range(x.size):
+        want = min(-gradient[i] if x[i] < 0 else gradient[i], np.float32(0))
+        wanted[i] = want if abs(x[i]) >= limit else np.float32(0)
+    wanted[x.size :] = 0
+    return _sum(wanted)
 
 
 @_shared
 def _range_share(memory: Any) -> None:
     job = carray(memory, 1, _range_layout)[0]
+    limit, slack_limit = np.float32(job.limit), np.float32(job.slack_limit)
+    wanted = np.empty(_CHUNK, dtype=np.float32)
     beyond = 0
     task = _add(memory, _NEXT_TASK, 1)
     while task * job.block < job.size:
-        first = task * job.block
-        size = min(job.block, job.size - first)
-        beyond += _range_gradient(
-            _floats(job.x + 4 * first, size),
-            _floats(job.gradient + 4 * first, size),
-            _floats(job.d_x + 4 * first, size if job.d_x != 0 else 0),
-            np.float32(job.limit),
-            np.float32(job.slack_limit),
-            carray(_pointer(job.outward + 8 * task), 1, np.float64),
-        )
+        outward = np.float64(0)
+        last = min(job.size, (task + 1) * job.block)
+        for first in range(task * job.block, last, _CHUNK):
+            size = min(_CHUNK, last - first)
+            x, gradient = _floats(job.x + 4 * first, size), _floats(job.gradient + 4 * first, size)
+            d_x = _floats(job.d_x + 4 * first, size if job.d_x != 0 else 0)
+            found = _pass_gradient(x, gradient, d_x, limit, slack_limit)
+            beyond += found
+            if found > 0:
+                outward += _outward(x, gradient, limit, wanted)
+        carray(_pointer(job.outward + 8 * task), 1, np.float64)[0] = outward
         task = _add(memory, _NEXT_TASK, 1)
     _add(memory, _COUNT, beyond)
 

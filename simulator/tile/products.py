@@ -34,6 +34,12 @@ class Product(Protocol):
         """Return the products of all input vectors with the weights."""
         ...
 
+    def gradients(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients at the inputs and at the weights, where they are asked for."""
+        ...
+
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return a view of one value per output that broadcasts over the product's result."""
         ...
@@ -63,6 +69,20 @@ class DenseProduct:
         rows = x.reshape(weights.shape[0], -1, x.shape[-1])
         return torch.bmm(rows, weights.transpose(1, 2)).reshape(*x.shape[:-1], -1)
 
+    def gradients(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """See the protocol."""
+        samples = weights.shape[0] if weights.dim() == 3 else 1
+        rows = gradient.reshape(samples, -1, gradient.shape[-1])
+        d_x = d_weights = None
+        if of_inputs:
+            d_x = torch.bmm(rows, weights.reshape(samples, *weights.shape[-2:])).reshape(x.shape)
+        if of_weights:
+            inputs = x.reshape(samples, -1, x.shape[-1])
+            d_weights = torch.bmm(rows.transpose(1, 2), inputs).reshape(weights.shape)
+        return d_x, d_weights
+
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""
         return values_O
@@ -89,6 +109,17 @@ class PatchProduct:
         """Return `[B, O, L]`; `matmul` would move the patches around where weights need a gradient."""
         return torch.bmm(weights.expand(x.shape[0], -1, -1), x)
 
+    def gradients(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """See the protocol."""
+        d_x = d_weights = None
+        if of_inputs:
+            d_x = torch.bmm(weights.expand(x.shape[0], -1, -1).transpose(1, 2), gradient)
+        if of_weights:
+            d_weights = torch.bmm(gradient, x.transpose(1, 2)).sum_to_size(weights.shape)
+        return d_x, d_weights
+
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return `[O, 1]` of a vector; a single value stays as it is."""
         return values_O if values_O.numel() == 1 else values_O.unsqueeze(-1)
@@ -113,6 +144,13 @@ class UnitVectorProduct:
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return `[I, O]`, contiguous whatever the weights' layout."""
         return torch.mul(x, weights.t(), out=x.new_empty(x.shape[0], weights.shape[0]))
+
+    def gradients(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """See the protocol."""
+        d_x = (gradient * weights.t()).sum(dim=1, keepdim=True) if of_inputs else None
+        return d_x, (gradient * x).t() if of_weights else None
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""
@@ -171,11 +209,8 @@ class ConvProduct:
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return `[B, O, ...]`."""
-        if self.leading or self.trailing:
-            weights = functional.pad(weights, (self.leading, self.trailing))
-        kernel = weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
         convolve = _CONVOLUTIONS[len(self.kernel_size)]
-        return convolve(x, kernel, None, self.stride, self.padding, self.dilation)
+        return convolve(x, self._kernel(weights), None, self.stride, self.padding, self.dilation)
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return `[O, 1, ...]` of a vector; a single value stays as it is."""
@@ -214,11 +249,12 @@ class ConvProduct:
         patches = windows[(samples, *torch.unravel_index(unfolded, self.output_size(x)))].flatten(1)
         return patches[:, self.leading : patches.shape[1] - self.trailing]
 
-    def input_gradient(self, gradient: Tensor, x: Tensor, weights: Tensor) -> Tensor:
-        """Return what the gradient `[B, O, ...]` or `[B, O, L]` at the result becomes at x."""
-        dimensions = len(self.kernel_size)
-        kernel = weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
-        result: Tensor = torch.ops.aten.convolution_backward(
+    def gradients(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """See the protocol; the gradient is `[B, O, ...]` or `[B, O, L]`."""
+        kernel = self._kernel(weights)
+        d_x, d_kernel, _ = torch.ops.aten.convolution_backward(
             gradient.reshape(*gradient.shape[:2], *self.output_size(x)),
             x,
             kernel,
@@ -227,11 +263,20 @@ class ConvProduct:
             self.padding,
             self.dilation,
             False,  # noqa: FBT003 - not transposed
-            [0] * dimensions,
+            [0] * len(self.kernel_size),
             1,
-            [True, False, False],
-        )[0]
-        return result
+            [of_inputs, of_weights, False],
+        )
+        if d_kernel is None:
+            return d_x, None
+        d_weights = d_kernel.reshape(weights.shape[0], -1)
+        return d_x, d_weights[:, self.leading : d_weights.shape[1] - self.trailing]
+
+    def _kernel(self, weights: Tensor) -> Tensor:
+        """Return the weights as the native operator takes them."""
+        if self.leading or self.trailing:
+            weights = functional.pad(weights, (self.leading, self.trailing))
+        return weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
 
     def output_size(self, x: Tensor) -> tuple[int, ...]:
         """Return the extent of the result's places."""
