@@ -21,11 +21,12 @@ from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
 from simulator.rng import Randomness
-from simulator.tile import fused, wires
+from simulator.tile import fused, patches, wires
 from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.meter import ClippingMeter
+from simulator.tile.patches import Power, patch_product
 from simulator.tile.plan import TilePlan
 from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product, UnitVectorProduct
 
@@ -87,15 +88,15 @@ def _unfolded(
 ) -> Tensor:
     """Run a convolution patch by patch, a few samples at a time."""
     places = product.output_size(x)
-    samples = max(1, _CHUNK_ELEMENTS // (math.prod(places) * weights.shape[-1]))
     if call.converts_maps(x, weights, product, scales[0]):
-        outputs = [call.map_output(part, weights, product, scales[1]) for part in x.split(samples)]
-    else:
-        own_weights = weights.split(samples) if weights.dim() == 3 else repeat(weights)
-        outputs = [
-            call.output(product.unfold(part), part_weights, *scales)
-            for part, part_weights in zip(x.split(samples), own_weights, strict=False)
-        ]
+        y = call.map_output(x, weights, product, scales[1])
+        return y.reshape(*y.shape[:2], *places)
+    samples = max(1, _CHUNK_ELEMENTS // (math.prod(places) * weights.shape[-1]))
+    own_weights = weights.split(samples) if weights.dim() == 3 else repeat(weights)
+    outputs = [
+        call.output(product.unfold(part), part_weights, *scales)
+        for part, part_weights in zip(x.split(samples), own_weights, strict=False)
+    ]
     y = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return y.reshape(*y.shape[:2], *places)
 
@@ -171,7 +172,7 @@ class _Call:
             and plan.inputs_are_only_rounded
             and plan.currents_are_only_noisy
             and self.meter is None
-            and fused.converts_patches(x, product)
+            and patches.converts(x, product)
         )
 
     def map_output(
@@ -180,22 +181,20 @@ class _Call:
         """Return the result for a feature map whose patches are scaled by their maxima, `[B, O, L]`."""
         plan = self.plan
         digital, factor = self._digital_apart(output_scale)
-        maxima = product.largest_inputs(x.detach()).flatten(2)
-        divisor, rescale = _usable(maxima, plan)
-        y, patches, power = fused.patch_product(
-            x,
-            weights,
-            product,
-            divisor,
-            plan.inp_step,
-            wants_squares=plan.weight_noise > 0 and not plan.weight_noise_pcm,
-        )
-        if plan.weight_noise > 0 and power is None:
-            with torch.no_grad():
-                power = self.product(patches.square(), weights.abs())
-        y, hit = self._convert_outputs(y, power, rescale * digital)
+        power = Power.NONE
+        if plan.weight_noise > 0:
+            power = Power.OF_PRODUCTS if plan.weight_noise_pcm else Power.OF_INPUTS
+        found = patch_product(x, weights, product, step=plan.inp_step, power=power)
+        y, hit = self._convert_outputs(found.y, found.power, found.scales * digital)
         y = self._with_repeated(
-            y, hit, digital, x=x, weights=weights, divisor=divisor, factor=rescale, vectors=product
+            y,
+            hit,
+            digital,
+            x=x,
+            weights=weights,
+            divisor=found.divisor,
+            factor=found.scales,
+            vectors=product,
         )
         return _times(y, factor)
 

@@ -22,7 +22,6 @@ from torch.autograd.function import once_differentiable
 from simulator.rng import Randomness
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
-from simulator.tile.products import PATCHES, ConvProduct
 
 _ONE = torch.ones(1)
 _RANGE_BLOCK = 1 << 14  # inputs whose gradients one thread passes on
@@ -30,7 +29,8 @@ _enabled = True
 
 
 @lru_cache(maxsize=1)
-def _kernels() -> Any:
+def kernels() -> Any:
+    """Return the module of compiled loops, None where it cannot be had."""
     try:
         return import_module("simulator.tile.kernels")
     except ImportError:  # no numba, or one that does not go with what is installed
@@ -50,7 +50,7 @@ def plain_torch() -> Iterator[None]:
 
 def at_hand(*values: Tensor) -> bool:
     """Whether kernels are installed and made for such values: float32 on the CPU."""
-    if not _enabled or _kernels() is None:
+    if not _enabled or kernels() is None:
         return False
     for value in values:  # noqa: SIM110 - asked for every tile: a generator would double the time
         if value.dtype is not torch.float32 or not value.is_cpu:
@@ -70,7 +70,7 @@ def convert_inputs(
     rows = 1 if x.is_contiguous() else x.shape[0]
     length = x.numel() // max(rows, 1)
     result = x.new_empty(x.shape)
-    _kernels().convert_inputs(
+    kernels().convert_inputs(
         rows * -(-length // draws.BLOCK),
         x.data_ptr(),
         x.stride(0) if rows > 1 else length,
@@ -230,7 +230,7 @@ def _output_gradients(
         None if values is None else gradient.new_empty(*gradient.shape[:2], *(1 for _ in gradient.shape[2:]))
     )
     block = max(1, draws.BLOCK // rows.length)
-    _kernels().output_gradients(
+    kernels().output_gradients(
         -(-rows.count // block),
         gradient.data_ptr(),
         d_y.data_ptr(),
@@ -271,7 +271,7 @@ def _convert_in_place(
     if conversion.finds_hits:
         conversion.hit = torch.zeros(rows.shape_without_vectors, dtype=torch.bool)
         hits = rows.of_vectors(conversion.hit)
-    clipped: int = _kernels().convert_outputs(
+    clipped: int = kernels().convert_outputs(
         -(-y.numel() // draws.BLOCK),
         y.data_ptr(),
         0 if result is None else result.data_ptr(),
@@ -373,7 +373,7 @@ def subtract_drop(
     size = y.shape[-1] if vector_dim == -1 else y[0].numel()
     runs = y.numel() // size
     block = max(1, draws.BLOCK // size)
-    _kernels().subtract_drop(
+    kernels().subtract_drop(
         -(-runs // block),
         *(place for part in (y, drop, load) for place in (part.data_ptr(), _run_stride(part, vector_dim))),
         result.data_ptr(),
@@ -399,79 +399,6 @@ def _is_in_runs(part: Tensor, vector_dim: int) -> bool:
     return strides[-1] == 1 and evenly
 
 
-# --- patches whose scales differ ----------------------------------------------------------------------------
-
-
-def converts_patches(x: Tensor, product: ConvProduct) -> bool:
-    """Whether a kernel converts the unfolded patches of such inputs of a convolution."""
-    return product.leading == product.trailing == 0 and product.bias_input is None and at_hand(x)
-
-
-def patch_product(
-    x: Tensor, weights: Tensor, product: ConvProduct, divisor: Tensor, step: float, *, wants_squares: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Multiply converted patches with the weights.
-
-    The gradient is that of straight-through rounding and of a divisor without gradient; nothing is clipped.
-
-    Args:
-        x: `[B, C, ...]`.
-        weights: `[O, I]`.
-        product: the convolution.
-        divisor: `[B, 1, L]`, the scales of the patches.
-        step: of the grid, 0 without rounding.
-        wants_squares: whether sums of squares are asked for.
-
-    Returns:
-        The product `[B, O, L]`, the patches `[B, I, L]`, the sums of their squares `[B, 1, L]`.
-    """
-    patches = _of_its_own(product.unfold(x.detach()), x)
-    sums = x.new_zeros(divisor.shape) if wants_squares else None
-    divisor = divisor.contiguous()
-    _kernels().convert_vectors(
-        patches.shape[0],
-        patches.data_ptr(),
-        *patches.shape,
-        divisor.data_ptr(),
-        step,
-        0 if sums is None else sums.data_ptr(),
-    )
-    if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
-        y: Tensor = _PatchProduct.apply(x, weights, patches, divisor, product)  # type: ignore[no-untyped-call]
-    else:
-        y = PATCHES(patches, weights)
-    return y, patches, sums
-
-
-def _of_its_own(patches: Tensor, x: Tensor) -> Tensor:
-    """Return the patches in contiguous memory that is not that of x, as kernels of one element give views."""
-    shares = patches.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-    return patches.clone(memory_format=torch.contiguous_format) if shares else patches.contiguous()
-
-
-class _PatchProduct(torch.autograd.Function):
-    """Inputs get their gradient by the native operator, weights from the converted patches."""
-
-    @staticmethod
-    def forward(  # noqa: PLR0917 - torch passes arguments by position
-        ctx: Any, x: Tensor, weights: Tensor, patches: Tensor, divisor: Tensor, product: ConvProduct
-    ) -> Tensor:
-        ctx.save_for_backward(x, weights, patches, divisor)
-        ctx.product = product
-        return PATCHES(patches, weights)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weights, patches, divisor = ctx.saved_tensors
-        d_x = d_weights = None
-        if ctx.needs_input_grad[1]:
-            d_weights = torch.bmm(gradient, patches.transpose(1, 2)).sum(dim=0)
-        if ctx.needs_input_grad[0]:
-            d_x, _ = ctx.product.gradients(gradient / divisor, x, weights, of_inputs=True, of_weights=False)
-        return d_x, d_weights, None, None, None
-
-
 # --- input ranges -------------------------------------------------------------------------------------------
 
 
@@ -488,7 +415,7 @@ def range_gradients(
     d_x = x.new_empty(x.shape) if wants_d_x else None
     tasks = -(-x.numel() // _RANGE_BLOCK)
     outward = torch.empty(tasks, dtype=torch.float64)
-    clipped: int = _kernels().range_gradients(
+    clipped: int = kernels().range_gradients(
         tasks,
         x.data_ptr(),
         gradient.data_ptr(),

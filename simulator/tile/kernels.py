@@ -536,51 +536,135 @@ def _output_gradients_share(memory: Any) -> None:
 output_gradients = Kernel(_OUTPUT_GRADIENTS, _output_gradients_share)
 
 
-# --- vectors with scales of their own -----------------------------------------------------------------------
+# --- patches with scales of their own -----------------------------------------------------------------------
 
-_VECTORS = {
-    "values": "P",  # [samples, inputs, places], converted in place
+_PATCHES = {
+    "x": "P",  # [samples, channels, height, width]
     "samples": "q",
-    "inputs": "q",
-    "places": "q",
-    "divisor": "P",  # [samples, places], the scales of the vectors
+    "channels": "q",
+    "height": "q",
+    "width": "q",
+    "kernel_height": "q",
+    "kernel_width": "q",
+    "stride_down": "q",
+    "stride_right": "q",
+    "padding_above": "q",
+    "padding_left": "q",
+    "dilation_down": "q",
+    "dilation_right": "q",
+    "rows": "q",  # of places
+    "columns": "q",
+    "result": "P",  # [samples, channels * kernel, places]
+    "scales": "P",  # [samples, places], becomes the largest magnitude in each patch
+    "divisor": "P",  # [samples, places], becomes the scale, but 1 where that is 0
     "step": "d",  # of the grid, 0 without rounding
-    "squares": "P",  # [samples, places], the squares of each vector are added to it; 0: not asked for
+    "squares": "P",  # [samples, places], becomes the sums of the squares of each patch; 0: not asked for
 }
-_vectors_layout = _layout(_VECTORS)
+_patches_layout = _layout(_PATCHES)
 
 
-@_compiled("void(float32[:, ::1], float32[::1], float32, float32[::1])")
-def _convert_vectors(values: Floats, scales: Floats, step: float, squares: Floats) -> None:
-    for i in range(values.shape[0]):
-        line = values[i]
-        if step > 0:
-            for place in range(line.size):
-                line[place] = np.rint(line[place] / scales[place] / step) * step
+@_compiled("void(float32[::1], float32[::1], int64, int64, int64, int64, int64)")
+def _pad(  # noqa: PLR0917 - compiled code takes no keywords
+    plane: Floats, padded: Floats, height: int, width: int, above: int, left: int, padded_width: int
+) -> None:
+    for row in range(height):
+        start = (row + above) * padded_width + left
+        inner = padded[start : start + width]
+        source = plane[row * width : (row + 1) * width]
+        for column in range(width):
+            inner[column] = source[column]
+
+
+@_compiled("void(float32[::1], float32[::1], int64, int64, int64, int64)")
+def _unfold(padded: Floats, line: Floats, columns: int, rows: int, down: int, right: int) -> None:  # noqa: PLR0917
+    """Take what lies under one element of the kernel, for all places; strides in values."""
+    for row in range(rows):
+        part = line[row * columns : (row + 1) * columns]
+        source = padded[row * down :]
+        if right == 1:
+            for column in range(columns):
+                part[column] = source[column]
         else:
-            for place in range(line.size):
-                line[place] = line[place] / scales[place]
-        if squares.size > 0:
-            for place in range(line.size):
-                squares[place] += line[place] * line[place]
+            for column in range(columns):
+                part[column] = source[column * right]
+
+
+@_compiled("void(float32[::1], float32[::1], float32, float32[::1])")
+def _convert_line(line: Floats, scales: Floats, step: float, squares: Floats) -> None:
+    if step > 0:
+        for place in range(line.size):
+            line[place] = np.rint(line[place] / scales[place] / step) * step
+    else:
+        for place in range(line.size):
+            line[place] = line[place] / scales[place]
+    for place in range(squares.size):
+        squares[place] += line[place] * line[place]
+
+
+@_compiled("void(float32[::1], float32[::1])")
+def _raise(maxima: Floats, values: Floats) -> None:
+    for i in range(maxima.size):
+        maxima[i] = max(maxima[i], abs(values[i]))
+
+
+@_compiled("void(float32[::1], float32[::1])")
+def _make_divisor(scales: Floats, divisor: Floats) -> None:
+    for i in range(scales.size):
+        divisor[i] = scales[i] if scales[i] > 0 else np.float32(1)
+
+
+@_compiled()
+def _convert_sample(  # noqa: PLR0917 - compiled code takes no keywords
+    job: Any, sample: int, padded: Floats, largest: Floats, line: Floats, squares: Floats
+) -> None:
+    """Find the scales of a sample's patches, and convert them."""
+    places, area = job.rows * job.columns, job.height * job.width
+    width, down, right = job.width + 2 * job.padding_left, job.dilation_down, job.dilation_right
+    first = sample * job.channels
+    largest[:] = 0
+    for channel in range(job.channels):
+        plane = _floats(job.x + 4 * (first + channel) * area, area)
+        _pad(plane, padded, job.height, job.width, job.padding_above, job.padding_left, width)
+        _raise(largest, padded)
+    scales = _floats(job.scales + 4 * sample * places, places)
+    scales[:] = 0
+    for y in range(job.kernel_height):
+        for x in range(job.kernel_width):
+            under = largest[y * down * width + x * right :]
+            _unfold(under, line, job.columns, job.rows, job.stride_down * width, job.stride_right)
+            _raise(scales, line)
+    divisor = _floats(job.divisor + 4 * sample * places, places)
+    _make_divisor(scales, divisor)
+    squares[:] = 0
+    result = job.result + 4 * first * job.kernel_height * job.kernel_width * places
+    for channel in range(job.channels):
+        plane = _floats(job.x + 4 * (first + channel) * area, area)
+        _pad(plane, padded, job.height, job.width, job.padding_above, job.padding_left, width)
+        for y in range(job.kernel_height):
+            for x in range(job.kernel_width):
+                converted = _floats(result, places)
+                under = padded[y * down * width + x * right :]
+                _unfold(under, converted, job.columns, job.rows, job.stride_down * width, job.stride_right)
+                _convert_line(converted, divisor, np.float32(job.step), squares)
+                result += 4 * places
 
 
 @_shared
-def _vectors_share(memory: Any) -> None:
-    job = carray(memory, 1, _vectors_layout)[0]
+def _patches_share(memory: Any) -> None:
+    job = carray(memory, 1, _patches_layout)[0]
+    places = job.rows * job.columns
+    size = (job.height + 2 * job.padding_above) * (job.width + 2 * job.padding_left)
+    padded, largest = np.zeros(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    line = np.empty(places, dtype=np.float32)
+    squares = np.empty(places if job.squares != 0 else 0, dtype=np.float32)  # of this thread alone
     sample = _add(memory, _NEXT_TASK, 1)
     while sample < job.samples:
-        squares = job.places if job.squares != 0 else 0
-        _convert_vectors(
-            _rows(job.values + 4 * sample * job.inputs * job.places, job.inputs, job.places),
-            _floats(job.divisor + 4 * sample * job.places, job.places),
-            np.float32(job.step),
-            _floats(job.squares + 4 * sample * squares, squares),
-        )
+        _convert_sample(job, sample, padded, largest, line, squares)
+        _floats(job.squares + 4 * sample * places, squares.size)[:] = squares
         sample = _add(memory, _NEXT_TASK, 1)
 
 
-convert_vectors = Kernel(_VECTORS, _vectors_share)  # `round(values / divisor)`
+convert_patches = Kernel(_PATCHES, _patches_share)  # `round(patches / largest magnitude)`
 
 
 # --- the gradient at an input range -------------------------------------------------------------------------
