@@ -53,6 +53,15 @@ class Product(Protocol):
         ...
 
 
+def _coordinates(places: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Return the coordinates of numbered places; `torch.unravel_index` would import a computer algebra."""
+    coordinates: list[Tensor] = []
+    for size in reversed(sizes):
+        coordinates.insert(0, places % size)
+        places = places // size
+    return coordinates
+
+
 def _chosen(x: Tensor, places: tuple[Tensor, ...], vector_dim: int) -> Tensor:
     return x.movedim(vector_dim, -1)[places]
 
@@ -246,7 +255,7 @@ class ConvProduct:
         """Return the chosen patches, `[N, I]`, without a bias column; places are `(b, l)`."""
         samples, unfolded = places
         windows = self._windows(x).movedim(1, len(self.kernel_size) + 1)
-        patches = windows[(samples, *torch.unravel_index(unfolded, self.output_size(x)))].flatten(1)
+        patches = windows[(samples, *_coordinates(unfolded, self.output_size(x)))].flatten(1)
         return patches[:, self.leading : patches.shape[1] - self.trailing]
 
     def gradients(
