@@ -14,13 +14,14 @@ for name in _PRELOAD:
 before = set(sys.modules)
 from simulator.config import resolve
 from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
-plain = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(288, 4))
+plain = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 3), torch.nn.Flatten(), torch.nn.Linear(288, 4))
+torch.nn.init.ones_(plain[0].weight)  # outputs beyond the bound
 for name in ("PCMExamplePreset", "StandardHWATrainingPreset"):
     model = convert_to_analog(plain, resolve({"preset": name})).eval()
     program_analog_weights(model)
     drift_analog_weights(model, 3600.0)
-    model(30 * torch.randn(8, 1, 8, 8))
-    model.train()(torch.randn(8, 1, 8, 8)).sum().backward()
+    model(torch.ones(8, 4, 8, 8))
+    model.train()(torch.ones(8, 4, 8, 8)).sum().backward()
 print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 """
 
