@@ -7,6 +7,7 @@ that block divided by the mapping scale.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec, Self
@@ -26,11 +27,13 @@ from simulator.tile import (
     DenseProduct,
     InstanceParameters,
     OutputClipping,
+    RangeLearner,
     TilePlan,
     analog_product,
     clip_to_range,
     clip_weights,
     compile_plan,
+    converted_again,
     draw_instance,
     modifies,
     modify_weights,
@@ -39,6 +42,7 @@ from simulator.tile import (
 )
 
 TileKey = tuple[KeyPart, ...]
+_SAVE_ALL: AbstractContextManager[Any] = nullcontext()
 Parameters = ParamSpec("Parameters")
 
 
@@ -193,32 +197,56 @@ class AnalogTile(nn.Module):
         """
         if self.observer is not None:
             self.observer(x.movedim(product.vector_dim, -1))
-        clipping = OutputClipping()
+        clipping, saving, learner = OutputClipping(), _SAVE_ALL, None
         if self.input_range is not None:
             options = self.rpu_config.pre_post.input_range
             if self.training:
                 self._initialise_range(x)
             if self.meter is not None:
                 self.meter.count_inputs(x, float(self.input_range) * (1 + 1e-6), again=True)
-            x = clip_to_range(x, self.input_range, options, clipping, self._range_step)
+            given = x
+            learner = self._learner(given, product, clipping)
+            with torch.no_grad() if learner is not None else nullcontext():
+                x = clip_to_range(given, self.input_range, options, clipping, self._range_step)
+            if torch.is_grad_enabled():
+                saving = converted_again(x, given, self.input_range, self._range_step)
             product = self._with_bias_in_range(product)
-        y = analog_product(
-            x,
-            self._weights_for(x, logical_OI),
-            self.plan if self.input_range is None else self._ranged_plan,
-            product=product,
-            instance=self.instance_parameters(x.device),
-            generator=self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
-            static_scale=self._average_scale(x, product),
-            output_scale=None if self._manages_output_clipping else self.output_scale(),
-            meter=self.meter,
-        )
+        with saving:
+            y = analog_product(
+                x,
+                self._weights_for(x, logical_OI),
+                self.plan if self.input_range is None else self._ranged_plan,
+                product=product,
+                instance=self.instance_parameters(x.device),
+                generator=self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
+                static_scale=self._average_scale(x, product),
+                output_scale=None if self._manages_output_clipping else self.output_scale(),
+                meter=self.meter,
+                learner=learner,
+            )
         if self._manages_output_clipping:
             bound = 0.999 * self.plan.out_bound * self.plan.out_scale
             clipping.clipped_share = (y.detach().abs() >= bound).to(y.dtype).mean()
             scale = self.output_scale()
             y = y if scale is None else y * product.per_output(scale)
         return y
+
+    def _learner(
+        self, x: Tensor, product: DenseProduct | ConvProduct, clipping: OutputClipping
+    ) -> RangeLearner | None:
+        """What learns the range where the inputs need no gradient, if that is quicker than finding theirs."""
+        if (
+            self.input_range is None
+            or not self.input_range.requires_grad
+            or x.requires_grad
+            or not torch.is_grad_enabled()
+            or not self._ranged_plan.passes_inputs
+            or (self._modifies and self.rpu_config.modifier.per_batch_sample)
+            or (isinstance(product, ConvProduct) and product.bias_input is not None)
+        ):
+            return None
+        learner = RangeLearner(x, self.input_range, self.rpu_config.pre_post.input_range, clipping)
+        return learner if learner.pays else None
 
     def _with_bias_in_range(self, product: DenseProduct | ConvProduct) -> DenseProduct | ConvProduct:
         """Clip and normalise the input of a convolution's analog bias column as every other input."""

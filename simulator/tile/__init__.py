@@ -1,7 +1,13 @@
 """Analog tiles: one matrix-vector product on a crossbar, and what training does to its weights."""
 
 from simulator.tile.forward import analog_product
-from simulator.tile.input_range import OutputClipping, clip_to_range, range_from_data
+from simulator.tile.input_range import (
+    OutputClipping,
+    RangeLearner,
+    clip_to_range,
+    converted_again,
+    range_from_data,
+)
 from simulator.tile.instance import NO_SPREAD, InstanceParameters, draw_instance
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.modifiers import modifies, modify_weights
@@ -19,11 +25,13 @@ __all__ = [
     "InstanceParameters",
     "OutputClipping",
     "Product",
+    "RangeLearner",
     "TilePlan",
     "analog_product",
     "clip_to_range",
     "clip_weights",
     "compile_plan",
+    "converted_again",
     "draw_instance",
     "modifies",
     "modify_weights",

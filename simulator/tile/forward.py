@@ -24,6 +24,7 @@ from simulator.rng import Randomness
 from simulator.tile import fused, patches, wires
 from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
 from simulator.tile.draws import dither_like, normal_like
+from simulator.tile.input_range import RangeLearner
 from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.patches import Power, patch_product
@@ -46,6 +47,7 @@ def analog_product(
     static_scale: float | None = None,
     output_scale: Tensor | None = None,
     meter: ClippingMeter | None = None,
+    learner: RangeLearner | None = None,
 ) -> Tensor:
     """Return a tile's digital output for normalised inputs.
 
@@ -62,6 +64,7 @@ def analog_product(
         static_scale: the input scale of all vectors, in place of what noise management finds (AverageAbsMax).
         output_scale: digital factor of the result, `[]`, `[1]` or `[O]`; it may require a gradient.
         meter: counts what the converters clip.
+        learner: of the range of inputs that need no gradient; the plan passes inputs, weights are `[O, I]`.
 
     Returns:
         `[..., O]`, or `[B, O, ...]` for a convolution, before the bias.
@@ -76,7 +79,7 @@ def analog_product(
     if isinstance(product, ConvProduct) and not (alike and weights.dim() == 2 and product.bias_input is None):
         call = _Call(plan, PATCHES, instance, generator, meter)
         return _unfolded(x, weights, product, call, scale, output_scale)
-    return _Call(plan, product, instance, generator, meter).output(x, weights, scale, output_scale)
+    return _Call(plan, product, instance, generator, meter, learner).output(x, weights, scale, output_scale)
 
 
 def _unfolded(
@@ -133,6 +136,7 @@ class _Call:
     instance: InstanceParameters
     generator: Randomness | None
     meter: ClippingMeter | None = None
+    learner: RangeLearner | None = None
 
     def output(
         self, x: Tensor, weights: Tensor, static_scale: float | None, output_scale: Tensor | None
@@ -286,7 +290,7 @@ class _Call:
             converted = converted + normal_like(converted, self.generator, plan.inp_noise)
         if plan.inp_asymmetry != 0:
             converted = torch.where(converted < 0, converted * (1 - plan.inp_asymmetry), converted)
-        return converted.clone() if converted is x and plan.weight_noise > 0 else converted
+        return converted
 
     def _run(self, x: Tensor, weights: Tensor, rescale: Tensor | float) -> tuple[Tensor, Tensor | None]:
         """Crossbar passes and ADC; also say which vectors hit the bound, None without bound management."""
@@ -312,14 +316,15 @@ class _Call:
         That is sum x^2, or sum |w| x^2: the variance of read noise of strength one.
         """
         plan = self.plan
-        keeps_inputs = torch.is_grad_enabled()  # for the backward pass; otherwise they are ours to overwrite
         y = wires.currents(x, weights, self.product, plan) if plan.ir_drop > 0 else self.product(x, weights)
+        if self.learner is not None and isinstance(self.product, DenseProduct | ConvProduct):
+            y = self.learner.attach(y, weights, self.product)
         if plan.offset_std > 0 or plan.r_series > 0:
             y = self._offset_and_resistance(y, x)
         if plan.weight_noise == 0:
             return y, None
         with torch.no_grad():
-            squared = x.detach().square() if keeps_inputs else x.square_()
+            squared = x.detach().square()
             if plan.weight_noise_pcm:
                 return y, self.product(squared, weights.detach().abs())
             return y, self.product.sum_inputs(squared)

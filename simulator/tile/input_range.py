@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.autograd.graph import saved_tensors_hooks
 
 from simulator.config.mapping import InputRangeParameter
 from simulator.tile import fused
 from simulator.tile.converters import pass_inside, round_
+from simulator.tile.products import ConvProduct, DenseProduct
 
 _JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
+_MOST_LEARNED_FROM = 64  # one of so many inputs, one by one; of more, together
 
 
 @dataclass
@@ -131,6 +134,116 @@ def clip_to_range(
         return _clipped(x, input_range, step)
     result: Tensor = _ClipToRange.apply(x, input_range, rule, clipping or OutputClipping(), step)  # type: ignore[no-untyped-call]
     return result
+
+
+class _Unchanged:
+    """Tensors that a backward pass reads, which autograd does not watch."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self._tensors = tensors
+        self._versions = self._now()
+
+    def _now(self) -> list[int]:
+        return [tensor._version for tensor in self._tensors]  # noqa: SLF001 - torch has no public name for it
+
+    def check(self) -> None:
+        """Raise RuntimeError, as autograd does, where one was overwritten."""
+        if self._now() != self._versions:
+            raise RuntimeError(
+                "inputs of a tile, or its range, have been modified by an inplace operation between forward "
+                "and backward pass; pass a copy of the inputs, or step the optimiser later"
+            )
+
+
+class RangeLearner:
+    """Learns the range of a tile whose inputs need no gradient, such as those of a network's first layer.
+
+    What a range learns from is the gradient at the inputs that it clips. They are few, so the gradient at all
+    inputs, which the product's backward pass would have to find, is not asked for.
+
+    Args:
+        x: inputs of the tile, without gradient.
+        input_range: the range, `[1]`.
+        rule: how it is learned.
+        clipping: of the outputs.
+    """
+
+    def __init__(
+        self, x: Tensor, input_range: Tensor, rule: InputRangeParameter, clipping: OutputClipping
+    ) -> None:
+        self.x, self.input_range, self.rule, self.clipping = x, input_range, rule, clipping
+        self.limit = float(input_range.detach())
+        self.clipped = torch.nonzero(x.abs() >= self.limit, as_tuple=True)
+        self._unchanged = _Unchanged(x, input_range)
+
+    @property
+    def pays(self) -> bool:
+        """Whether the clipped inputs are few enough to be looked at one by one."""
+        return self.clipped[0].numel() * _MOST_LEARNED_FROM <= self.x.numel()
+
+    def attach(self, y: Tensor, weights: Tensor, product: DenseProduct | ConvProduct) -> Tensor:
+        """Return the product's result, in whose backward pass the range gets its gradient."""
+        result: Tensor = _LearnRange.apply(y, self.input_range, weights.detach(), product, self)  # type: ignore[no-untyped-call]
+        return result
+
+    def gradient(self, gradient: Tensor, weights: Tensor, product: DenseProduct | ConvProduct) -> Tensor:
+        """Return the range's gradient, from that at the product's result."""
+        self._unchanged.check()
+        arriving = product.gradient_at(gradient, weights, self.clipped)
+        outward = (arriving * self.x[self.clipped].sign()).clamp_(max=0).sum(dtype=torch.float64)
+        share = self.clipped[0].numel() / self.x.numel()
+        d_range = _range_gradient(outward, share, self.limit, self.rule, self.clipping)
+        return d_range.to(self.input_range.dtype).reshape(self.input_range.shape)
+
+
+class _LearnRange(torch.autograd.Function):
+    """The identity; the range that comes along learns from what passes."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch passes arguments by position
+        ctx: Any,
+        y: Tensor,
+        input_range: Tensor,  # noqa: ARG004 - gets a gradient
+        weights: Tensor,
+        product: DenseProduct | ConvProduct,
+        learner: RangeLearner,
+    ) -> Tensor:
+        ctx.mark_dirty(y)
+        ctx.save_for_backward(weights)
+        ctx.product, ctx.learner = product, learner
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weights,) = ctx.saved_tensors
+        return gradient, ctx.learner.gradient(gradient, weights, ctx.product), None, None, None
+
+
+def converted_again(converted: Tensor, x: Tensor, input_range: Tensor, step: float) -> saved_tensors_hooks:
+    """Let the backward passes of what runs in this context convert their inputs anew: the memory is saved.
+
+    Args:
+        converted: what `clip_to_range` returned.
+        x: what it was given, as were the range and the step.
+        input_range: the range.
+        step: of the grid.
+    """
+    place, size = converted.data_ptr(), converted.numel()
+    x, input_range = x.detach(), input_range.detach()
+    unchanged = _Unchanged(x, input_range)
+
+    def pack(saved: Tensor) -> Tensor | torch.Size:
+        is_converted = saved.data_ptr() == place and saved.numel() == size and saved.is_contiguous()
+        return saved.shape if is_converted else saved
+
+    def unpack(packed: Tensor | torch.Size) -> Tensor:
+        if isinstance(packed, Tensor):
+            return packed
+        unchanged.check()
+        return _clipped(x, input_range, step).view(packed)
+
+    return saved_tensors_hooks(pack, unpack)
 
 
 @torch.no_grad()

@@ -110,16 +110,8 @@ def _add(_typing: Any, memory: Any, _field: Any, _value: Any) -> Any:
     return types.int64(memory, types.int64, types.int64), generate
 
 
-def _compiled(*signature: str) -> Callable[[Any], Any]:
-    """Compile for the given types now, or load what an earlier process compiled where that can be kept."""
-
-    def compile_(function: Any) -> Any:
-        try:
-            return njit(*signature, nogil=True, error_model="numpy", cache=True)(function)
-        except RuntimeError:  # nowhere to keep it
-            return njit(*signature, nogil=True, error_model="numpy")(function)
-
-    return compile_
+# A part of a kernel is compiled with it, and not at all where an earlier process left the compiled kernel.
+_part: Callable[[Any], Any] = njit(nogil=True, error_model="numpy")
 
 
 def _shared(function: Any) -> Any:
@@ -130,12 +122,12 @@ def _shared(function: Any) -> Any:
         return cfunc(types.void(types.voidptr))(function)
 
 
-@_compiled()
+@_part
 def _floats(address: int, count: int) -> Any:
     return carray(_pointer(address), count, np.float32)
 
 
-@_compiled()
+@_part
 def _rows(address: int, rows: int, columns: int) -> Any:
     return carray(_pointer(address), (rows, columns), np.float32)
 
@@ -143,7 +135,7 @@ def _rows(address: int, rows: int, columns: int) -> Any:
 # --- random words -------------------------------------------------------------------------------------------
 
 
-@_compiled("uint64[::1](uint64[::1], uint64[::1], int64)")
+@_part
 def _advanced(state: Words, words: Words, count: int) -> Words:
     """Draw the next words; change and return the state."""
     a, b, c, counter = state[0], state[1], state[2], state[3]
@@ -158,7 +150,7 @@ def _advanced(state: Words, words: Words, count: int) -> Words:
     return state
 
 
-@_compiled("uint64[::1](uint64[::1])")
+@_part
 def _seeded(words: Words) -> Words:
     """The state of SFC64 (Doty-Humphrey, PractRand), as numpy seeds it with three words."""
     state = np.array([words[0], words[1], words[2], 1], dtype=np.uint64)
@@ -183,7 +175,7 @@ _INPUTS = {
 _inputs_layout = _layout(_INPUTS)
 
 
-@_compiled("void(float32[::1], float32[::1], float32, float32, float32, float32)")
+@_part
 def _convert_inputs(  # noqa: PLR0917 - compiled code takes no keywords
     values: Floats, result: Floats, scale: float, limit: float, step: float, bound: float
 ) -> None:
@@ -239,7 +231,7 @@ _DROP = {
 _drop_layout = _layout(_DROP)
 
 
-@_compiled("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
+@_part
 def _subtract_drop(  # noqa: PLR0917 - compiled code takes no keywords
     currents: Floats, drop: Floats, load: Floats, result: Floats, load_ratio: float, strength: float
 ) -> None:
@@ -302,7 +294,7 @@ _OUTPUTS = {
 _outputs_layout = _layout(_OUTPUTS)
 
 
-@_compiled("void(float32[::1], float32[::1], float32[::1])")
+@_part
 def _add_noise(part: Floats, draws: Floats, factors: Floats) -> None:
     if factors.size == 1:
         factor = factors[0]
@@ -313,19 +305,19 @@ def _add_noise(part: Floats, draws: Floats, factors: Floats) -> None:
             part[i] = draws[i] * factors[i] + part[i]
 
 
-@_compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+@_part
 def _add_read_noise(part: Floats, draws: Floats, powers: Floats, factor: float, offset: float) -> None:
     for i in range(part.size):
         part[i] = draws[i] * np.sqrt(powers[i] * factor + offset) + part[i]
 
 
-@_compiled("void(float32[::1], float32)")
+@_part
 def _round(part: Floats, step: float) -> None:
     for i in range(part.size):
         part[i] = np.rint(part[i] / step) * step
 
 
-@_compiled("void(float32[::1], float32, boolean, uint8[::1])")
+@_part
 def _find_hits(part: Floats, bound: float, two_sided: bool, hits: Flags) -> None:
     """Set flags; none is cleared or read, so that threads may share them."""
     found = np.uint8(0)
@@ -343,7 +335,7 @@ def _find_hits(part: Floats, bound: float, two_sided: bool, hits: Flags) -> None
             hits[i] = 1
 
 
-@_compiled("int64(float32[::1], float32, uint8[::1])")
+@_part
 def _find_clipped(part: Floats, limit: float, inside: Flags) -> int:
     kept = 0
     for i in range(part.size):
@@ -352,13 +344,13 @@ def _find_clipped(part: Floats, limit: float, inside: Flags) -> int:
     return part.size - kept
 
 
-@_compiled("void(float32[::1], float32)")
+@_part
 def _clip(part: Floats, bound: float) -> None:
     for i in range(part.size):
         part[i] = max(min(part[i], bound), -bound)
 
 
-@_compiled("void(float32[::1], float32[::1], float32[::1])")
+@_part
 def _scale(part: Floats, result: Floats, scales: Floats) -> None:
     if scales.size == 1:
         factor = scales[0]
@@ -369,7 +361,7 @@ def _scale(part: Floats, result: Floats, scales: Floats) -> None:
             result[i] = part[i] * scales[i]
 
 
-@_compiled("void(float32[::1], float32, float32[::1])")
+@_part
 def _clip_and_scale(part: Floats, bound: float, scales: Floats) -> None:
     if scales.size == 1:
         factor = scales[0]
@@ -380,7 +372,7 @@ def _clip_and_scale(part: Floats, bound: float, scales: Floats) -> None:
             part[i] = max(min(part[i], bound), -bound) * scales[i]
 
 
-@_compiled()
+@_part
 def _factor(address: int, rows: int, columns: int, div: int, row: int, column: int, size: int) -> Any:  # noqa: PLR0917 - compiled code takes no keywords
     """The factors of some values of a row."""
     own = row // div % rows
@@ -389,7 +381,7 @@ def _factor(address: int, rows: int, columns: int, div: int, row: int, column: i
     return _floats(address + 4 * (own * columns + column), size)
 
 
-@_compiled()
+@_part
 def _convert_part(job: Any, first: int, row: int, size: int, draws: Floats) -> int:
     """Convert values that lie in one row, and return how many were clipped."""
     column = first - row * job.length
@@ -477,7 +469,7 @@ _OUTPUT_GRADIENTS = {
 _output_gradients_layout = _layout(_OUTPUT_GRADIENTS)
 
 
-@_compiled("float32(float32[::1])")
+@_part
 def _sum(addends: Floats) -> Any:
     """Add up memory whose size is a power of two; halves at a time, so in any vector's width. It is lost."""
     size = addends.size // 2
@@ -491,7 +483,7 @@ def _sum(addends: Floats) -> Any:
     return total
 
 
-@_compiled("float32(float32[::1], float32[::1], float32[::1])")
+@_part
 def _sum_of_products(one: Floats, other: Floats, addends: Floats) -> Any:
     """The sum of products of few enough numbers for the memory of addends."""
     for i in range(one.size):
@@ -503,7 +495,7 @@ def _sum_of_products(one: Floats, other: Floats, addends: Floats) -> Any:
     return _sum(addends[:size])
 
 
-@_compiled("void(float32[::1], uint8[::1])")
+@_part
 def _mask(part: Floats, inside: Flags) -> None:
     for i in range(part.size):
         part[i] = part[i] * np.float32(inside[i])
@@ -563,7 +555,7 @@ _PATCHES = {
 _patches_layout = _layout(_PATCHES)
 
 
-@_compiled("void(float32[::1], float32[::1], int64, int64, int64, int64, int64)")
+@_part
 def _pad(  # noqa: PLR0917 - compiled code takes no keywords
     plane: Floats, padded: Floats, height: int, width: int, above: int, left: int, padded_width: int
 ) -> None:
@@ -575,7 +567,7 @@ def _pad(  # noqa: PLR0917 - compiled code takes no keywords
             inner[column] = source[column]
 
 
-@_compiled("void(float32[::1], float32[::1], int64, int64, int64, int64)")
+@_part
 def _unfold(padded: Floats, line: Floats, columns: int, rows: int, down: int, right: int) -> None:  # noqa: PLR0917
     """Take what lies under one element of the kernel, for all places; strides in values."""
     for row in range(rows):
@@ -589,7 +581,7 @@ def _unfold(padded: Floats, line: Floats, columns: int, rows: int, down: int, ri
                 part[column] = source[column * right]
 
 
-@_compiled("void(float32[::1], float32[::1], float32, float32[::1])")
+@_part
 def _convert_line(line: Floats, scales: Floats, step: float, squares: Floats) -> None:
     if step > 0:
         for place in range(line.size):
@@ -601,19 +593,19 @@ def _convert_line(line: Floats, scales: Floats, step: float, squares: Floats) ->
         squares[place] += line[place] * line[place]
 
 
-@_compiled("void(float32[::1], float32[::1])")
+@_part
 def _raise(maxima: Floats, values: Floats) -> None:
     for i in range(maxima.size):
         maxima[i] = max(maxima[i], abs(values[i]))
 
 
-@_compiled("void(float32[::1], float32[::1])")
+@_part
 def _make_divisor(scales: Floats, divisor: Floats) -> None:
     for i in range(scales.size):
         divisor[i] = scales[i] if scales[i] > 0 else np.float32(1)
 
 
-@_compiled()
+@_part
 def _convert_sample(  # noqa: PLR0917 - compiled code takes no keywords
     job: Any, sample: int, padded: Floats, largest: Floats, line: Floats, squares: Floats
 ) -> None:
@@ -682,7 +674,7 @@ _RANGE = {
 _range_layout = _layout(_RANGE)
 
 
-@_compiled("int64(float32[::1], float32[::1], float32[::1], float32, float32)")
+@_part
 def _pass_gradient(x: Floats, gradient: Floats, d_x: Floats, limit: float, slack_limit: float) -> int:
     beyond = 0
     for i in range(x.size):
@@ -693,7 +685,7 @@ def _pass_gradient(x: Floats, gradient: Floats, d_x: Floats, limit: float, slack
     return beyond
 
 
-@_compiled("float32(float32[::1], float32[::1], float32, float32[::1])")
+@_part
 def _outward(x: Floats, gradient: Floats, limit: float, wanted: Floats) -> Any:
     """The sum of `min(gradient * sign(x), 0)` over `|x| >= limit`; `wanted` is memory for the addends."""
     for i in range(x.size):

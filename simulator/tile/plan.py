@@ -157,6 +157,19 @@ class TilePlan:
         return not self.separate_passes and self.ir_drop == 0 and self.offset_std == 0 and self.r_series == 0
 
     @property
+    def passes_inputs(self) -> bool:
+        """Whether the crossbar multiplies just what a product is given, once."""
+        return (
+            not self.is_perfect
+            and self.static_scale == 1
+            and self.inp_step == 0
+            and self.inp_bound == math.inf
+            and self.inputs_are_only_rounded
+            and not self.manages_bounds
+            and not self.separate_passes
+        )
+
+    @property
     def keeps_zeros(self) -> bool:
         """Whether an input of zero is converted to zero."""
         return self.is_perfect or not self.draws_at_inputs

@@ -92,6 +92,10 @@ class DenseProduct:
             d_weights = torch.bmm(rows.transpose(1, 2), inputs).reshape(weights.shape)
         return d_x, d_weights
 
+    def gradient_at(self, gradient: Tensor, weights: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+        """Return the gradient `[P]` at chosen inputs, given by their indices in x."""
+        return (gradient[places[:-1]] * weights.t()[places[-1]]).sum(dim=-1)
+
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""
         return values_O
@@ -280,6 +284,26 @@ class ConvProduct:
             return d_x, None
         d_weights = d_kernel.reshape(weights.shape[0], -1)
         return d_x, d_weights[:, self.leading : d_weights.shape[1] - self.trailing]
+
+    def gradient_at(self, gradient: Tensor, weights: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+        """Return the gradient `[P]` at chosen inputs, given by their indices in x, and at no others."""
+        samples, channels, *positions = places
+        dimensions = len(self.kernel_size)
+        inside = torch.ones((), dtype=torch.bool, device=gradient.device)
+        indices = [samples.reshape(-1, *(1 for _ in range(dimensions)))]
+        for axis, position in enumerate(positions):
+            offsets = torch.arange(self.kernel_size[axis], device=gradient.device) * self.dilation[axis]
+            reach = position.unsqueeze(1) + self.padding[axis] - offsets  # of places, times the stride
+            place = torch.div(reach, self.stride[axis], rounding_mode="floor")
+            size = gradient.shape[2 + axis]
+            fits = (place * self.stride[axis] == reach) & (place >= 0) & (place < size)
+            shape = [place.shape[0], *(1 for _ in range(dimensions))]
+            shape[1 + axis] = place.shape[1]
+            inside = inside & fits.reshape(shape)
+            indices.append(place.clamp(0, size - 1).reshape(shape))
+        arriving = gradient.movedim(1, -1)[tuple(indices)] * inside.unsqueeze(-1)
+        kernels = self._kernel(weights).movedim(0, -1)[channels]
+        return (arriving * kernels).flatten(1).sum(dim=1)
 
     def _kernel(self, weights: Tensor) -> Tensor:
         """Return the weights as the native operator takes them."""

@@ -1,0 +1,101 @@
+"""How input ranges learn: what saves time and memory leaves every gradient as it is."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+
+from simulator.config import InferenceRPUConfig
+from simulator.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
+from simulator.rng import Purpose, generator
+from simulator.tile import input_range
+
+LAYERS = {
+    "linear": (AnalogLinear, (40, 30), {}, (300, 40)),
+    "sequence": (AnalogLinear, (40, 30), {}, (10, 30, 40)),
+    "conv1d": (AnalogConv1d, (6, 20, 3), {"padding": 2, "dilation": 2}, (4, 6, 90)),
+    "conv2d": (AnalogConv2d, (5, 12, 3), {"stride": 2, "padding": 1}, (6, 5, 21, 19)),
+    "conv3d": (AnalogConv3d, (3, 8, 3), {"padding": 1, "stride": (1, 2, 1)}, (2, 3, 7, 9, 8)),
+    "pointwise": (AnalogConv2d, (6, 12, 1), {}, (6, 6, 21, 19)),
+    "grouped": (AnalogConv2d, (6, 12, 3), {"groups": 2}, (6, 6, 21, 19)),
+    "circular": (AnalogConv2d, (3, 12, 3), {"padding": 1, "padding_mode": "circular"}, (6, 3, 9, 9)),
+}
+FORWARD = {
+    "static": {"noise_management": "None", "bound_management": "None", "out_noise": 0.1},
+    "wires": {"noise_management": "None", "bound_management": "None", "ir_drop": 1.0, "out_bound": 0.7},
+}
+MANAGED = {"manage_output_clipping": True, "decay": 0.01, "input_min_percentage": 0.5}
+
+
+def gradients(name, forward, *, of_inputs, range_options=None, **mapping):
+    """Gradients of a layer's parameters, its ranges, and of the inputs where they are asked for."""
+    kind, sizes, options, shape = LAYERS[name]
+    config = {
+        "forward": forward,
+        "mapping": mapping,
+        "pre_post": {"input_range": {"enable": True, "init_value": 2.6, **(range_options or {})}},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = kind(*sizes, **options, rpu_config=InferenceRPUConfig.model_validate(config))
+        x = torch.randn(shape).requires_grad_(of_inputs)
+    for tile in layer.tiles:
+        tile._range_from_data = False
+    y = layer(x)
+    y.backward(torch.randn(y.shape, generator=generator(3, Purpose.VERIFICATION)))
+    found = {key: value.grad for key, value in layer.named_parameters() if value.grad is not None}
+    return found | ({"x": x.grad} if of_inputs else {})
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("forward", FORWARD.values(), ids=FORWARD)
+@pytest.mark.parametrize("range_options", [{}, MANAGED], ids=["", "managed"])
+def test_a_first_layers_range_learns_as_any_other(name, forward, range_options, monkeypatch):
+    attached = []
+    attach = input_range.RangeLearner.attach
+    monkeypatch.setattr(
+        input_range.RangeLearner, "attach", lambda self, *args: attached.append(1) or attach(self, *args)
+    )
+    options = {"range_options": range_options, "max_input_size": 24}
+    alone = gradients(name, forward, of_inputs=False, **options)
+    assert attached
+    together = gradients(name, forward, of_inputs=True, **options)
+    together.pop("x")
+    assert alone.keys() == together.keys()
+    assert any("input_range" in key and float(value.abs()) > 0 for key, value in alone.items())
+    for key, value in alone.items():
+        torch.testing.assert_close(value, together[key], rtol=1e-4, atol=1e-5)
+
+
+def test_many_clipped_inputs_are_looked_at_together(monkeypatch):
+    monkeypatch.setattr(input_range.RangeLearner, "attach", None)  # not called
+    gradients("conv2d", FORWARD["static"], of_inputs=False, range_options={"init_value": 0.5})
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("forward", FORWARD.values(), ids=FORWARD)
+def test_inputs_that_are_converted_anew_give_the_same_gradients(name, forward, monkeypatch):
+    converted = []
+    clipped = input_range._clipped
+    monkeypatch.setattr(input_range, "_clipped", lambda *args: converted.append(1) or clipped(*args))
+    anew = gradients(name, forward, of_inputs=True)
+    times, converted[:] = len(converted), []
+    monkeypatch.setattr("simulator.nn.tile.converted_again", lambda *_: contextlib.nullcontext())
+    kept = gradients(name, forward, of_inputs=True)
+    assert times > len(converted)
+    assert all(torch.equal(anew[key], kept[key]) for key in kept)
+
+
+@pytest.mark.parametrize("needs_gradient", [False, True])
+@pytest.mark.parametrize("what", ["inputs", "range"])
+def test_what_was_overwritten_before_the_backward_pass_is_told_of(what, needs_gradient):
+    config = {"forward": FORWARD["static"], "pre_post": {"input_range": {"enable": True, "init_value": 2.6}}}
+    layer = AnalogLinear(8, 4, rpu_config=InferenceRPUConfig.model_validate(config))
+    x = torch.randn(5, 8).requires_grad_(needs_gradient).clone()
+    y = layer(x)
+    with torch.no_grad():
+        (x if what == "inputs" else layer.tiles[0].input_range).mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
