@@ -23,7 +23,6 @@ from simulator.rng import Randomness
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
 
-_ONE = torch.ones(1)
 _RANGE_BLOCK = 1 << 14  # inputs whose gradients one thread passes on
 _enabled = True
 
@@ -253,7 +252,7 @@ def _convert_in_place(
     """Convert in place, or scale into the result; say what was not clipped, and return how much was."""
     rows = _Rows(y, conversion.vector_dim)
     seeds = table = None
-    deviation, factor, power_factor, power_offset = conversion.deviation, rows.factor(1.0), 0.0, 0.0
+    deviation, factor, power_factor, power_offset = conversion.deviation, _ONE, 0.0, 0.0
     if deviation is not None:
         seeds = draws.block_seeds(y, conversion.generator)
         if isinstance(deviation, ReadNoise):
@@ -307,7 +306,7 @@ class _Factor(NamedTuple):
         return (self.values.data_ptr(), self.rows, self.columns, self.div)
 
 
-_NO_FACTOR = _Factor(torch.empty(0), 1, 1, 1)
+_NO_FACTOR, _ONE = _Factor(torch.empty(0), 1, 1, 1), _Factor(torch.ones(1), 1, 1, 1)
 
 
 class _Rows:
@@ -335,8 +334,7 @@ class _Rows:
     def factor(self, values: Tensor | float) -> _Factor:
         """Return a factor of the outputs as the kernels take it."""
         if not isinstance(values, Tensor):
-            return _Factor(_ONE if values == 1 else torch.tensor(values, dtype=torch.float32), 1, 1, 1)
-        values = values.detach()
+            return _ONE if values == 1 else _Factor(torch.tensor(values, dtype=torch.float32), 1, 1, 1)
         if values.numel() == 1:
             return _Factor(values, 1, 1, 1)
         own = (1,) * (len(self.shape) - values.dim()) + tuple(values.shape)
