@@ -355,48 +355,6 @@ class _Rows:
         )
 
 
-# --- the drop along the wires -------------------------------------------------------------------------------
-
-
-def subtracts_drop(y: Tensor, drop: Tensor, load: Tensor, vector_dim: int) -> bool:
-    """Whether a kernel subtracts the drop of such outputs, which may be parts of larger ones."""
-    return y.numel() > 0 and at_hand(y) and all(_is_in_runs(part, vector_dim) for part in (y, drop, load))
-
-
-def subtract_drop(
-    y: Tensor, drop: Tensor, load: Tensor, vector_dim: int, *, load_ratio: float, strength: float
-) -> Tensor:
-    """Return `y - strength * drop * p(load_ratio * load)` in contiguous memory; p is of third order."""
-    result = y.new_empty(y.shape)
-    size = y.shape[-1] if vector_dim == -1 else y[0].numel()
-    runs = y.numel() // size
-    block = max(1, draws.BLOCK // size)
-    kernels().subtract_drop(
-        -(-runs // block),
-        *(place for part in (y, drop, load) for place in (part.data_ptr(), _run_stride(part, vector_dim))),
-        result.data_ptr(),
-        runs,
-        size,
-        block,
-        load_ratio,
-        strength,
-    )
-    return result
-
-
-def _run_stride(part: Tensor, vector_dim: int) -> int:
-    """How far the runs of values that belong to one vector, or one sample of maps, are apart."""
-    return part.stride(0 if vector_dim == 1 else -2) if part.dim() > 1 else 0
-
-
-def _is_in_runs(part: Tensor, vector_dim: int) -> bool:
-    if vector_dim == 1 or part.dim() == 1:
-        return part[0].is_contiguous() if part.dim() > 1 else part.is_contiguous()
-    sizes, strides = part.shape, part.stride()
-    evenly = all(strides[i] == strides[i + 1] * sizes[i + 1] for i in range(part.dim() - 2))
-    return strides[-1] == 1 and evenly
-
-
 # --- input ranges -------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ A kernel's work is cut into tasks, and the threads that torch computes with take
 are those of OpenMP, which wait for work in a spinning loop: threads of our own would compete with them.
 Without OpenMP the calling thread does it all. The tasks do not depend on the number of threads.
 
+They are all in this file, since numba keeps what it compiled until the file changes, whatever its imports do.
 Arguments are numbers and the addresses of float32 values in contiguous memory. A factor `[R, C]` belongs to
 values `[rows, length]`: row r has the factor's row `r // div % R`; C is 1 or the length.
 """
@@ -125,11 +126,6 @@ def _shared(function: Any) -> Any:
 @_part
 def _floats(address: int, count: int) -> Any:
     return carray(_pointer(address), count, np.float32)
-
-
-@_part
-def _rows(address: int, rows: int, columns: int) -> Any:
-    return carray(_pointer(address), (rows, columns), np.float32)
 
 
 # --- random words -------------------------------------------------------------------------------------------
