@@ -129,7 +129,7 @@ class Stream:
         branch = self._key + b"w" + struct.pack("<Q", self._seeded)  # no part of a key begins with w
         self._seeded += 1
         words = hashlib.shake_128(branch).digest(_SEED_BYTES * count)
-        return np.frombuffer(words, np.uint64).reshape(count, -1)
+        return np.frombuffer(words, np.uint64).reshape(count, 3)
 
 
 Randomness = torch.Generator | Stream

@@ -62,7 +62,7 @@ class _ClipToRange(torch.autograd.Function):
                 d_x = pass_inside(gradient, x, limit * _JUST_ABOVE_ONE).div_(input_range)
             outward, clipped = _outward_gradient(x, gradient, limit)
         if wants_d_range:
-            d_range = _range_gradient(outward, clipped / x.numel(), limit, ctx.rule, ctx.clipping)
+            d_range = _range_gradient(outward, clipped / max(x.numel(), 1), limit, ctx.rule, ctx.clipping)
             d_range = d_range.to(input_range.dtype).reshape(input_range.shape)
         return d_x, d_range, None, None, None
 
@@ -191,7 +191,7 @@ class RangeLearner:
         self._unchanged.check()
         arriving = product.gradient_at(gradient, weights, self.clipped)
         outward = (arriving * self.x[self.clipped].sign()).clamp_(max=0).sum(dtype=torch.float64)
-        share = self.clipped[0].numel() / self.x.numel()
+        share = self.clipped[0].numel() / max(self.x.numel(), 1)
         d_range = _range_gradient(outward, share, self.limit, self.rule, self.clipping)
         return d_range.to(self.input_range.dtype).reshape(self.input_range.shape)
 

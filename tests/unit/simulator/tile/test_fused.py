@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.config import InferenceRPUConfig
+from simulator.config import InferenceRPUConfig, preset
 from simulator.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
 from simulator.rng import Purpose, generator
 from simulator.tile import fused
@@ -242,3 +242,16 @@ def test_weights_of_each_sample_train_alike(name):
     )
     for ours, plain in both:
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["PCMExamplePreset", "StandardHWATrainingPreset"])
+@pytest.mark.parametrize(("layer", "shape"), [(AnalogConv2d, (0, 3, 8, 8)), (AnalogLinear, (0, 3))])
+def test_an_empty_batch_gives_nothing(layer, shape, name, training):
+    sizes = (3, 4, 3) if layer is AnalogConv2d else (3, 4)
+    x = torch.empty(shape, requires_grad=training)
+    y = layer(*sizes, rpu_config=preset(name)).train(training)(x)
+    assert y.shape[:2] == (0, 4)
+    if training:
+        y.sum().backward()
+        assert x.grad.shape == shape
