@@ -106,7 +106,7 @@ class ReadNoise:
         variance = self.power * self.factor
         if isinstance(self.offset, Tensor) or self.offset > 0:
             variance = variance + self.offset
-        if variance.is_cpu:
+        if variance.is_cpu and variance.dtype is torch.float32:
             np.sqrt(variance.numpy(), out=variance.numpy())
             return variance
         return variance.sqrt_()

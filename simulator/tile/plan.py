@@ -158,7 +158,7 @@ class TilePlan:
 
     @property
     def passes_inputs(self) -> bool:
-        """Whether the crossbar multiplies just what a product is given, once."""
+        """Whether inputs go just as they are given into one product, and nowhere else."""
         return (
             not self.is_perfect
             and self.static_scale == 1
@@ -167,6 +167,8 @@ class TilePlan:
             and self.inputs_are_only_rounded
             and not self.manages_bounds
             and not self.separate_passes
+            and self.offset_std == 0
+            and self.r_series == 0
         )
 
     @property

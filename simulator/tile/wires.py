@@ -57,7 +57,7 @@ def _currents(x: Tensor, weights: Tensor, product: Product, plan: TilePlan) -> T
     magnitudes = weights.abs()
     lines = [weights, weights * _places(weights.shape[-1], weights.dtype, weights.device)]
     load_ratio = weights.shape[-1] / plan.ir_drop_g_ratio
-    if bool((x >= 0).all()):
+    if x.is_cpu and bool((x >= 0).all()):  # elsewhere the question would wait for the device
         together = product(x, torch.cat([*lines, magnitudes], dim=-2))
         y, drop, load = together.chunk(3, dim=product.vector_dim)
     else:

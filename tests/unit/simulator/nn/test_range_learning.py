@@ -69,6 +69,15 @@ def test_a_first_layers_range_learns_as_any_other(name, forward, range_options, 
         torch.testing.assert_close(value, together[key], rtol=1e-4, atol=1e-5)
 
 
+def test_a_range_whose_inputs_go_another_way_too_learns_from_all_of_it():
+    """Series resistance is relative to a current that all inputs add to."""
+    forward = {**FORWARD["static"], "r_series": 0.02, "v_offset_std": 0.1, "v_offset_w_min": -0.6}
+    alone = gradients("conv2d", forward, of_inputs=False)
+    together = gradients("conv2d", forward, of_inputs=True)
+    for key, value in alone.items():
+        torch.testing.assert_close(value, together[key], rtol=1e-4, atol=1e-5)
+
+
 def test_many_clipped_inputs_are_looked_at_together(monkeypatch):
     monkeypatch.setattr(input_range.RangeLearner, "attach", None)  # not called
     gradients("conv2d", FORWARD["static"], of_inputs=False, range_options={"init_value": 0.5})
