@@ -11,7 +11,7 @@ from torch import nn
 
 from app.jobs import recording
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
-from simulator.data.loading import load_dataset
+from simulator.data.loading import Dataset, Split, load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
 from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
@@ -43,33 +43,32 @@ class Bench:
         return torch.device(wanted)
 
     @cached_property
-    def _splits(self) -> tuple[Samples, Samples]:
+    def _dataset(self) -> Dataset:
         row = self.work.dataset_row
         path = None if row is None else self.work.blobs.path(row.blob_key)
-        dataset = load_dataset(
+        return load_dataset(
             self.work.job.dataset_ref,
             path,
             file_format="npz" if row is None else row.format,
             options=None if row is None else _options(row.options),
         )
-        train, test = (
-            Samples(part.inputs, self._targets(part.targets)) for part in (dataset.train, dataset.test)
-        )
-        return train.to(self.device), test.to(self.device)
+
+    def _samples(self, part: Split) -> Samples:
+        return Samples(part.inputs, self._targets(part.targets)).to(self.device)
 
     def _targets(self, targets: torch.Tensor) -> torch.Tensor:
         """Return whole numbers as values, for a regression."""
         return targets.float() if self.task is Task.REGRESSION else targets
 
-    @property
+    @cached_property
     def train(self) -> Samples:
         """The training set."""
-        return self._splits[0]
+        return self._samples(self._dataset.train)
 
-    @property
+    @cached_property
     def test(self) -> Samples:
         """The test set, or the part of it that the job asks for."""
-        return self._splits[1].first(self.evaluate["max_samples"])
+        return self._samples(self._dataset.test).first(self.evaluate["max_samples"])
 
     @cached_property
     def imported(self) -> ImportedModel:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +33,29 @@ class Split:
     targets: Tensor
 
 
-@dataclass(frozen=True)
 class Dataset:
-    """A dataset; `classes` is None where the targets are not classes."""
+    """A dataset. Each part becomes tensors when it is first asked for: evaluation needs no training set.
 
-    train: Split
-    test: Split
-    classes: int | None
+    Attributes:
+        classes: how many, None where the targets are not classes.
+    """
+
+    def __init__(
+        self, train: Part, test: Part, classes: int | None, to_split: Callable[[Part], Split]
+    ) -> None:
+        self.classes = classes
+        self._parts = train, test
+        self._to_split = to_split
+
+    @cached_property
+    def train(self) -> Split:
+        """The training set."""
+        return self._to_split(self._parts[0])
+
+    @cached_property
+    def test(self) -> Split:
+        """The test set."""
+        return self._to_split(self._parts[1])
 
 
 def load_dataset(
@@ -79,9 +97,7 @@ def _to_torch(layout: Layout, byte_scale: float, options: DatasetOptions) -> Dat
         fraction = DEFAULT_TEST_FRACTION if options.test_fraction is None else options.test_fraction
         train, test = _split(layout.train, fraction, options.seed or 0)
     kind = layout.kind
-    return Dataset(
-        _part(train, byte_scale, kind, options), _part(test, byte_scale, kind, options), layout.classes
-    )
+    return Dataset(train, test, layout.classes, lambda part: _part(part, byte_scale, kind, options))
 
 
 def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:
