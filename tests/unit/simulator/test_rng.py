@@ -7,7 +7,16 @@ import pytest
 import torch
 from scipy import stats
 
-from simulator.rng import NoiseContext, Purpose, Randomness, as_default, digest, generator, opened
+from simulator.rng import (
+    NoiseContext,
+    Purpose,
+    Randomness,
+    Stream,
+    as_default,
+    digest,
+    generator,
+    opened,
+)
 
 TILE = ("conv1", 0, 1)
 
@@ -182,3 +191,32 @@ def test_a_time_is_a_float_however_it_is_written():
     one.move(t_inference_s=60)
     other.move(t_inference_s=60.0)
     assert streams(one) == streams(other)
+
+
+# --- streams that are not opened ---------------------------------------------------------------------------
+
+
+def forward_stream(batch: int = 0) -> Stream:
+    context = NoiseContext(seed=1)
+    context.move(batch=batch)
+    return context.call_stream(Purpose.FORWARD, TILE)
+
+
+def test_seeds_of_sources_follow_from_the_key_and_the_draw():
+    one, again, other = forward_stream(), forward_stream(), forward_stream(batch=1)
+    first, second = one.source_seeds(3), one.source_seeds(3)
+    assert first.shape == (3, 3)
+    assert len({*first.flatten().tolist(), *second.flatten().tolist()}) == 18
+    assert (again.source_seeds(3) == first).all()
+    assert (again.source_seeds(3) == second).all()
+    assert not set(first.flatten().tolist()) & set(other.source_seeds(3).flatten().tolist())
+    assert one.source_seeds(0).shape == (0, 3)
+
+
+def test_a_stream_opens_once_and_its_sources_do_not_depend_on_that():
+    stream, unopened = forward_stream(), forward_stream()
+    assert stream.open() is opened(stream)
+    numbers(stream)
+    assert (stream.source_seeds(2) == unopened.source_seeds(2)).all()
+    key = (Purpose.FORWARD, *TILE, 0, 0, None, None, 0)
+    assert numbers(forward_stream()) == numbers(generator(1, *key))
