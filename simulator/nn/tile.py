@@ -206,8 +206,8 @@ class AnalogTile(nn.Module):
                 self.meter.count_inputs(x, float(self.input_range) * (1 + 1e-6), again=True)
             given = x
             learner = self._learner(given, product, clipping)
-            with torch.no_grad() if learner is not None else nullcontext():
-                x = clip_to_range(given, self.input_range, options, clipping, self._range_step)
+            clipped_at = self.input_range if learner is None else self.input_range.detach()
+            x = clip_to_range(given, clipped_at, options, clipping, self._range_step)
             if torch.is_grad_enabled():
                 saving = converted_again(x, given, self.input_range, self._range_step)
             product = self._with_bias_in_range(product)

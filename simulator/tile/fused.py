@@ -1,7 +1,7 @@
 """The steps of a forward and backward pass that compiled kernels do in one go, where they are at hand.
 
 Kernels need numba (the extra `fast`), the CPU and float32. Everything here has its plain form in torch, which
-runs otherwise and gives the same numbers; sums of squares, which scale read noise, agree to rounding.
+runs otherwise and gives the same numbers; sums, of squares or of gradients, agree to rounding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from simulator.rng import Randomness
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
 
-_RANGE_BLOCK = 1 << 14  # inputs whose gradients one thread passes on
+TASK = 1 << 14  # values that a thread takes at once, where no draws say how many
 _enabled = True
 
 
@@ -60,32 +60,29 @@ def at_hand(*values: Tensor) -> bool:
 # --- the converters of the inputs ---------------------------------------------------------------------------
 
 
-def convert_inputs(
-    x: Tensor, scale: float, step: float, *, limit: float = math.inf, bound: float = math.inf
-) -> Tensor:
-    """Return `clip(round(clip(x / scale, limit)), bound)` in contiguous memory; see `round_`."""
-    if not _is_in_rows(x):
+def convert_inputs(x: Tensor, scale: float, step: float, limit: float) -> Tensor:
+    """Return `round(clip(x / scale, limit))` in contiguous memory; see `round_`."""
+    if not is_in_rows(x):
         x = x.contiguous()
     rows = 1 if x.is_contiguous() else x.shape[0]
     length = x.numel() // max(rows, 1)
     result = x.new_empty(x.shape)
     kernels().convert_inputs(
-        rows * -(-length // draws.BLOCK),
+        rows * -(-length // TASK),
         x.data_ptr(),
         x.stride(0) if rows > 1 else length,
         rows,
         length,
-        draws.BLOCK,
+        TASK,
         result.data_ptr(),
         scale,
         limit,
         step,
-        bound,
     )
     return result
 
 
-def _is_in_rows(x: Tensor) -> bool:
+def is_in_rows(x: Tensor) -> bool:
     """Whether each sample is contiguous, as in a part of the channels."""
     return x.is_contiguous() or (x.dim() > 1 and x.shape[0] > 0 and x[0].is_contiguous())
 
@@ -228,7 +225,7 @@ def _output_gradients(
     sums = (
         None if values is None else gradient.new_empty(*gradient.shape[:2], *(1 for _ in gradient.shape[2:]))
     )
-    block = max(1, draws.BLOCK // rows.length)
+    block = max(1, TASK // rows.length)
     kernels().output_gradients(
         -(-rows.count // block),
         gradient.data_ptr(),
@@ -369,14 +366,14 @@ def range_gradients(
     """
     x, gradient = x.contiguous(), gradient.contiguous()
     d_x = x.new_empty(x.shape) if wants_d_x else None
-    tasks = -(-x.numel() // _RANGE_BLOCK)
+    tasks = -(-x.numel() // TASK)
     outward = torch.empty(tasks, dtype=torch.float64)
     clipped: int = kernels().range_gradients(
         tasks,
         x.data_ptr(),
         gradient.data_ptr(),
         x.numel(),
-        _RANGE_BLOCK,
+        TASK,
         0 if d_x is None else d_x.data_ptr(),
         limit,
         slack_limit,

@@ -50,41 +50,44 @@ class _ClipToRange(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, input_range = ctx.saved_tensors
         limit = float(input_range)
+        slack_limit = limit * _JUST_ABOVE_ONE
         d_x = d_range = None
         wants_d_x, wants_d_range = ctx.needs_input_grad[:2]
         # The result is multiplied by the range after the tile: the gradient is divided by it here.
-        if fused.at_hand(x, gradient):
+        if wants_d_range and fused.at_hand(x, gradient):
             d_x, outward, clipped = fused.range_gradients(
-                x, gradient, limit, limit * _JUST_ABOVE_ONE, wants_d_x=wants_d_x
+                x, gradient, limit, slack_limit, wants_d_x=wants_d_x
             )
         else:
             if wants_d_x:
-                d_x = pass_inside(gradient, x, limit * _JUST_ABOVE_ONE).div_(input_range)
-            outward, clipped = _outward_gradient(x, gradient, limit)
+                d_x = pass_inside(gradient, x, slack_limit).div_(input_range)
+            if wants_d_range:
+                places = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)  # few, so they are picked out
+                outward = _outward(gradient.reshape(-1)[places], x.reshape(-1)[places])
+                clipped = places.numel()
         if wants_d_range:
-            d_range = _range_gradient(outward, clipped / max(x.numel(), 1), limit, ctx.rule, ctx.clipping)
-            d_range = d_range.to(input_range.dtype).reshape(input_range.shape)
+            share = clipped / max(x.numel(), 1)
+            d_range = _range_gradient(outward, share, input_range, ctx.rule, ctx.clipping)
         return d_x, d_range, None, None, None
 
 
 def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
     if fused.at_hand(x, input_range):
-        return fused.convert_inputs(x, float(input_range), step, limit=1.0)
+        return fused.convert_inputs(x, float(input_range), step, 1.0)
     return round_((x / input_range).clamp_(-1, 1), step)
 
 
-def _outward_gradient(x: Tensor, gradient: Tensor, limit: float) -> tuple[Tensor, int]:
-    """Return the sum of `min(gradient * sign(x), 0)` over the clipped inputs, in float64, and their number.
-
-    They are few, so they are picked out.
-    """
-    clipped = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)
-    outward = gradient.reshape(-1)[clipped] * x.reshape(-1)[clipped].sign()
-    return outward.clamp_(max=0).sum(dtype=torch.float64), clipped.numel()
+def _outward(gradient: Tensor, clipped: Tensor) -> Tensor:
+    """Return the sum of `min(gradient * sign(x), 0)` over the clipped inputs x, `[]` in float64."""
+    return (gradient * clipped.sign()).clamp_(max=0).sum(dtype=torch.float64)
 
 
 def _range_gradient(
-    outward: Tensor, clipped: float, limit: float, rule: InputRangeParameter, clipping: OutputClipping
+    outward: Tensor,
+    clipped: float,
+    input_range: Tensor,
+    rule: InputRangeParameter,
+    clipping: OutputClipping,
 ) -> Tensor:
     """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
 
@@ -94,10 +97,11 @@ def _range_gradient(
     Args:
         outward: that sum.
         clipped: the share of the inputs that are clipped.
-        limit: the range.
+        input_range: the range.
         rule: how it is learned.
         clipping: of the outputs.
     """
+    limit = float(input_range.detach())
     result = outward / limit
     if rule.gradient_relative:
         result = result * limit
@@ -108,7 +112,7 @@ def _range_gradient(
     inside = 1 - clipped
     if rule.decay > 0 and inside > rule.input_min_percentage:
         result = result + rule.decay * limit
-    return result
+    return result.to(input_range.dtype).reshape(input_range.shape)
 
 
 def clip_to_range(
@@ -172,8 +176,7 @@ class RangeLearner:
         self, x: Tensor, input_range: Tensor, rule: InputRangeParameter, clipping: OutputClipping
     ) -> None:
         self.x, self.input_range, self.rule, self.clipping = x, input_range, rule, clipping
-        self.limit = float(input_range.detach())
-        self.clipped = torch.nonzero(x.abs() >= self.limit, as_tuple=True)
+        self.clipped = torch.nonzero(x.abs() >= float(input_range.detach()), as_tuple=True)
         self._unchanged = _Unchanged(x, input_range)
 
     @property
@@ -190,10 +193,9 @@ class RangeLearner:
         """Return the range's gradient, from that at the product's result."""
         self._unchanged.check()
         arriving = product.gradient_at(gradient, weights, self.clipped)
-        outward = (arriving * self.x[self.clipped].sign()).clamp_(max=0).sum(dtype=torch.float64)
+        outward = _outward(arriving, self.x[self.clipped])
         share = self.clipped[0].numel() / max(self.x.numel(), 1)
-        d_range = _range_gradient(outward, share, self.limit, self.rule, self.clipping)
-        return d_range.to(self.input_range.dtype).reshape(self.input_range.shape)
+        return _range_gradient(outward, share, self.input_range, self.rule, self.clipping)
 
 
 class _LearnRange(torch.autograd.Function):

@@ -119,7 +119,7 @@ def _shared(function: Any) -> Any:
     """Compile what a thread does, as C calls it."""
     try:
         return cfunc(types.void(types.voidptr), cache=True)(function)
-    except RuntimeError:
+    except RuntimeError:  # nowhere to keep it
         return cfunc(types.void(types.voidptr))(function)
 
 
@@ -166,22 +166,17 @@ _INPUTS = {
     "scale": "d",  # what the values are divided by
     "limit": "d",  # where they are clipped before they are rounded
     "step": "d",  # of the grid, 0 without rounding
-    "bound": "d",  # where they are clipped after that
 }
 _inputs_layout = _layout(_INPUTS)
 
 
 @_part
-def _convert_inputs(  # noqa: PLR0917 - compiled code takes no keywords
-    values: Floats, result: Floats, scale: float, limit: float, step: float, bound: float
-) -> None:
+def _convert_inputs(values: Floats, result: Floats, scale: float, limit: float, step: float) -> None:
     if step > 0:
         for i in range(values.size):
             value = max(min(values[i] / scale, limit), -limit)
-            value = np.rint(value / step) * step
-            result[i] = max(min(value, bound), -bound)
+            result[i] = np.rint(value / step) * step
     else:
-        limit = min(limit, bound)
         for i in range(values.size):
             result[i] = max(min(values[i] / scale, limit), -limit)
 
@@ -200,12 +195,11 @@ def _inputs_share(memory: Any) -> None:
             np.float32(job.scale),
             np.float32(job.limit),
             np.float32(job.step),
-            np.float32(job.bound),
         )
         task = _add(memory, _NEXT_TASK, 1)
 
 
-convert_inputs = Kernel(_INPUTS, _inputs_share)  # `clip(round(clip(values / scale)))`
+convert_inputs = Kernel(_INPUTS, _inputs_share)  # `round(clip(values / scale))`
 
 
 # --- the drop along the wires -------------------------------------------------------------------------------
@@ -441,9 +435,8 @@ def _outputs_share(memory: Any) -> None:
     _add(memory, _COUNT, clipped)
 
 
-convert_outputs = Kernel(
-    _OUTPUTS, _outputs_share
-)  # `scale * clip(round(values + noise))`; counts the clipped
+# `scale * clip(round(values + noise))`; counts the clipped
+convert_outputs = Kernel(_OUTPUTS, _outputs_share)
 
 
 # --- the gradient at outputs --------------------------------------------------------------------------------
@@ -611,14 +604,13 @@ def _convert_sample(  # noqa: PLR0917 - compiled code takes no keywords
     first = sample * job.channels
     largest[:] = 0
     for channel in range(job.channels):
-        plane = _floats(job.x + 4 * (first + channel) * area, area)
-        _pad(plane, padded, job.height, job.width, job.padding_above, job.padding_left, width)
-        _raise(largest, padded)
+        _raise(largest, _floats(job.x + 4 * (first + channel) * area, area))
+    _pad(largest, padded, job.height, job.width, job.padding_above, job.padding_left, width)
     scales = _floats(job.scales + 4 * sample * places, places)
     scales[:] = 0
     for y in range(job.kernel_height):
         for x in range(job.kernel_width):
-            under = largest[y * down * width + x * right :]
+            under = padded[y * down * width + x * right :]
             _unfold(under, line, job.columns, job.rows, job.stride_down * width, job.stride_right)
             _raise(scales, line)
     divisor = _floats(job.divisor + 4 * sample * places, places)
@@ -642,7 +634,8 @@ def _patches_share(memory: Any) -> None:
     job = carray(memory, 1, _patches_layout)[0]
     places = job.rows * job.columns
     size = (job.height + 2 * job.padding_above) * (job.width + 2 * job.padding_left)
-    padded, largest = np.zeros(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    padded = np.zeros(size, dtype=np.float32)
+    largest = np.empty(job.height * job.width, dtype=np.float32)
     line = np.empty(places, dtype=np.float32)
     squares = np.empty(places if job.squares != 0 else 0, dtype=np.float32)  # of this thread alone
     sample = _add(memory, _NEXT_TASK, 1)

@@ -68,8 +68,9 @@ def patch_product(
     """
     patches = _Patches(x.detach().contiguous(), product, step, power)
     if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
-        y: Tensor = _PatchProduct.apply(x, weights, patches)  # type: ignore[no-untyped-call]
-        of_patches = patches.power_of(patches.kept, weights.detach())
+        kept = patches.converted()
+        y: Tensor = _PatchProduct.apply(x, weights, kept, patches.divisor, product)  # type: ignore[no-untyped-call]
+        of_patches = patches.power_of(kept, weights.detach())
     else:
         with torch.no_grad():
             y, of_patches = patches.multiply(weights)
@@ -86,13 +87,12 @@ class _Patches:
         self.elements = product.channels * math.prod(product.kernel_size)
         self.scales, self.divisor = x.new_empty(2, x.shape[0], 1, self.length).unbind()
         self.sums = torch.empty_like(self.scales) if power is Power.OF_INPUTS else None
-        self.kept = x.new_empty(0)
 
-    def keep(self) -> Tensor:
-        """Convert all patches, and return them, `[B, I, L]`."""
-        self.kept = self.x.new_empty(self.x.shape[0], self.elements, self.length)
-        self._convert(0, self.kept)
-        return self.kept
+    def converted(self) -> Tensor:
+        """Return all patches, `[B, I, L]`."""
+        patches = self.x.new_empty(self.x.shape[0], self.elements, self.length)
+        self._convert(0, patches)
+        return patches
 
     def multiply(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the product, and the power, without keeping the patches."""
@@ -145,19 +145,20 @@ class _PatchProduct(torch.autograd.Function):
     """Inputs get their gradient by the native operator, weights from the converted patches."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, patches: _Patches) -> Tensor:
-        kept = patches.keep()
-        ctx.save_for_backward(x, weights, kept, patches.divisor)
-        ctx.product = patches.product
-        return PATCHES(kept, weights)
+    def forward(  # noqa: PLR0917 - torch passes arguments by position
+        ctx: Any, x: Tensor, weights: Tensor, patches: Tensor, divisor: Tensor, product: ConvProduct
+    ) -> Tensor:
+        ctx.save_for_backward(x, weights, patches, divisor)
+        ctx.product = product
+        return PATCHES(patches, weights)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weights, patches, divisor = ctx.saved_tensors
-        d_x = d_weights = None
-        if ctx.needs_input_grad[1]:
-            d_weights = torch.bmm(gradient, patches.transpose(1, 2)).sum(dim=0)
-        if ctx.needs_input_grad[0]:
+        of_inputs, of_weights = ctx.needs_input_grad[:2]
+        _, d_weights = PATCHES.gradients(gradient, patches, weights, of_inputs=False, of_weights=of_weights)
+        d_x = None
+        if of_inputs:
             d_x, _ = ctx.product.gradients(gradient / divisor, x, weights, of_inputs=True, of_weights=False)
-        return d_x, d_weights, None
+        return d_x, d_weights, None, None, None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from simulator.tile import draws, fused
+from simulator.tile import fused
 from simulator.tile.plan import TilePlan
 from simulator.tile.products import Product
 
@@ -93,7 +93,7 @@ def _subtract_compiled(
     result = y.new_empty(y.shape)
     size = y.shape[-1] if vector_dim == -1 else y[0].numel()
     runs = y.numel() // size
-    block = max(1, draws.BLOCK // size)
+    block = max(1, fused.TASK // size)
     fused.kernels().subtract_drop(
         -(-runs // block),
         *(place for part in (y, drop, load) for place in (part.data_ptr(), _run_stride(part, vector_dim))),
@@ -114,7 +114,7 @@ def _run_stride(part: Tensor, vector_dim: int) -> int:
 
 def _is_in_runs(part: Tensor, vector_dim: int) -> bool:
     if vector_dim == 1 or part.dim() == 1:
-        return part[0].is_contiguous() if part.dim() > 1 else part.is_contiguous()
+        return fused.is_in_rows(part)
     sizes, strides = part.shape, part.stride()
     evenly = all(strides[i] == strides[i + 1] * sizes[i + 1] for i in range(part.dim() - 2))
     return strides[-1] == 1 and evenly
