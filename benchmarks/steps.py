@@ -57,7 +57,7 @@ def rows() -> Iterator[Row]:
 
 
 def _analog(digital: nn.Module, config: InferenceRPUConfig) -> nn.Module:
-    model = convert_to_analog(digital, config)
+    model = convert_to_analog(digital, config, channels_last=True)
     for _, layer in analog_layers(model):
         for tile in layer.tiles:
             if tile.batches_seen is not None:  # the first batches, which set the range, are over

@@ -69,8 +69,8 @@ def _encode_all(parts: Sequence[KeyPart]) -> bytes:
 
 
 @lru_cache(maxsize=1 << 12, typed=True)
-def _beginning(*parts: KeyPart) -> bytes:
-    """Encode the parts of a key that many streams begin with; types tell 1 from 1.0."""
+def _encode_known(*parts: KeyPart) -> bytes:
+    """Encode the parts of a key that many streams share; types tell 1 from 1.0."""
     return _encode_all(parts)
 
 
@@ -272,5 +272,5 @@ class NoiseContext:
         where: tuple[KeyPart, ...],
         device: torch.device | str,
     ) -> Stream:
-        key = _beginning(self.seed, purpose.value, *tile) + _encode_all(where)
+        key = _encode_known(self.seed, purpose.value, *tile) + _encode_known(*where)
         return Stream(key, torch.device(device))

@@ -7,6 +7,7 @@ the channels that it touches and decides itself whether it must unfold them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +16,23 @@ from torch.nn import functional
 
 from simulator.config import InferenceRPUConfig
 from simulator.config.tiling import TileSlot
-from simulator.nn.layer import AnalogLayer
-from simulator.nn.tile import AnalogTile
-from simulator.tile import ConvProduct
+from simulator.nn.layer import AnalogLayer, InputParts
+from simulator.tile import (
+    ChannelsLastProduct,
+    ConvProduct,
+    with_channels_first,
+    with_channels_last,
+)
 
 Size = int | tuple[int, ...]
 
 
 class _AnalogConv(AnalogLayer):
-    """What the dimensions share; see `torch.nn.Conv2d` for the meaning of the arguments."""
+    """What the dimensions share; see `torch.nn.Conv2d` for the meaning of the arguments.
+
+    Attributes:
+        channels_last: whether maps lie channels last in memory, where the tiles take whole maps.
+    """
 
     digital_type: type[nn.Conv1d | nn.Conv2d | nn.Conv3d]
 
@@ -66,7 +75,11 @@ class _AnalogConv(AnalogLayer):
         self.padding_mode = digital.padding_mode
         self._edges = self._edge_sizes()
         self._pads_natively = self.padding_mode == "zeros" and self._edges[::2] == self._edges[1::2]
+        channels = [self._channels_of(slot) for slot in self.slots]
+        self._parts = InputParts(channels, self.in_channels)
         self._products = [self._product_of(slot) for slot in self.slots]
+        self._products_last = [ChannelsLastProduct(product) for product in self._products]
+        self.channels_last = False
 
     def _edge_sizes(self) -> list[int]:
         """What is padded before and after each dimension, the last dimension first, as `pad` takes it."""
@@ -79,14 +92,19 @@ class _AnalogConv(AnalogLayer):
                 edges += [self.padding[axis]] * 2
         return edges
 
-    def _product_of(self, slot: TileSlot) -> tuple[slice, ConvProduct]:
-        """Return the channels that a tile's inputs touch, and its native product on them."""
+    def _channels_of(self, slot: TileSlot) -> slice:
+        """Return the channels that a tile's inputs touch."""
         elements = math.prod(self.kernel_size)
-        first = slot.inputs.start // elements
-        stop = min(slot.inputs.stop, self.in_rows)  # an analog bias has no channel
-        last = -(-stop // elements)
         offset = slot.group * (self.in_channels // self.groups)
-        product = ConvProduct(
+        stop = min(slot.inputs.stop, self.in_rows)  # an analog bias has no channel
+        return slice(offset + slot.inputs.start // elements, offset - (-stop // elements))
+
+    def _product_of(self, slot: TileSlot) -> ConvProduct:
+        """Return a tile's native product on the channels that it touches."""
+        elements = math.prod(self.kernel_size)
+        stop = min(slot.inputs.stop, self.in_rows)
+        first, last = slot.inputs.start // elements, -(-stop // elements)
+        return ConvProduct(
             kernel_size=self.kernel_size,
             stride=self.stride,
             padding=tuple(self._edges[::2][::-1]) if self._pads_natively else (0,) * len(self.kernel_size),
@@ -95,7 +113,6 @@ class _AnalogConv(AnalogLayer):
             leading=slot.inputs.start - first * elements,
             trailing=last * elements - stop,
         )
-        return slice(offset + first, offset + last), product
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[batch, out_channels, ...]` for `[batch, in_channels, ...]`; both also without batch."""
@@ -109,19 +126,27 @@ class _AnalogConv(AnalogLayer):
         if not self._pads_natively and any(self._edges):
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             batched = functional.pad(batched, self._edges, mode)
-        products = iter(self._products)
-
-        def run(slot: TileSlot, tile: AnalogTile) -> Tensor:
-            channels, product = next(products)
-            if self.analog_bias and slot.inputs.stop > self.in_rows:
-                product = replace(product, bias_input=batched.new_ones(1))
-            part = batched if product.channels == self.in_channels else batched[:, channels]
-            return tile(part, self.logical_block(slot), product)  # type: ignore[no-any-return]
-
-        y = self._sum_tiles(run, channel_dim=1)
-        if self.bias is not None and not self.analog_bias:
-            y = y + self.bias.reshape(-1, *(1 for _ in self.kernel_size))
+        if self.channels_last and self._takes_whole_maps():
+            rows = self._parts.of(_in_rows(batched), -1)
+            y = self._run_tiles(rows, self._products_last, channel_dim=-1)
+            y = with_channels_first(y if self.bias is None else y + self.bias)
+        else:
+            y = self._run_tiles(self._parts.of(batched, 1), self._products_for(batched), channel_dim=1)
+            if self.bias is not None and not self.analog_bias:
+                y = y + self.bias.reshape(-1, *(1 for _ in self.kernel_size))
         return y if x.dim() == dimensions + 2 else y.squeeze(0)
+
+    def _takes_whole_maps(self) -> bool:
+        return not self.analog_bias and all(tile.takes_whole_maps for tile in self.tiles)
+
+    def _products_for(self, x: Tensor) -> Sequence[ConvProduct]:
+        """Return the tiles' products; the input of an analog bias is one."""
+        if not self.analog_bias:
+            return self._products
+        return [
+            replace(product, bias_input=x.new_ones(1)) if slot.inputs.stop > self.in_rows else product
+            for slot, product in zip(self.slots, self._products, strict=True)
+        ]
 
     def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of one input, of two places in each dimension at least."""
@@ -158,6 +183,12 @@ class _AnalogConv(AnalogLayer):
             if value != default:
                 text += f", {name}={value}"
         return text
+
+
+def _in_rows(x: Tensor) -> Tensor:
+    """Return a map `[B, C, H, W]` with channels last, `[B, H, W, C]`, in contiguous memory."""
+    rows = with_channels_last(x)
+    return rows.reshape(-1).view(rows.shape)  # the strides of dimensions of size 1 are those of rows, too
 
 
 class AnalogConv1d(_AnalogConv):

@@ -59,6 +59,7 @@ def convert_to_analog(
     overrides: Sequence[LayerOverride | Mapping[str, Any]] = (),
     seed: int = 0,
     check: bool = True,
+    channels_last: bool = False,
 ) -> nn.Module:
     """Return a copy of a model whose linear, convolution, recurrent and attention layers run on tiles.
 
@@ -75,6 +76,9 @@ def convert_to_analog(
         overrides: `{"match": pattern, "rpu_config": {...}}`, deep-merged in order for the layers that match.
         seed: of all random streams of the model.
         check: compare every converted layer, with perfect products, to its digital form on a small input.
+        channels_last: let two-dimensional convolutions give maps in torch's `channels_last` memory format,
+            which is quicker on the CPU. The model must not `view` such maps; `flatten` and `reshape` are
+            well. Draws follow the memory, so equal seeds give other numbers.
 
     Returns:
         The analog model, in the training mode of the given one.
@@ -108,6 +112,8 @@ def convert_to_analog(
         if check:
             check_perfect(name, layer, child)
         layer.bind(context, name)
+        if isinstance(layer, AnalogConv2d):
+            layer.channels_last = channels_last
         replacements[id(child)] = layer
     model = _replaced(model, replacements)
     for part in model.modules():

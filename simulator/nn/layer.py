@@ -5,7 +5,8 @@ Legend of shapes: O outputs and I inputs of a tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Self, cast
 
 import torch
@@ -15,6 +16,30 @@ from simulator.config import InferenceRPUConfig
 from simulator.config.tiling import TileSlot, tile_grid
 from simulator.nn.tile import AnalogTile
 from simulator.rng import NoiseContext
+from simulator.tile import LayerProduct
+
+
+class InputParts:
+    """The stretches of a layer's inputs that its tiles take.
+
+    Args:
+        stretches: of each tile, ascending where they differ.
+        size: how many inputs there are.
+    """
+
+    def __init__(self, stretches: Sequence[slice], size: int) -> None:
+        edges = sorted({(stretch.start, stretch.stop) for stretch in stretches})
+        self._stretches = stretches
+        self._which = [edges.index((stretch.start, stretch.stop)) for stretch in stretches]
+        follow_on = all(one[1] == other[0] for one, other in pairwise([(0, 0), *edges, (size, size)]))
+        self._sizes = [stop - start for start, stop in edges] if follow_on else None
+
+    def of(self, x: Tensor, dim: int) -> list[Tensor]:
+        """Return each tile's part; gradients of parts that do not overlap are put side by side, not added."""
+        if self._sizes is None:
+            return [x.narrow(dim, part.start, part.stop - part.start) for part in self._stretches]
+        parts = x.split(self._sizes, dim) if len(self._sizes) > 1 else (x,)
+        return [parts[which] for which in self._which]
 
 
 class AnalogLayer(nn.Module):
@@ -84,11 +109,13 @@ class AnalogLayer(nn.Module):
             block = torch.cat([block, self.bias[slot.outputs].unsqueeze(1)], dim=1)
         return block
 
-    def _sum_tiles(self, run: Callable[[TileSlot, AnalogTile], Tensor], channel_dim: int) -> Tensor:
+    def _run_tiles(
+        self, inputs: Sequence[Tensor], products: Sequence[LayerProduct], channel_dim: int
+    ) -> Tensor:
         """Run every tile; add partial sums over the inputs digitally, put the outputs side by side."""
         rows: dict[int, Tensor] = {}
-        for slot, tile in self.tile_slots():
-            y = run(slot, tile)
+        for slot, tile, x, product in zip(self.slots, self.tiles, inputs, products, strict=True):
+            y = tile(x, None if tile.reads_devices else self.logical_block(slot), product)
             rows[slot.row] = rows[slot.row] + y if slot.row in rows else y
         if len(rows) == 1:
             return rows[0]

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from simulator.config import InferenceRPUConfig
-from simulator.config.tiling import TileSlot
-from simulator.nn.layer import AnalogLayer
-from simulator.nn.tile import AnalogTile
+from simulator.nn.layer import AnalogLayer, InputParts
+from simulator.tile import DENSE
 
 
 class AnalogLinear(AnalogLayer):
@@ -33,6 +32,11 @@ class AnalogLinear(AnalogLayer):
     ) -> None:
         self._adopt(nn.Linear(in_features, out_features, bias), rpu_config or InferenceRPUConfig())
 
+    def _adopt(self, digital: nn.Module, rpu_config: InferenceRPUConfig) -> None:
+        AnalogLayer.__init__(self, digital, rpu_config)
+        self._parts = InputParts([slot.inputs for slot in self.slots], self.in_rows + int(self.analog_bias))
+        self._products = [DENSE] * len(self.slots)
+
     @property
     def in_features(self) -> int:
         """Inputs of the layer."""
@@ -51,12 +55,7 @@ class AnalogLinear(AnalogLayer):
             )
         if self.analog_bias:
             x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
-
-        def run(slot: TileSlot, tile: AnalogTile) -> Tensor:
-            whole = slot.shape[1] == x.shape[-1]
-            return tile(x if whole else x[..., slot.inputs], self.logical_block(slot))  # type: ignore[no-any-return]
-
-        y = self._sum_tiles(run, channel_dim=-1)
+        y = self._run_tiles(self._parts.of(x, -1), self._products, channel_dim=-1)
         return y if self.bias is None or self.analog_bias else y + self.bias
 
     def probe_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -24,8 +24,8 @@ from simulator.tile import (
     UNIT_VECTORS,
     ClippingMeter,
     ConvProduct,
-    DenseProduct,
     InstanceParameters,
+    LayerProduct,
     OutputClipping,
     RangeLearner,
     TilePlan,
@@ -71,6 +71,7 @@ class AnalogTile(nn.Module):
         modifier_strength: factor on what the weight modifier does; less than one while training ramps it up.
         observer: told of every input, channels last, before the input range; calibration listens here.
         meter: counts what the converters clip; the analysis of layers reads it.
+        takes_whole_maps: whether a convolution multiplies maps, not patches that are converted one by one.
     """
 
     def __init__(self, out_features: int, in_features: int, rpu_config: InferenceRPUConfig) -> None:
@@ -138,6 +139,9 @@ class AnalogTile(nn.Module):
         self.plan = plan
         self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
         self._ranged_plan, self._range_step = plan.after_input_range()
+        self.takes_whole_maps = (
+            plan.converts_alike(plan.static_scale) and not self.rpu_config.modifier.per_batch_sample
+        )
 
     def without_training_parts(self) -> None:
         """Leave out input range and weight modifier until the next `recompile`."""
@@ -187,35 +191,41 @@ class AnalogTile(nn.Module):
 
     # --- forward -------------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, logical_OI: Tensor, product: DenseProduct | ConvProduct = DENSE) -> Tensor:
+    @property
+    def reads_devices(self) -> bool:
+        """Whether the forward pass multiplies with what is on the crossbar, not with logical weights."""
+        return not self.training and self.analog_weights is not None
+
+    def forward(self, x: Tensor, logical_OI: Tensor | None, product: LayerProduct = DENSE) -> Tensor:
         """Return the tile's part of the layer's output.
 
         Args:
             x: `[..., in]`, or a feature map where the product is a convolution.
-            logical_OI: the block of logical weights.
+            logical_OI: the block of logical weights; None where it `reads_devices`.
             product: how inputs and weights are multiplied.
         """
         if self.observer is not None:
             self.observer(x.movedim(product.vector_dim, -1))
         clipping, saving, learner = OutputClipping(), _SAVE_ALL, None
-        if self.input_range is not None:
+        input_range = self.input_range
+        if input_range is not None:
             options = self.rpu_config.pre_post.input_range
             if self.training:
                 self._initialise_range(x)
             if self.meter is not None:
-                self.meter.count_inputs(x, float(self.input_range) * (1 + 1e-6), again=True)
-            given = x
-            learner = self._learner(given, product, clipping)
-            clipped_at = self.input_range if learner is None else self.input_range.detach()
+                self.meter.count_inputs(x, float(input_range) * (1 + 1e-6), again=True)
+            given, learns = x, torch.is_grad_enabled()
+            learner = self._learner(given, product, clipping) if learns else None
+            clipped_at = input_range if learner is None else input_range.detach()
             x = clip_to_range(given, clipped_at, options, clipping, self._range_step)
-            if torch.is_grad_enabled():
-                saving = converted_again(x, given, self.input_range, self._range_step)
+            if learns:
+                saving = converted_again(x, given, input_range, self._range_step)
             product = self._with_bias_in_range(product)
         with saving:
             y = analog_product(
                 x,
                 self._weights_for(x, logical_OI),
-                self.plan if self.input_range is None else self._ranged_plan,
+                self.plan if input_range is None else self._ranged_plan,
                 product=product,
                 instance=self.instance_parameters(x.device),
                 generator=self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
@@ -231,15 +241,12 @@ class AnalogTile(nn.Module):
             y = y if scale is None else y * product.per_output(scale)
         return y
 
-    def _learner(
-        self, x: Tensor, product: DenseProduct | ConvProduct, clipping: OutputClipping
-    ) -> RangeLearner | None:
+    def _learner(self, x: Tensor, product: LayerProduct, clipping: OutputClipping) -> RangeLearner | None:
         """What learns the range where the inputs need no gradient, if that is quicker than finding theirs."""
         if (
             self.input_range is None
             or not self.input_range.requires_grad
             or x.requires_grad
-            or not torch.is_grad_enabled()
             or not self._ranged_plan.passes_inputs
             or (self._modifies and self.rpu_config.modifier.per_batch_sample)
             or (isinstance(product, ConvProduct) and product.bias_input is not None)
@@ -248,7 +255,7 @@ class AnalogTile(nn.Module):
         learner = RangeLearner(x, self.input_range, self.rpu_config.pre_post.input_range, clipping)
         return learner if learner.pays else None
 
-    def _with_bias_in_range(self, product: DenseProduct | ConvProduct) -> DenseProduct | ConvProduct:
+    def _with_bias_in_range(self, product: LayerProduct) -> LayerProduct:
         """Clip and normalise the input of a convolution's analog bias column as every other input."""
         if not isinstance(product, ConvProduct) or product.bias_input is None or self.input_range is None:
             return product
@@ -270,9 +277,11 @@ class AnalogTile(nn.Module):
                 scale = factor if scale is None else scale * factor
         return scale
 
-    def _weights_for(self, x: Tensor, logical_OI: Tensor) -> Tensor:
+    def _weights_for(self, x: Tensor, logical_OI: Tensor | None) -> Tensor:
         """The weights that this call multiplies with: modified in training, programmed in evaluation."""
-        if not self.training and self.analog_weights is not None:
+        if logical_OI is None:
+            if self.analog_weights is None:
+                raise RuntimeError("the tile was not programmed: pass its logical weights")
             return self.analog_weights
         weights = self.target_weights(logical_OI)
         modifier = self.rpu_config.modifier
@@ -312,7 +321,7 @@ class AnalogTile(nn.Module):
             )
             self.batches_seen += 1
 
-    def _average_scale(self, x: Tensor, product: DenseProduct | ConvProduct) -> float | None:
+    def _average_scale(self, x: Tensor, product: LayerProduct) -> float | None:
         """The running mean of the vectors' absolute maxima (AverageAbsMax); learned only in training."""
         average = self.average_abs_max
         if average is None or self.plan.is_perfect:

@@ -12,17 +12,29 @@ from simulator.tile.instance import NO_SPREAD, InstanceParameters, draw_instance
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.modifiers import modifies, modify_weights
 from simulator.tile.plan import TilePlan, compile_plan
-from simulator.tile.products import DENSE, UNIT_VECTORS, ConvProduct, DenseProduct, Product
+from simulator.tile.products import (
+    DENSE,
+    UNIT_VECTORS,
+    ChannelsLastProduct,
+    ConvProduct,
+    DenseProduct,
+    LayerProduct,
+    Product,
+    with_channels_first,
+    with_channels_last,
+)
 from simulator.tile.weight_update import clip_weights, remap_scales
 
 __all__ = [
     "DENSE",
     "NO_SPREAD",
     "UNIT_VECTORS",
+    "ChannelsLastProduct",
     "ClippingMeter",
     "ConvProduct",
     "DenseProduct",
     "InstanceParameters",
+    "LayerProduct",
     "OutputClipping",
     "Product",
     "RangeLearner",
@@ -37,4 +49,6 @@ __all__ = [
     "modify_weights",
     "range_from_data",
     "remap_scales",
+    "with_channels_first",
+    "with_channels_last",
 ]

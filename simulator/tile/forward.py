@@ -29,7 +29,17 @@ from simulator.tile.instance import NO_SPREAD, InstanceParameters
 from simulator.tile.meter import ClippingMeter
 from simulator.tile.patches import Power, patch_product
 from simulator.tile.plan import TilePlan
-from simulator.tile.products import DENSE, PATCHES, ConvProduct, DenseProduct, Product, UnitVectorProduct
+from simulator.tile.products import (
+    DENSE,
+    PATCHES,
+    ChannelsLastProduct,
+    ConvProduct,
+    LayerProduct,
+    Product,
+    UnitVectorProduct,
+    with_channels_first,
+    with_channels_last,
+)
 
 Value = TypeVar("Value", Tensor, Tensor | float)
 
@@ -41,7 +51,7 @@ def analog_product(
     weights: Tensor,
     plan: TilePlan,
     *,
-    product: DenseProduct | ConvProduct | UnitVectorProduct = DENSE,
+    product: LayerProduct | UnitVectorProduct = DENSE,
     instance: InstanceParameters = NO_SPREAD,
     generator: Randomness | None = None,
     static_scale: float | None = None,
@@ -54,8 +64,8 @@ def analog_product(
     A convolution runs natively where all its patches are converted alike, and is unfolded otherwise.
 
     Args:
-        x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution; `[I, 1]` where
-            the product is that of the unit vectors.
+        x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution, with channels
+            last `[B, H, W, C]`; `[I, 1]` where the product is that of the unit vectors.
         weights: `[O, I]`, |w| = 1 is g_max; `[S, O, I]` gives each of S samples weights of its own.
         plan: the tile's compiled configuration.
         product: how inputs and weights are multiplied.
@@ -67,7 +77,7 @@ def analog_product(
         learner: of the range of inputs that need no gradient; the plan passes inputs, weights are `[O, I]`.
 
     Returns:
-        `[..., O]`, or `[B, O, ...]` for a convolution, before the bias.
+        `[..., O]`, or `[B, O, ...]` for a convolution with channels first, before the bias.
 
     Raises:
         ValueError: noise is to be drawn and there is no generator.
@@ -75,10 +85,15 @@ def analog_product(
     if plan.draws_noise and generator is None:
         raise ValueError("this tile draws noise: pass the generator of the call's stream")
     scale = plan.static_scale if static_scale is None else static_scale
-    alike = plan.is_perfect or (scale is not None and not plan.converts_vectors_alone)
-    if isinstance(product, ConvProduct) and not (alike and weights.dim() == 2 and product.bias_input is None):
+    maps = product.first if isinstance(product, ChannelsLastProduct) else product
+    if isinstance(maps, ConvProduct) and not (
+        plan.converts_alike(scale) and weights.dim() == 2 and maps.bias_input is None
+    ):
         call = _Call(plan, PATCHES, instance, generator, meter)
-        return _unfolded(x, weights, product, call, scale, output_scale)
+        if maps is product:
+            return _unfolded(x, weights, maps, call, scale, output_scale)
+        first = with_channels_first(x)
+        return with_channels_last(_unfolded(first, weights, maps, call, scale, output_scale))
     return _Call(plan, product, instance, generator, meter, learner).output(x, weights, scale, output_scale)
 
 
@@ -317,7 +332,7 @@ class _Call:
         """
         plan = self.plan
         y = wires.currents(x, weights, self.product, plan) if plan.ir_drop > 0 else self.product(x, weights)
-        if self.learner is not None and isinstance(self.product, DenseProduct | ConvProduct):
+        if self.learner is not None and isinstance(self.product, LayerProduct):
             y = self.learner.attach(y, weights, self.product)
         if plan.offset_std > 0 or plan.r_series > 0:
             y = self._offset_and_resistance(y, x)

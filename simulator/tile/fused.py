@@ -23,6 +23,7 @@ from simulator.rng import Randomness
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
 
+_LONG_ROW = 1 << 10  # what starting a row costs is little against it
 TASK = 1 << 14  # values that a thread takes at once, where no draws say how many
 _enabled = True
 
@@ -62,15 +63,15 @@ def at_hand(*values: Tensor) -> bool:
 
 def convert_inputs(x: Tensor, scale: float, step: float, limit: float) -> Tensor:
     """Return `round(clip(x / scale, limit))` in contiguous memory; see `round_`."""
-    if not is_in_rows(x):
+    rows, length, stride = _runs(x)
+    if rows == 0:
         x = x.contiguous()
-    rows = 1 if x.is_contiguous() else x.shape[0]
-    length = x.numel() // max(rows, 1)
+        rows, length, stride = 1, x.numel(), 0
     result = x.new_empty(x.shape)
     kernels().convert_inputs(
-        rows * -(-length // TASK),
+        -(-rows // max(1, TASK // max(length, 1))) * -(-length // TASK),
         x.data_ptr(),
-        x.stride(0) if rows > 1 else length,
+        stride,
         rows,
         length,
         TASK,
@@ -85,6 +86,24 @@ def convert_inputs(x: Tensor, scale: float, step: float, limit: float) -> Tensor
 def is_in_rows(x: Tensor) -> bool:
     """Whether each sample is contiguous, as in a part of the channels."""
     return x.is_contiguous() or (x.dim() > 1 and x.shape[0] > 0 and x[0].is_contiguous())
+
+
+def _runs(x: Tensor) -> tuple[int, int, int]:
+    """Return number, length and distance of the runs of values that follow each other; 0 if uneven.
+
+    A part of the channels is a run in each sample, or in each place where channels lie last.
+    """
+    if x.is_contiguous():
+        return 1, x.numel(), 0
+    sizes, strides = x.shape, x.stride()
+    length, dim = 1, x.dim()
+    while dim > 0 and (sizes[dim - 1] == 1 or strides[dim - 1] == length):
+        dim -= 1
+        length *= sizes[dim]
+    if dim == 0:
+        return 1, length, 0
+    evenly = all(strides[i] == strides[i + 1] * sizes[i + 1] for i in range(dim - 1))
+    return (x.numel() // length, length, strides[dim - 1]) if evenly else (0, 0, 0)
 
 
 # --- the converters of the outputs --------------------------------------------------------------------------
@@ -214,40 +233,42 @@ def _output_gradients(
     values: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the gradients at the outputs, and at the scale of these values."""
-    if vector_dim == -1 or not at_hand(gradient):
+    if not at_hand(gradient):
         d_y = gradient * scale if inside is None else (gradient * inside).mul_(scale)
         if values is None or not isinstance(scale, Tensor):
             return d_y, None
         return d_y, (gradient * values).sum_to_size(scale.shape)
     gradient = gradient.contiguous()
-    rows = _Rows(gradient, vector_dim)
+    rows = _Rows(gradient, vector_dim, scale)
     d_y, factor = gradient.new_empty(gradient.shape), rows.factor(scale)
-    sums = (
-        None if values is None else gradient.new_empty(*gradient.shape[:2], *(1 for _ in gradient.shape[2:]))
-    )
     block = max(1, TASK // rows.length)
+    tasks = -(-rows.count // block)
+    sums = None
+    if values is not None:
+        sums = gradient.new_empty(tasks * rows.length if rows.vectors_in_rows else rows.count)
     kernels().output_gradients(
-        -(-rows.count // block),
+        tasks,
         gradient.data_ptr(),
         d_y.data_ptr(),
-        rows.count,
+        gradient.numel(),
         rows.length,
         block,
         0 if inside is None else inside.data_ptr(),
         *factor.place,
         0 if values is None else values.data_ptr(),
         0 if sums is None else sums.data_ptr(),
+        sums is not None and rows.vectors_in_rows,
     )
     if sums is None or not isinstance(scale, Tensor):
         return d_y, None
-    return d_y, sums.sum_to_size(scale.shape)
+    d_scale = sums.sum() if scale.numel() == 1 else sums.view(-1, rows.outputs).sum(dim=0)
+    return d_y, d_scale.reshape(scale.shape)
 
 
 def _convert_in_place(
     y: Tensor, conversion: OutputConversion, result: Tensor | None = None, inside: Tensor | None = None
 ) -> int:
     """Convert in place, or scale into the result; say what was not clipped, and return how much was."""
-    rows = _Rows(y, conversion.vector_dim)
     seeds = table = None
     deviation, factor, power_factor, power_offset = conversion.deviation, _ONE, 0.0, 0.0
     if deviation is not None:
@@ -258,10 +279,10 @@ def _convert_in_place(
                 deviation = deviation.power
             else:
                 deviation = deviation.deviation()
-        if isinstance(deviation, Tensor):
-            table, factor = draws.normal_table(1.0), rows.factor(deviation)
-        else:
-            table = draws.normal_table(deviation)
+        table = draws.normal_table(1.0 if isinstance(deviation, Tensor) else deviation)
+    rows = _Rows(y, conversion.vector_dim, deviation, conversion.scale, joined=not conversion.finds_hits)
+    if isinstance(deviation, Tensor):
+        factor = rows.factor(deviation)
     scale = rows.factor(conversion.scale)
     hits = _NO_FACTOR
     if conversion.finds_hits:
@@ -283,7 +304,7 @@ def _convert_in_place(
         conversion.bound,
         conversion.bound * TOP_CODE_SLACK,
         *scale.place,
-        *hits.place,
+        *hits.place[:4],
         conversion.tests_negative,
         0 if inside is None else inside.data_ptr(),
     )
@@ -297,24 +318,40 @@ class _Factor(NamedTuple):
     rows: int
     columns: int
     div: int
+    period: int = 0
 
     @property
-    def place(self) -> tuple[int, int, int, int]:
-        return (self.values.data_ptr(), self.rows, self.columns, self.div)
+    def place(self) -> tuple[int, int, int, int, int]:
+        return (self.values.data_ptr(), self.rows, self.columns, self.div, self.period)
 
 
 _NO_FACTOR, _ONE = _Factor(torch.empty(0), 1, 1, 1), _Factor(torch.ones(1), 1, 1, 1)
 
 
-class _Rows:
-    """Outputs as rows of numbers that follow each other."""
+def _tells_vectors_apart(factor: object) -> bool:
+    """Whether it is a factor with one value for each vector."""
+    return isinstance(factor, Tensor) and factor.numel() > 1 and factor.shape[-1] == 1
 
-    def __init__(self, y: Tensor, vector_dim: int) -> None:
+
+class _Rows:
+    """Outputs as rows of numbers that follow each other; the last row may be shorter.
+
+    Args:
+        y: the outputs.
+        vector_dim: along which of their dimensions a vector lies, the last one or 1.
+        *factors: what they are multiplied with.
+        joined: whether several vectors may make one row, if no factor tells them apart.
+    """
+
+    def __init__(self, y: Tensor, vector_dim: int, *factors: object, joined: bool = True) -> None:
         self.shape = y.shape
         self.vectors_in_rows = vector_dim == -1
         self.outputs = y.shape[-1] if self.vectors_in_rows else y.shape[1]
-        self.length = y.shape[-1] if self.vectors_in_rows else math.prod(y.shape[2:])
-        self.count = y.numel() // max(self.length, 1)
+        self.joined = 1  # vectors in a row
+        if self.vectors_in_rows and joined and not any(_tells_vectors_apart(factor) for factor in factors):
+            self.joined = max(1, _LONG_ROW // max(self.outputs, 1))
+        self.length = self.outputs * self.joined if self.vectors_in_rows else math.prod(y.shape[2:])
+        self.count = -(-y.numel() // max(self.length, 1))
 
     @property
     def shape_without_vectors(self) -> tuple[int, ...]:
@@ -337,8 +374,10 @@ class _Rows:
         own = (1,) * (len(self.shape) - values.dim()) + tuple(values.shape)
         if self.vectors_in_rows:
             lead = own[:-1]
-            if all(size == 1 for size in lead) or lead == tuple(self.shape[:-1]):
-                return _Factor(values.contiguous(), math.prod(lead), own[-1], 1)
+            if all(size == 1 for size in lead):
+                return _Factor(values.contiguous(), 1, self.length, 1, self.outputs)
+            if lead == tuple(self.shape[:-1]) and own[-1] == 1:
+                return _Factor(values.contiguous(), math.prod(lead), 1, 1)
         else:
             batch, outputs, places = own[0], own[1], own[2:]
             if all(size == 1 for size in places) or places == tuple(self.shape[2:]):
@@ -347,9 +386,7 @@ class _Rows:
                     return _Factor(values.contiguous(), batch * outputs, columns, 1)
                 if outputs == 1:
                     return _Factor(values.contiguous(), batch, columns, self.outputs)
-        return _Factor(
-            values.expand(self.shape).contiguous(), math.prod(self.shape) // self.length, self.length, 1
-        )
+        return _Factor(values.expand(self.shape).contiguous(), self.count, self.length, 1)
 
 
 # --- input ranges -------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from simulator.config.mapping import InputRangeParameter
 from simulator.tile import fused
 from simulator.tile.converters import pass_inside, round_
-from simulator.tile.products import ConvProduct, DenseProduct
+from simulator.tile.products import LayerProduct
+
+Layout = tuple[torch.Size, tuple[int, ...]]
 
 _JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
 _MOST_LEARNED_FROM = 64  # one of so many inputs, one by one; of more, together
@@ -184,12 +186,12 @@ class RangeLearner:
         """Whether the clipped inputs are few enough to be looked at one by one."""
         return self.clipped[0].numel() * _MOST_LEARNED_FROM <= self.x.numel()
 
-    def attach(self, y: Tensor, weights: Tensor, product: DenseProduct | ConvProduct) -> Tensor:
+    def attach(self, y: Tensor, weights: Tensor, product: LayerProduct) -> Tensor:
         """Return the product's result, in whose backward pass the range gets its gradient."""
         result: Tensor = _LearnRange.apply(y, self.input_range, weights.detach(), product, self)  # type: ignore[no-untyped-call]
         return result
 
-    def gradient(self, gradient: Tensor, weights: Tensor, product: DenseProduct | ConvProduct) -> Tensor:
+    def gradient(self, gradient: Tensor, weights: Tensor, product: LayerProduct) -> Tensor:
         """Return the range's gradient, from that at the product's result."""
         self._unchanged.check()
         arriving = product.gradient_at(gradient, weights, self.clipped)
@@ -207,7 +209,7 @@ class _LearnRange(torch.autograd.Function):
         y: Tensor,
         input_range: Tensor,  # noqa: ARG004 - gets a gradient
         weights: Tensor,
-        product: DenseProduct | ConvProduct,
+        product: LayerProduct,
         learner: RangeLearner,
     ) -> Tensor:
         ctx.mark_dirty(y)
@@ -235,15 +237,15 @@ def converted_again(converted: Tensor, x: Tensor, input_range: Tensor, step: flo
     x, input_range = x.detach(), input_range.detach()
     unchanged = _Unchanged(x, input_range)
 
-    def pack(saved: Tensor) -> Tensor | torch.Size:
-        is_converted = saved.data_ptr() == place and saved.numel() == size and saved.is_contiguous()
-        return saved.shape if is_converted else saved
+    def pack(saved: Tensor) -> Tensor | Layout:
+        is_converted = saved.data_ptr() == place and saved.numel() == size
+        return (saved.shape, saved.stride()) if is_converted else saved
 
-    def unpack(packed: Tensor | torch.Size) -> Tensor:
+    def unpack(packed: Tensor | Layout) -> Tensor:
         if isinstance(packed, Tensor):
             return packed
         unchanged.check()
-        return _clipped(x, input_range, step).view(packed)
+        return _clipped(x, input_range, step).as_strided(*packed)
 
     return saved_tensors_hooks(pack, unpack)
 

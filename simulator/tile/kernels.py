@@ -10,7 +10,8 @@ Without OpenMP the calling thread does it all. The tasks do not depend on the nu
 
 They are all in this file, since numba keeps what it compiled until the file changes, whatever its imports do.
 Arguments are numbers and the addresses of float32 values in contiguous memory. A factor `[R, C]` belongs to
-values `[rows, length]`: row r has the factor's row `r // div % R`; C is 1 or the length.
+values `[rows, length]`: row r has the factor's row `r // div % R`; C is 1 or the length. If it has a period,
+the factor is `[period]`, which belongs to the columns of any row, time and again.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from simulator.tile.draws import LANES
+
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
 Flags = NDArray[np.uint8]
 
 _WORDS = 1024
 _CHUNK = 4 * _WORDS  # values at once: their noise stays in the first-level cache
-_LANES = 16  # sums at once
+_ADDENDS = 16  # of a sum, at once
 _SEEDING_ROUNDS = 12
 _NEXT_TASK, _COUNT = 0, 1  # the fields that threads change
 
@@ -58,6 +61,8 @@ class Kernel:
 
     def __call__(self, tasks: int, *arguments: float) -> int:
         """Run the tasks, and return what they have counted."""
+        if tasks == 0:
+            return 0
         memory = self._memory()
         self._struct.pack_into(memory, 0, 0, 0, *arguments)
         threads = min(tasks, torch.get_num_threads())
@@ -131,27 +136,63 @@ def _floats(address: int, count: int) -> Any:
 # --- random words -------------------------------------------------------------------------------------------
 
 
-@_part
-def _advanced(state: Words, words: Words, count: int) -> Words:
-    """Draw the next words; change and return the state."""
-    a, b, c, counter = state[0], state[1], state[2], state[3]
-    for index in range(count):
-        word = a + b + counter
-        counter += np.uint64(1)
-        a = b ^ (b >> np.uint64(11))
-        b = c + (c << np.uint64(3))
-        c = ((c << np.uint64(24)) | (c >> np.uint64(40))) + word
-        words[index] = word
-    state[0], state[1], state[2], state[3] = a, b, c, counter
-    return state
+@intrinsic  # type: ignore[untyped-decorator]
+def _draw_words(_typing: Any, state: Any, words: Any, rounds: Any) -> Any:
+    """Draw the next words of all lanes of SFC64 (Doty-Humphrey, PractRand), one or more rounds.
+
+    A loop over vectors, which compilers do not make of a loop over lanes: four for the state `[4, lanes]`,
+    one for the words of a round.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        vector, integer = ir.VectorType(ir.IntType(64), LANES), ir.IntType(64)
+        states, drawn = (builder.bitcast(argument, vector.as_pointer()) for argument in arguments[:2])
+
+        def all_lanes(value: int) -> Any:
+            return ir.Constant(vector, [value] * LANES)
+
+        def place(start: Any, index: Any) -> Any:
+            return builder.gep(start, [index if isinstance(index, ir.Value) else ir.Constant(integer, index)])
+
+        before = [builder.load(place(states, index), align=8) for index in range(4)]
+        entry, loop, end = builder.basic_block, *map(builder.append_basic_block, ("loop", "end"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        done = builder.phi(integer)
+        done.add_incoming(ir.Constant(integer, 0), entry)
+        a, b, c, counter = lanes = [builder.phi(vector) for _ in before]
+        word = builder.add(builder.add(a, b), counter)
+        turned = builder.or_(builder.shl(c, all_lanes(24)), builder.lshr(c, all_lanes(40)))
+        after = [
+            builder.xor(b, builder.lshr(b, all_lanes(11))),
+            builder.add(c, builder.shl(c, all_lanes(3))),
+            builder.add(turned, word),
+            builder.add(counter, all_lanes(1)),
+        ]
+        builder.store(word, place(drawn, done), align=8)
+        more = builder.add(done, ir.Constant(integer, 1))
+        done.add_incoming(more, loop)
+        for lane, old, new in zip(lanes, before, after, strict=True):
+            lane.add_incoming(old, entry)
+            lane.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", more, arguments[2]), loop, end)
+        builder.position_at_end(end)
+        for index, new in enumerate(after):
+            builder.store(new, place(states, index), align=8)
+        return context.get_dummy_value()
+
+    return types.void(state, words, types.int64), generate
 
 
 @_part
-def _seeded(words: Words) -> Words:
-    """The state of SFC64 (Doty-Humphrey, PractRand), as numpy seeds it with three words."""
-    state = np.array([words[0], words[1], words[2], 1], dtype=np.uint64)
-    _advanced(state, np.empty(_SEEDING_ROUNDS, dtype=np.uint64), _SEEDING_ROUNDS)
-    return state
+def _seed(seeds: int, state: Words, words: Words) -> None:
+    """Make the lanes' states of their seeds `[lanes, 3]`, as numpy does, and draw the words that it drops."""
+    given = carray(_pointer(seeds), 3 * LANES, np.uint64)
+    for lane in range(LANES):
+        for index in range(3):
+            state[index * LANES + lane] = given[3 * lane + index]
+        state[3 * LANES + lane] = 1
+    _draw_words(_pointer(state.ctypes.data), _pointer(words.ctypes.data), _SEEDING_ROUNDS)
 
 
 # --- inputs -------------------------------------------------------------------------------------------------
@@ -161,7 +202,7 @@ _INPUTS = {
     "stride": "q",
     "rows": "q",
     "length": "q",
-    "block": "q",  # values of a row in a task
+    "block": "q",  # values in a task, of one row or of whole rows
     "result": "P",  # [rows, length]
     "scale": "d",  # what the values are divided by
     "limit": "d",  # where they are clipped before they are rounded
@@ -184,18 +225,19 @@ def _convert_inputs(values: Floats, result: Floats, scale: float, limit: float, 
 @_shared
 def _inputs_share(memory: Any) -> None:
     job = carray(memory, 1, _inputs_layout)[0]
-    in_a_row = (job.length + job.block - 1) // job.block
+    in_a_row, together = (job.length + job.block - 1) // job.block, max(1, job.block // job.length)
     task = _add(memory, _NEXT_TASK, 1)
-    while task < in_a_row * job.rows:
-        row, first = task // in_a_row, task % in_a_row * job.block
+    while task // in_a_row * together < job.rows:
+        start, first = task // in_a_row * together, task % in_a_row * job.block
         size = min(job.block, job.length - first)
-        _convert_inputs(
-            _floats(job.values + 4 * (row * job.stride + first), size),
-            _floats(job.result + 4 * (row * job.length + first), size),
-            np.float32(job.scale),
-            np.float32(job.limit),
-            np.float32(job.step),
-        )
+        for row in range(start, min(job.rows, start + together)):
+            _convert_inputs(
+                _floats(job.values + 4 * (row * job.stride + first), size),
+                _floats(job.result + 4 * (row * job.length + first), size),
+                np.float32(job.scale),
+                np.float32(job.limit),
+                np.float32(job.step),
+            )
         task = _add(memory, _NEXT_TASK, 1)
 
 
@@ -259,12 +301,13 @@ _OUTPUTS = {
     "size": "q",  # rows times length
     "length": "q",
     "block": "q",  # values in a task, a multiple of the chunk
-    "seeds": "P",  # [tasks, 3], of the random words of each; 0: no noise
+    "seeds": "P",  # [tasks, lanes, 3], of the random words of each; 0: no noise
     "table": "P",  # the normals, by 16 random bits
     "deviation": "P",  # factor of the normals
     "deviation_rows": "q",
     "deviation_columns": "q",
     "deviation_div": "q",
+    "deviation_period": "q",
     "power_factor": "d",  # if not 0, the deviation is the root of the given factor, times this, plus
     "power_offset": "d",  # this
     "step": "d",  # of the grid, 0 without rounding
@@ -274,6 +317,7 @@ _OUTPUTS = {
     "scale_rows": "q",
     "scale_columns": "q",
     "scale_div": "q",
+    "scale_period": "q",
     "hits": "P",  # factor that is set to 1 where a rounded value exceeds the bound; 0: not asked for
     "hits_rows": "q",
     "hits_columns": "q",
@@ -363,8 +407,12 @@ def _clip_and_scale(part: Floats, bound: float, scales: Floats) -> None:
 
 
 @_part
-def _factor(address: int, rows: int, columns: int, div: int, row: int, column: int, size: int) -> Any:  # noqa: PLR0917 - compiled code takes no keywords
+def _factor(  # noqa: PLR0917 - compiled code takes no keywords
+    repeated: Floats, address: int, rows: int, columns: int, div: int, row: int, column: int, size: int
+) -> Any:
     """The factors of some values of a row."""
+    if repeated.size > 0:
+        return repeated[column : column + size]
     own = row // div % rows
     if columns == 1:
         return _floats(address + 4 * own, 1)
@@ -372,14 +420,25 @@ def _factor(address: int, rows: int, columns: int, div: int, row: int, column: i
 
 
 @_part
-def _convert_part(job: Any, first: int, row: int, size: int, draws: Floats) -> int:
+def _repeated(address: int, period: int, length: int) -> Any:
+    """The factors of a row, repeated to its length; nothing without a period."""
+    row = np.empty(length if period > 0 else 0, dtype=np.float32)
+    for i in range(row.size):
+        row[i] = _floats(address, period)[i % period]
+    return row
+
+
+@_part
+def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
+    job: Any, first: int, row: int, size: int, draws: Floats, deviation: Floats, scale: Floats
+) -> int:
     """Convert values that lie in one row, and return how many were clipped."""
     column = first - row * job.length
     part = _floats(job.values + 4 * first, size)
     clipped = 0
     if job.seeds != 0:
         rows, columns, div = job.deviation_rows, job.deviation_columns, job.deviation_div
-        factors = _factor(job.deviation, rows, columns, div, row, column, size)
+        factors = _factor(deviation, job.deviation, rows, columns, div, row, column, size)
         if job.power_factor == 0:
             _add_noise(part, draws, factors)
         else:
@@ -396,7 +455,7 @@ def _convert_part(job: Any, first: int, row: int, size: int, draws: Floats) -> i
         flags = carray(_pointer(job.inside + first), size, np.uint8)
         clipped = _find_clipped(part, np.float32(job.limit), flags)
     rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
-    scales = _factor(job.scale, rows, columns, div, row, column, size)
+    scales = _factor(scale, job.scale, rows, columns, div, row, column, size)
     if job.result == 0:
         _clip_and_scale(part, np.float32(job.bound), scales)
     else:
@@ -411,25 +470,29 @@ def _outputs_share(memory: Any) -> None:
     noise = np.empty(_CHUNK, dtype=np.float32)
     words = np.empty(_WORDS, dtype=np.uint64)
     bits = words.view(np.uint16)
-    state = np.empty(4, dtype=np.uint64)
+    state = np.empty(4 * LANES, dtype=np.uint64)
     table = _floats(job.table, 1 << 16)
+    deviation = _repeated(job.deviation, job.deviation_period, job.length)
+    scale = _repeated(job.scale, job.scale_period, job.length)
     clipped = 0
     task = _add(memory, _NEXT_TASK, 1)
     while task * job.block < job.size:
         if job.seeds != 0:
-            state = _seeded(carray(_pointer(job.seeds + 24 * task), 3, np.uint64))
+            _seed(job.seeds + 24 * LANES * task, state, words)
         last = min(job.size, (task + 1) * job.block)
         for first in range(task * job.block, last, _CHUNK):
             count = min(_CHUNK, last - first)
             if job.seeds != 0:
-                state = _advanced(state, words, (count + 3) // 4)
+                rounds = (count + 4 * LANES - 1) // (4 * LANES)
+                _draw_words(_pointer(state.ctypes.data), _pointer(words.ctypes.data), rounds)
                 for i in range(count):
                     noise[i] = table[bits[i]]
             done = 0
             while done < count:
                 row = (first + done) // job.length
                 size = min((row + 1) * job.length - first, count) - done
-                clipped += _convert_part(job, first + done, row, size, noise[done : done + size])
+                part_noise = noise[done : done + size]
+                clipped += _convert_part(job, first + done, row, size, part_noise, deviation, scale)
                 done += size
         task = _add(memory, _NEXT_TASK, 1)
     _add(memory, _COUNT, clipped)
@@ -444,7 +507,7 @@ convert_outputs = Kernel(_OUTPUTS, _outputs_share)
 _OUTPUT_GRADIENTS = {
     "gradient": "P",  # [rows, length], what arrives at the results
     "d_values": "P",  # [rows, length], becomes the gradient, scaled, where the value was not clipped
-    "rows": "q",
+    "size": "q",  # rows times length; the last row may be shorter
     "length": "q",
     "block": "q",  # rows in a task
     "inside": "P",  # [rows, length], 1 where a value was not clipped; 0: nowhere
@@ -452,8 +515,10 @@ _OUTPUT_GRADIENTS = {
     "scale_rows": "q",
     "scale_columns": "q",
     "scale_div": "q",
+    "scale_period": "q",
     "values": "P",  # [rows, length], the results before they were scaled; 0: the scale needs no gradient
-    "d_scale": "P",  # [rows], becomes the sums of gradient times value
+    "d_scale": "P",  # becomes the sums of gradient times value: of rows, [rows], or
+    "sums_columns": "q",  # if not 0, of columns, by task, [tasks, length]
 }
 _output_gradients_layout = _layout(_OUTPUT_GRADIENTS)
 
@@ -462,12 +527,12 @@ _output_gradients_layout = _layout(_OUTPUT_GRADIENTS)
 def _sum(addends: Floats) -> Any:
     """Add up memory whose size is a power of two; halves at a time, so in any vector's width. It is lost."""
     size = addends.size // 2
-    while size >= _LANES:
+    while size >= _ADDENDS:
         for i in range(size):
             addends[i] += addends[i + size]
         size //= 2
     total = np.float32(0)
-    for i in range(min(_LANES, addends.size)):
+    for i in range(min(_ADDENDS, addends.size)):
         total += addends[i]
     return total
 
@@ -477,11 +542,17 @@ def _sum_of_products(one: Floats, other: Floats, addends: Floats) -> Any:
     """The sum of products of few enough numbers for the memory of addends."""
     for i in range(one.size):
         addends[i] = one[i] * other[i]
-    size = _LANES
+    size = _ADDENDS
     while size < one.size:
         size *= 2
     addends[one.size : size] = 0
     return _sum(addends[:size])
+
+
+@_part
+def _add_products(one: Floats, other: Floats, sums: Floats) -> None:
+    for i in range(one.size):
+        sums[i] += one[i] * other[i]
 
 
 @_part
@@ -494,22 +565,33 @@ def _mask(part: Floats, inside: Flags) -> None:
 def _output_gradients_share(memory: Any) -> None:
     job = carray(memory, 1, _output_gradients_layout)[0]
     addends = np.empty(_CHUNK, dtype=np.float32)
+    scale = _repeated(job.scale, job.scale_period, job.length)
     task = _add(memory, _NEXT_TASK, 1)
-    while task * job.block < job.rows:
-        for row in range(task * job.block, min(job.rows, (task + 1) * job.block)):
+    sums = _floats(job.d_scale, 0)
+    count = (job.size + job.length - 1) // job.length
+    while task * job.block < count:
+        if job.sums_columns != 0:
+            sums = _floats(job.d_scale + 4 * task * job.length, job.length)
+            sums[:] = 0
+        for row in range(task * job.block, min(count, (task + 1) * job.block)):
             d_scale = np.float32(0)
-            for column in range(0, job.length, _CHUNK):
-                size = min(_CHUNK, job.length - column)
+            for column in range(0, min(job.length, job.size - row * job.length), _CHUNK):
                 first = row * job.length + column
+                size = min(_CHUNK, job.length - column, job.size - first)
                 gradient = _floats(job.gradient + 4 * first, size)
                 if job.values != 0:
-                    d_scale += _sum_of_products(gradient, _floats(job.values + 4 * first, size), addends)
-                rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
+                    values = _floats(job.values + 4 * first, size)
+                    if job.sums_columns != 0:
+                        _add_products(gradient, values, sums[column : column + size])
+                    else:
+                        d_scale += _sum_of_products(gradient, values, addends)
                 d_values = _floats(job.d_values + 4 * first, size)
-                _scale(gradient, d_values, _factor(job.scale, rows, columns, div, row, column, size))
+                rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
+                factors = _factor(scale, job.scale, rows, columns, div, row, column, size)
+                _scale(gradient, d_values, factors)
                 if job.inside != 0:
                     _mask(d_values, carray(_pointer(job.inside + first), size, np.uint8))
-            if job.values != 0:
+            if job.values != 0 and job.sums_columns == 0:
                 _floats(job.d_scale + 4 * row, 1)[0] = d_scale
         task = _add(memory, _NEXT_TASK, 1)
 

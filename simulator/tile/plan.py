@@ -181,6 +181,10 @@ class TilePlan:
         """Whether an input has to be converted for each vector that it belongs to, whatever the scale."""
         return self.manages_bounds or self.draws_at_inputs
 
+    def converts_alike(self, scale: float | None) -> bool:
+        """Whether an input is converted to the same for each vector that it belongs to, by this scale."""
+        return self.is_perfect or (scale is not None and not self.converts_vectors_alone)
+
     @property
     def top_code_fits(self) -> bool:
         """Whether rounding an input within the DAC's bound never leaves it."""

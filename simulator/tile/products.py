@@ -258,8 +258,11 @@ class ConvProduct:
     def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen patches, `[N, I]`, without a bias column; places are `(b, l)`."""
         samples, unfolded = places
-        windows = self._windows(x).movedim(1, len(self.kernel_size) + 1)
-        patches = windows[(samples, *_coordinates(unfolded, self.output_size(x)))].flatten(1)
+        return self.patches_at(x, (samples, *_coordinates(unfolded, self.output_size(x))))
+
+    def patches_at(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+        """Return the chosen patches, `[N, I]`, without a bias column; places are `(b, h, w)`, say."""
+        patches = self._windows(x).movedim(1, len(self.kernel_size) + 1)[places].flatten(1)
         return patches[:, self.leading : patches.shape[1] - self.trailing]
 
     def gradients(
@@ -363,3 +366,69 @@ class ConvProduct:
             padding=(0, *self.padding),
             stride=(1, *self.stride),
         )
+
+
+def with_channels_first(x: Tensor) -> Tensor:
+    """Return a view `[B, C, H, W]` of maps `[B, H, W, C]`; this is quicker than `movedim`."""
+    return x.permute(0, 3, 1, 2)
+
+
+def with_channels_last(x: Tensor) -> Tensor:
+    """Return a view `[B, H, W, C]` of maps `[B, C, H, W]`."""
+    return x.permute(0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class ChannelsLastProduct:
+    """A convolution between maps `[B, H, W, C]` and `[B, H, W, O]`: vectors lie in rows.
+
+    For the native operator they are maps in torch's `channels_last` memory format, which it is quicker with.
+
+    Attributes:
+        first: the same with channels first.
+    """
+
+    first: ConvProduct
+
+    vector_dim = -1
+
+    def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Return `[B, H, W, O]`."""
+        return with_channels_last(self.first(with_channels_first(x), weights))
+
+    def gradients(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """See the protocol."""
+        d_x, d_weights = self.first.gradients(
+            with_channels_first(gradient),
+            with_channels_first(x),
+            weights,
+            of_inputs=of_inputs,
+            of_weights=of_weights,
+        )
+        return None if d_x is None else with_channels_last(d_x), d_weights
+
+    def gradient_at(self, gradient: Tensor, weights: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+        """Return the gradient `[P]` at chosen inputs, given by their indices in x, and at no others."""
+        sample, row, column, channel = places
+        return self.first.gradient_at(with_channels_first(gradient), weights, (sample, channel, row, column))
+
+    def per_output(self, values_O: Tensor) -> Tensor:
+        """Return the values as they are: outputs come last."""
+        return values_O
+
+    def sum_inputs(self, x: Tensor) -> Tensor:
+        """Return `[B, H, W, 1]`: the sums over the patches."""
+        return with_channels_last(self.first.sum_inputs(with_channels_first(x)))
+
+    def largest_inputs(self, x: Tensor) -> Tensor:
+        """Return `[B, H, W, 1]`: the absolute maxima over the patches, of all channels touched."""
+        return with_channels_last(self.first.largest_inputs(with_channels_first(x)))
+
+    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+        """Return the chosen patches, `[N, I]`."""
+        return self.first.patches_at(with_channels_first(x), places)
+
+
+LayerProduct = DenseProduct | ConvProduct | ChannelsLastProduct  # of a tile with its layer's inputs
