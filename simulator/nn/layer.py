@@ -168,16 +168,19 @@ class AnalogLayer(nn.Module):
     @torch.no_grad()
     def post_update_step(self) -> None:
         """Clip and remap every tile's weights after an optimiser step."""
-        matrix = self.weight.view(self.weight.shape[0], -1)
+        matrix = self.weight.flatten(1)
         for slot, tile in self.tile_slots():
             block = self.logical_block(slot)
-            updated = tile.after_update(block)
-            if updated is block:
-                continue
             columns = slice(slot.inputs.start, min(slot.inputs.stop, self.in_rows))
-            matrix[slot.outputs, columns] = updated[:, : columns.stop - columns.start]
+            place = matrix[slot.outputs, columns]
+            updated = tile.after_update(block)
+            if updated.data_ptr() == place.data_ptr():
+                continue  # in place, if at all
+            place.copy_(updated[:, : columns.stop - columns.start])
             if self.analog_bias and self.bias is not None and slot.inputs.stop > self.in_rows:
                 self.bias[slot.outputs] = updated[:, -1]
+        if matrix.data_ptr() != self.weight.data_ptr():  # a weight with channels last in memory
+            self.weight.copy_(matrix.view_as(self.weight))
 
     # --- programming ---------------------------------------------------------------------------------------
 

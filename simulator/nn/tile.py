@@ -28,6 +28,7 @@ from simulator.tile import (
     LayerProduct,
     OutputClipping,
     RangeLearner,
+    StaticPass,
     TilePlan,
     analog_product,
     clip_to_range,
@@ -35,10 +36,12 @@ from simulator.tile import (
     compile_plan,
     converted_again,
     draw_instance,
+    fused,
     modifies,
     modify_weights,
     range_from_data,
     remap_scales,
+    update_in_place,
 )
 
 TileKey = tuple[KeyPart, ...]
@@ -139,6 +142,7 @@ class AnalogTile(nn.Module):
         self.plan = plan
         self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
         self._ranged_plan, self._range_step = plan.after_input_range()
+        self._ranged_plan_is_static = self._ranged_plan.is_static
         self.takes_whole_maps = (
             plan.converts_alike(plan.static_scale) and not self.rpu_config.modifier.per_batch_sample
         )
@@ -180,13 +184,19 @@ class AnalogTile(nn.Module):
 
     @torch.no_grad()
     def after_update(self, logical_OI: Tensor) -> Tensor:
-        """Clip, then remap, after an optimiser step; return the block's new logical weights."""
+        """Clip, then remap, after an optimiser step; return the block's new logical weights.
+
+        They are the given block where it was changed in place.
+        """
+        clip, remap = self.rpu_config.clip, self.rpu_config.remap
+        if self.mapping_scale is not None and update_in_place(logical_OI, self.mapping_scale, clip, remap):
+            return logical_OI
         weights = self.target_weights(logical_OI)
-        clipped = clip_weights(weights, self.rpu_config.clip)
+        clipped = clip_weights(weights, clip)
         if clipped is not weights:
             logical_OI = self.logical_weights(clipped)
         if self.mapping_scale is not None:
-            self.mapping_scale.copy_(remap_scales(clipped, self.mapping_scale, self.rpu_config.remap))
+            self.mapping_scale.copy_(remap_scales(clipped, self.mapping_scale, remap))
         return logical_OI
 
     # --- forward -------------------------------------------------------------------------------------------
@@ -206,6 +216,8 @@ class AnalogTile(nn.Module):
         """
         if self.observer is not None:
             self.observer(x.movedim(product.vector_dim, -1))
+        if self.input_range is not None and self._runs_statically(x, product):
+            return self._run_statically(x, logical_OI, self.input_range, product)
         clipping, saving, learner = OutputClipping(), _SAVE_ALL, None
         input_range = self.input_range
         if input_range is not None:
@@ -240,6 +252,43 @@ class AnalogTile(nn.Module):
             scale = self.output_scale()
             y = y if scale is None else y * product.per_output(scale)
         return y
+
+    def _runs_statically(self, x: Tensor, product: LayerProduct) -> bool:
+        return (
+            self._ranged_plan_is_static
+            and self.meter is None
+            and not self._manages_output_clipping
+            and not (isinstance(product, ConvProduct) and product.bias_input is not None)
+            and not self.rpu_config.modifier.per_batch_sample
+            and fused.at_hand(x)
+        )
+
+    def _run_statically(
+        self, x: Tensor, logical_OI: Tensor | None, input_range: Tensor, product: LayerProduct
+    ) -> Tensor:
+        """What `forward` does, in one step."""
+        weight_scale, scale = None, self.mapping_scale
+        if self.training:
+            self._initialise_range(x)
+        if logical_OI is None or self._modifies:
+            weights = self._weights_for(x, logical_OI)
+        else:
+            weights, weight_scale = logical_OI, scale
+        factor = input_range.detach()
+        scale = factor if scale is None else scale * factor
+        if self.compensation is not None and not self.training:
+            scale = scale * self.compensation
+        generator = self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None
+        run = StaticPass(
+            self._ranged_plan,
+            product,
+            self._range_step,
+            self.rpu_config.pre_post.input_range,
+            generator,
+            weight_scale,
+            scale,
+        )
+        return run(x, weights, input_range, self.out_scaling)
 
     def _learner(self, x: Tensor, product: LayerProduct, clipping: OutputClipping) -> RangeLearner | None:
         """What learns the range where the inputs need no gradient, if that is quicker than finding theirs."""

@@ -1,5 +1,6 @@
 """Analog tiles: one matrix-vector product on a crossbar, and what training does to its weights."""
 
+from simulator.tile import fused
 from simulator.tile.forward import analog_product
 from simulator.tile.input_range import (
     OutputClipping,
@@ -23,7 +24,8 @@ from simulator.tile.products import (
     with_channels_first,
     with_channels_last,
 )
-from simulator.tile.weight_update import clip_weights, remap_scales
+from simulator.tile.static_pass import StaticPass
+from simulator.tile.weight_update import clip_weights, remap_scales, update_in_place
 
 __all__ = [
     "DENSE",
@@ -38,6 +40,7 @@ __all__ = [
     "OutputClipping",
     "Product",
     "RangeLearner",
+    "StaticPass",
     "TilePlan",
     "analog_product",
     "clip_to_range",
@@ -45,10 +48,12 @@ __all__ = [
     "compile_plan",
     "converted_again",
     "draw_instance",
+    "fused",
     "modifies",
     "modify_weights",
     "range_from_data",
     "remap_scales",
+    "update_in_place",
     "with_channels_first",
     "with_channels_last",
 ]

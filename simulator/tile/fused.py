@@ -188,14 +188,14 @@ class _ConvertOutputs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, conversion: OutputConversion) -> Tensor:
         ctx.mark_dirty(y)
-        ctx.inside = _convert_and_mark(y, conversion)
+        ctx.inside = convert_and_mark(y, conversion)
         ctx.scale, ctx.vector_dim = conversion.scale, conversion.vector_dim
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _output_gradients(gradient, ctx.vector_dim, ctx.inside, ctx.scale)[0], None
+        return output_gradients(gradient, ctx.vector_dim, ctx.inside, ctx.scale)[0], None
 
 
 class _ConvertAndScale(torch.autograd.Function):
@@ -204,7 +204,7 @@ class _ConvertAndScale(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, scale: Tensor, conversion: OutputConversion) -> Tensor:
         result = y.new_empty(y.shape)
-        ctx.inside = _convert_and_mark(y, conversion, result)
+        ctx.inside = convert_and_mark(y, conversion, result)
         ctx.vector_dim = conversion.vector_dim
         ctx.save_for_backward(y, scale)
         return result
@@ -213,10 +213,10 @@ class _ConvertAndScale(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         y, scale = ctx.saved_tensors
-        return (*_output_gradients(gradient, ctx.vector_dim, ctx.inside, scale, y), None)
+        return (*output_gradients(gradient, ctx.vector_dim, ctx.inside, scale, y), None)
 
 
-def _convert_and_mark(y: Tensor, conversion: OutputConversion, result: Tensor | None = None) -> Tensor | None:
+def convert_and_mark(y: Tensor, conversion: OutputConversion, result: Tensor | None = None) -> Tensor | None:
     """Convert, and return 1 where a value was not clipped, 0 elsewhere; None if none was."""
     if conversion.bound == math.inf:
         _convert_in_place(y, conversion, result)
@@ -225,7 +225,7 @@ def _convert_and_mark(y: Tensor, conversion: OutputConversion, result: Tensor | 
     return inside if _convert_in_place(y, conversion, result, inside) else None
 
 
-def _output_gradients(
+def output_gradients(
     gradient: Tensor,
     vector_dim: int,
     inside: Tensor | None,
@@ -394,12 +394,12 @@ class _Rows:
 
 def range_gradients(
     x: Tensor, gradient: Tensor, limit: float, slack_limit: float, *, wants_d_x: bool
-) -> tuple[Tensor | None, Tensor, int]:
+) -> tuple[Tensor | None, float, int]:
     """Pass the gradient at normalised inputs on to the inputs, and add up what the clipped ones want.
 
     Returns:
         `gradient / limit` where `|x| < slack_limit`, zero elsewhere; the sum of `min(gradient * sign(x), 0)`
-        over the inputs with `|x| >= limit`, `[]` in float64; and their number.
+        over the inputs with `|x| >= limit`, in double precision; and their number.
     """
     x, gradient = x.contiguous(), gradient.contiguous()
     d_x = x.new_empty(x.shape) if wants_d_x else None
@@ -416,4 +416,4 @@ def range_gradients(
         slack_limit,
         outward.data_ptr(),
     )
-    return d_x, outward.sum(), clipped
+    return d_x, float(outward.sum()), clipped

@@ -51,26 +51,49 @@ class _ClipToRange(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, input_range = ctx.saved_tensors
-        limit = float(input_range)
-        slack_limit = limit * _JUST_ABOVE_ONE
-        d_x = d_range = None
         wants_d_x, wants_d_range = ctx.needs_input_grad[:2]
-        # The result is multiplied by the range after the tile: the gradient is divided by it here.
-        if wants_d_range and fused.at_hand(x, gradient):
-            d_x, outward, clipped = fused.range_gradients(
-                x, gradient, limit, slack_limit, wants_d_x=wants_d_x
-            )
-        else:
-            if wants_d_x:
-                d_x = pass_inside(gradient, x, slack_limit).div_(input_range)
-            if wants_d_range:
-                places = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)  # few, so they are picked out
-                outward = _outward(gradient.reshape(-1)[places], x.reshape(-1)[places])
-                clipped = places.numel()
-        if wants_d_range:
-            share = clipped / max(x.numel(), 1)
-            d_range = _range_gradient(outward, share, input_range, ctx.rule, ctx.clipping)
+        d_x, d_range = input_gradients(
+            x,
+            gradient,
+            input_range,
+            ctx.rule,
+            ctx.clipping,
+            wants_d_x=wants_d_x,
+            wants_d_range=wants_d_range,
+        )
         return d_x, d_range, None, None, None
+
+
+def input_gradients(
+    x: Tensor,
+    gradient: Tensor,
+    input_range: Tensor,
+    rule: InputRangeParameter,
+    clipping: OutputClipping | None = None,
+    *,
+    wants_d_x: bool,
+    wants_d_range: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients at the inputs and at the range, from that at the normalised inputs.
+
+    What a tile returns is multiplied by the range in the end: the gradient is divided by it here.
+    """
+    limit = float(input_range)
+    slack_limit = limit * _JUST_ABOVE_ONE
+    d_x = d_range = None
+    if wants_d_range and fused.at_hand(x, gradient):
+        d_x, outward, clipped = fused.range_gradients(x, gradient, limit, slack_limit, wants_d_x=wants_d_x)
+    else:
+        if wants_d_x:
+            d_x = pass_inside(gradient, x, slack_limit).div_(input_range)
+        if wants_d_range:
+            places = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)  # few, so they are picked out
+            outward = _outward(gradient.reshape(-1)[places], x.reshape(-1)[places])
+            clipped = places.numel()
+    if wants_d_range:
+        share = clipped / max(x.numel(), 1)
+        d_range = _range_gradient(outward, share, input_range, rule, clipping)
+    return d_x, d_range
 
 
 def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
@@ -79,17 +102,17 @@ def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
     return round_((x / input_range).clamp_(-1, 1), step)
 
 
-def _outward(gradient: Tensor, clipped: Tensor) -> Tensor:
-    """Return the sum of `min(gradient * sign(x), 0)` over the clipped inputs x, `[]` in float64."""
-    return (gradient * clipped.sign()).clamp_(max=0).sum(dtype=torch.float64)
+def _outward(gradient: Tensor, clipped: Tensor) -> float:
+    """Return the sum of `min(gradient * sign(x), 0)` over the clipped inputs x, in double precision."""
+    return float((gradient * clipped.sign()).clamp_(max=0).sum(dtype=torch.float64))
 
 
 def _range_gradient(
-    outward: Tensor,
+    outward: float,
     clipped: float,
     input_range: Tensor,
     rule: InputRangeParameter,
-    clipping: OutputClipping,
+    clipping: OutputClipping | None,
 ) -> Tensor:
     """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
 
@@ -108,13 +131,13 @@ def _range_gradient(
     if rule.gradient_relative:
         result = result * limit
     result = result * rule.gradient_scale
-    if rule.manage_output_clipping and clipping.clipped_share is not None:
-        share = clipping.clipped_share
+    if rule.manage_output_clipping and clipping is not None and clipping.clipped_share is not None:
+        share = float(clipping.clipped_share)
         result = result - share * limit * (1 - share < rule.output_min_percentage)
     inside = 1 - clipped
     if rule.decay > 0 and inside > rule.input_min_percentage:
         result = result + rule.decay * limit
-    return result.to(input_range.dtype).reshape(input_range.shape)
+    return input_range.new_full(input_range.shape, result)
 
 
 def clip_to_range(

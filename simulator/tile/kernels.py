@@ -137,7 +137,7 @@ def _floats(address: int, count: int) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _draw_words(_typing: Any, state: Any, words: Any, rounds: Any) -> Any:
+def _draw_words(_typing: Any, state: Any, words: Any, _rounds: Any) -> Any:
     """Draw the next words of all lanes of SFC64 (Doty-Humphrey, PractRand), one or more rounds.
 
     A loop over vectors, which compilers do not make of a loop over lanes: four for the state `[4, lanes]`,
@@ -790,3 +790,54 @@ def _range_share(memory: Any) -> None:
 
 
 range_gradients = Kernel(_RANGE, _range_share)  # counts the inputs that are beyond the range
+
+
+# --- weights after an optimiser step ------------------------------------------------------------------------
+
+_WEIGHTS = {
+    "logical": "P",  # [rows, length], with a stride between rows; becomes clipped
+    "stride": "q",
+    "rows": "q",
+    "length": "q",
+    "block": "q",  # rows in a task
+    "clips": "q",  # whether it is clipped at all
+    "bound": "d",  # of the weights on the tile
+    "scales": "P",  # [rows], what logical weights are divided by on the tile
+    "largest": "d",  # magnitude of each row's weights that new scales give; 0: scales stay
+}
+_weights_layout = _layout(_WEIGHTS)
+
+
+@_part
+def _clip_weights(logical: Floats, scale: float, bound: float) -> None:
+    for i in range(logical.size):
+        logical[i] = max(min(logical[i] / scale, bound), -bound) * scale
+
+
+@_part
+def _largest_weight(logical: Floats, scale: float, bound: float) -> Any:
+    largest = np.float32(0)
+    for i in range(logical.size):
+        largest = max(largest, abs(max(min(logical[i] / scale, bound), -bound)))
+    return largest
+
+
+@_shared
+def _weights_share(memory: Any) -> None:
+    job = carray(memory, 1, _weights_layout)[0]
+    bound = np.float32(job.bound)
+    task = _add(memory, _NEXT_TASK, 1)
+    while task * job.block < job.rows:
+        for row in range(task * job.block, min(job.rows, (task + 1) * job.block)):
+            logical = _floats(job.logical + 4 * row * job.stride, job.length)
+            scales = _floats(job.scales + 4 * row, 1)
+            scale = scales[0]
+            if job.largest != 0:
+                factor = _largest_weight(logical, scale, bound) / np.float32(job.largest)
+                scales[0] = scale * (factor if factor > 0 else np.float32(1))
+            if job.clips != 0:
+                _clip_weights(logical, scale, bound)
+        task = _add(memory, _NEXT_TASK, 1)
+
+
+update_weights = Kernel(_WEIGHTS, _weights_share)  # clips, and remaps

@@ -172,6 +172,24 @@ class TilePlan:
         )
 
     @property
+    def outputs_are_only_converted(self) -> bool:
+        """Whether outputs get noise of one strength, are rounded, clipped and scaled, and nothing else."""
+        return (
+            self.weight_noise == 0
+            and self.nonlinearity == 0
+            and (self.slope_calibration == 0 or self.out_bound == math.inf)
+            and self.out_asymmetry == 0
+            and self.out_noise_std == 0
+            and not self.manages_bounds
+            and not (self.out_sto_round and self.out_step > 0)
+        )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether nothing happens between the inputs as they are given and outputs but what is left then."""
+        return self.passes_inputs and self.ir_drop == 0 and self.outputs_are_only_converted
+
+    @property
     def keeps_zeros(self) -> bool:
         """Whether an input of zero is converted to zero."""
         return self.is_perfect or not self.draws_at_inputs

@@ -5,11 +5,15 @@ Both act on one tile's normalised weights; docs/quirks.md 35 to 38 says where th
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from simulator.config.enums import WeightClipType, WeightRemapType
 from simulator.config.hwa import WeightClipParameter, WeightRemapParameter
+from simulator.tile import fused
 
 
 @torch.no_grad()
@@ -56,3 +60,44 @@ def remap_scales(weights_OI: Tensor, scales: Tensor, remap: WeightRemapParameter
         reference = scales.min().clamp(min=remap.max_scale_ref)
         new_scales = new_scales.clamp(max=remap.max_scale_range * reference)
     return new_scales
+
+
+def update_in_place(
+    logical_OI: Tensor, scales: Tensor, clip: WeightClipParameter, remap: WeightRemapParameter
+) -> bool:
+    """Clip at a fixed value and remap each output, in one pass over logical weights; see above.
+
+    Args:
+        logical_OI: the tile's weights times their scales; they are overwritten.
+        scales: `[O]`; they are overwritten.
+        clip: how weights are clipped.
+        remap: how they are remapped.
+
+    Returns:
+        Whether it was done: it needs the kernels, and some options need more than a pass.
+    """
+    clips, remaps = clip.type is not WeightClipType.NONE, remap.type is not WeightRemapType.NONE
+    if (
+        (clips and clip.type is not WeightClipType.FIXED_VALUE)
+        or (remaps and (remap.type is not WeightRemapType.CHANNELWISE_SYMMETRIC or remap.max_scale_range > 0))
+        or scales.dim() != 1
+        or logical_OI.stride(1) != 1
+        or not fused.at_hand(logical_OI, scales)
+    ):
+        return False
+    rows, length = logical_OI.shape
+    block = max(1, fused.TASK // max(length, 1))
+    fused.kernels().update_weights(
+        -(-rows // block),
+        logical_OI.data_ptr(),
+        logical_OI.stride(0),
+        rows,
+        length,
+        block,
+        clips,
+        clip.fixed_value if clips and clip.fixed_value > 0 else math.inf,
+        scales.data_ptr(),
+        remap.remapped_wmax if remaps else 0.0,
+    )
+    increment_version((logical_OI, scales))
+    return True

@@ -9,6 +9,7 @@ import torch
 
 from simulator.config import InferenceRPUConfig
 from simulator.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
+from simulator.nn.tile import AnalogTile
 from simulator.rng import Purpose, generator
 from simulator.tile import input_range
 
@@ -53,14 +54,14 @@ def gradients(name, forward, *, of_inputs, range_options=None, **mapping):
 @pytest.mark.parametrize("forward", FORWARD.values(), ids=FORWARD)
 @pytest.mark.parametrize("range_options", [{}, MANAGED], ids=["", "managed"])
 def test_a_first_layers_range_learns_as_any_other(name, forward, range_options, monkeypatch):
-    attached = []
-    attach = input_range.RangeLearner.attach
+    learned = []
+    learn = input_range.RangeLearner.gradient
     monkeypatch.setattr(
-        input_range.RangeLearner, "attach", lambda self, *args: attached.append(1) or attach(self, *args)
+        input_range.RangeLearner, "gradient", lambda self, *args: learned.append(1) or learn(self, *args)
     )
     options = {"range_options": range_options, "max_input_size": 24}
     alone = gradients(name, forward, of_inputs=False, **options)
-    assert attached
+    assert learned
     together = gradients(name, forward, of_inputs=True, **options)
     together.pop("x")
     assert alone.keys() == together.keys()
@@ -79,13 +80,14 @@ def test_a_range_whose_inputs_go_another_way_too_learns_from_all_of_it():
 
 
 def test_many_clipped_inputs_are_looked_at_together(monkeypatch):
-    monkeypatch.setattr(input_range.RangeLearner, "attach", None)  # not called
+    monkeypatch.setattr(input_range.RangeLearner, "gradient", None)  # not called
     gradients("conv2d", FORWARD["static"], of_inputs=False, range_options={"init_value": 0.5})
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("forward", FORWARD.values(), ids=FORWARD)
 def test_inputs_that_are_converted_anew_give_the_same_gradients(name, forward, monkeypatch):
+    monkeypatch.setattr(AnalogTile, "_runs_statically", lambda *_: False)  # which does not keep them either
     converted = []
     clipped = input_range._clipped
     monkeypatch.setattr(input_range, "_clipped", lambda *args: converted.append(1) or clipped(*args))

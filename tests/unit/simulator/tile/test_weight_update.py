@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from simulator.config import WeightClipParameter, WeightRemapParameter
-from simulator.tile.weight_update import clip_weights, remap_scales
+from simulator.rng import Purpose, generator
+from simulator.tile.weight_update import clip_weights, remap_scales, update_in_place
 
 WEIGHTS = torch.tensor([[0.5, -2.0], [0.1, 0.4], [0.0, 0.0]])
 
@@ -46,3 +47,39 @@ def test_layerwise_remapping_of_a_single_scale():
 def test_scales_are_limited_relative_to_the_smallest():
     remap = WeightRemapParameter(type="ChannelwiseSymmetric", max_scale_range=1.5)
     assert remap_scales(WEIGHTS, torch.ones(3), remap).tolist() == pytest.approx([1.5, 0.4, 1.0])
+
+
+@pytest.mark.parametrize("kind", ["None", "ChannelwiseSymmetric"])
+@pytest.mark.parametrize("clip", [{}, {"type": "FixedValue"}, {"type": "FixedValue", "fixed_value": 0.4}])
+def test_in_place_and_one_pass_give_the_same_bits(clip, kind):
+    pytest.importorskip("numba")
+    clip, remap = WeightClipParameter(**clip), WeightRemapParameter(type=kind, remapped_wmax=0.8)
+    draws = generator(0, Purpose.VERIFICATION)
+    whole, scales = torch.randn(300, 500, generator=draws), torch.rand(300, generator=draws) + 0.1
+    whole[7] = 0.0
+    logical = whole[:, 100:350]
+    weights = logical / scales.unsqueeze(1)
+    clipped = clip_weights(weights, clip)
+    expected = logical.clone() if clipped is weights else clipped * scales.unsqueeze(1)
+    new_scales = remap_scales(clipped, scales, remap)
+    rest = whole[:, 350:].clone()
+    before = whole._version
+    assert update_in_place(logical, scales, clip, remap)
+    assert torch.equal(logical, expected)
+    assert torch.equal(scales, new_scales)
+    assert torch.equal(whole[:, 350:], rest)
+    assert whole._version > before
+
+
+@pytest.mark.parametrize(
+    ("clip", "remap"),
+    [
+        ({"type": "LayerGaussian"}, {}),
+        ({}, {"type": "LayerwiseSymmetric"}),
+        ({}, {"type": "ChannelwiseSymmetric", "max_scale_range": 2.0}),
+    ],
+)
+def test_what_needs_more_than_a_pass_is_left_alone(clip, remap):
+    logical, scales = WEIGHTS.clone(), torch.ones(3)
+    assert not update_in_place(logical, scales, WeightClipParameter(**clip), WeightRemapParameter(**remap))
+    assert torch.equal(logical, WEIGHTS)

@@ -1,0 +1,183 @@
+"""Tiles that run in one step give what they give step by step, with kernels and in plain torch."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from simulator.config import InferenceRPUConfig
+from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
+from simulator.nn.tile import AnalogTile
+from simulator.rng import Purpose, as_default, generator
+from simulator.tile import StaticPass, fused
+
+pytest.importorskip("numba")
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(40, 30), (70, 40)),
+    "sequence": (lambda: nn.Linear(40, 30), (10, 7, 40)),
+    "conv1d": (lambda: nn.Conv1d(6, 20, 3, padding=2, dilation=2), (4, 6, 50)),
+    "conv2d": (lambda: nn.Conv2d(6, 12, 3, stride=2, padding=1), (6, 6, 21, 19)),
+    "conv2d without bias": (lambda: nn.Conv2d(16, 16, 3, padding=1, bias=False), (6, 16, 9, 11)),
+    "one channel": (lambda: nn.Conv2d(1, 5, 5, padding=2), (3, 1, 12, 11)),
+    "one output": (lambda: nn.Conv2d(3, 1, 3), (3, 3, 12, 11)),
+    "one place": (lambda: nn.Conv2d(3, 4, 5), (8, 3, 5, 5)),
+    "pointwise": (lambda: nn.Conv2d(6, 12, 1, stride=2), (6, 6, 21, 19)),
+    "grouped": (lambda: nn.Conv2d(6, 12, 3, groups=2), (6, 6, 21, 19)),
+    "circular": (lambda: nn.Conv2d(3, 12, 3, padding=1, padding_mode="circular"), (6, 3, 9, 9)),
+    "uneven": (lambda: nn.Conv2d(3, 12, 2, padding="same"), (6, 3, 9, 9)),
+    "conv3d": (lambda: nn.Conv3d(3, 8, 3, padding=1), (2, 3, 5, 6, 4)),
+}
+STATIC = {"noise_management": "None", "bound_management": "None", "out_noise": 0.1}
+ONE_STEP, STEPS, PLAIN = "one step", "step by step", "plain torch"
+
+
+def configuration(forward, **mapping):
+    range_ = {"enable": True, "init_value": 2.4, "decay": 0.01, "input_min_percentage": 0.5}
+    config = {"forward": STATIC | forward, "mapping": mapping, "pre_post": {"input_range": range_}}
+    return InferenceRPUConfig.model_validate(config)
+
+
+def results(how, name, config, *, training, channels_last, of_inputs=True, seed=0):
+    """Output and gradients of a layer; how many of its tiles ran in one step."""
+    make, shape = LAYERS[name]
+    with as_default(seed, Purpose.INITIAL_WEIGHTS):
+        model = nn.Sequential(make())
+        x = torch.randn(shape).requires_grad_(of_inputs and training)
+    model = convert_to_analog(model, config, channels_last=channels_last, check=False).train(training)
+    for tile in model[0].tiles:
+        tile._range_from_data = False
+        if tile.out_scaling is not None:
+            nn.init.constant_(tile.out_scaling, 0.7)
+    taken = []
+    with pytest.MonkeyPatch.context() as patch:
+        run = StaticPass.__call__
+        patch.setattr(StaticPass, "__call__", lambda self, *args: taken.append(1) or run(self, *args))
+        if how != ONE_STEP:
+            patch.setattr(AnalogTile, "_runs_statically", lambda *_: False)
+        with fused.plain_torch() if how == PLAIN else contextlib.nullcontext():
+            given_ = x.detach().clone()
+            if not training:
+                program_analog_weights(model)
+                drift_analog_weights(model, 3600.0)
+                with torch.inference_mode():
+                    return [model(x)], len(taken)
+            y = model(x)
+            y.backward(torch.randn(y.shape, generator=generator(3, Purpose.VERIFICATION)))
+            assert torch.equal(x, given_)
+    gradients = [parameter.grad for parameter in model.parameters()]
+    return [y.detach(), *gradients, *([x.grad] if of_inputs else [])], len(taken)
+
+
+def assert_alike(name, config, *, bits=True, **options):
+    ours, taken = results(ONE_STEP, name, config, **options)
+    steps, none = results(STEPS, name, config, **options)
+    plain, _ = results(PLAIN, name, config, **options)
+    assert taken > 0
+    assert none == 0
+    assert torch.equal(ours[0], steps[0])
+    if bits:
+        assert torch.equal(ours[0], plain[0])
+    for value, other, third in zip(ours, steps, plain, strict=True):
+        allowed = {"rtol": 1e-4, "atol": 1e-4 * float(other.abs().max())}
+        torch.testing.assert_close(value, other, **allowed)
+        torch.testing.assert_close(value, third, **allowed)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_one_step_gives_what_the_steps_give(name, training, channels_last):
+    options = {"weight_scaling_omega": 1.0, "weight_scaling_columnwise": True, "max_input_size": 24}
+    assert_alike(
+        name,
+        configuration({}, learn_out_scaling=True, out_scaling_columnwise=True, **options),
+        training=training,
+        channels_last=channels_last,
+    )
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_first_layers_range_learns_alike(name):
+    assert_alike(name, configuration({}), training=True, channels_last=True, of_inputs=False)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(sorted(LAYERS)),
+    seed=st.integers(0, 1000),
+    training=st.booleans(),
+    channels_last=st.booleans(),
+    forward=st.fixed_dictionaries(
+        {
+            "inp_res": st.sampled_from([0.0, 1 / 6, 0.01]),
+            "out_res": st.sampled_from([0.0, 1 / 14, 0.005]),
+            "out_bound": st.sampled_from([0.0, 0.3, 12.0]),
+            "out_noise": st.sampled_from([0.0, 0.1]),
+            "out_scale": st.sampled_from([1.0, 0.5]),
+        }
+    ),
+    mapping=st.fixed_dictionaries(
+        {
+            "weight_scaling_omega": st.sampled_from([0.0, 1.0]),
+            "weight_scaling_columnwise": st.booleans(),
+            "learn_out_scaling": st.booleans(),
+            "out_scaling_columnwise": st.booleans(),
+            "max_input_size": st.sampled_from([0, 24]),
+            "max_output_size": st.sampled_from([0, 5]),
+        }
+    ),
+)
+def test_any_configuration_gives_the_same(name, seed, training, channels_last, forward, mapping):  # noqa: PLR0917
+    config = configuration(forward, **mapping)
+    assert_alike(name, config, training=training, channels_last=channels_last, seed=seed)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        {"ir_drop": 1.0},
+        {"w_noise": 0.1, "w_noise_type": "PCMRead"},
+        {"out_nonlinearity": 0.5},
+        {"out_noise_std": 0.5},
+        {"out_asymmetry": 0.1},
+        {"out_sto_round": True},
+        {"inp_noise": 0.1},
+        {"noise_management": "AbsMax"},
+        {"bound_management": "Iterative"},
+        {"r_series": 0.1},
+        {"is_perfect": True},
+    ],
+    ids=lambda forward: next(iter(forward)),
+)
+def test_what_does_more_goes_step_by_step(forward):
+    config = configuration(forward)
+    _, taken = results(ONE_STEP, "conv2d", config, training=True, channels_last=True)
+    assert taken == 0
+
+
+@pytest.mark.parametrize("forward", [{"ir_drop": 1.0}, {"w_noise": 0.1, "w_noise_type": "PCMRead"}])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["conv2d", "one channel", "grouped"])
+def test_channels_last_step_by_step_is_alike_with_and_without_kernels(name, training, forward):
+    config = configuration({"out_res": 0.0, **forward})
+    options = {"training": training, "channels_last": True}
+    ours, plain = (results(how, name, config, **options)[0] for how in (STEPS, PLAIN))
+    for value, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(value, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("what", ["inputs", "range"])
+def test_what_was_overwritten_before_the_backward_pass_is_told_of(what):
+    model = convert_to_analog(nn.Sequential(nn.Linear(8, 4)), configuration({}))
+    x = torch.randn(5, 8).requires_grad_().clone()
+    y = model(x)
+    with torch.no_grad():
+        (x if what == "inputs" else model[0].tiles[0].input_range).mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
