@@ -131,6 +131,7 @@ class Bench:
             overrides=rules.overrides,
             seed=self.seed,
             check=self.work.lease.kind != "evaluate",  # another item checked the same conversion
+            channels_last=True,
         ).to(self.device)
 
     def _load(self, model: nn.Module, key: str) -> None:

@@ -92,7 +92,7 @@ def _with_modifier(config: InferenceRPUConfig) -> InferenceRPUConfig:
 def _evaluate(case: _Case, config: InferenceRPUConfig | None) -> tuple[_Case, float]:
     model = case.model.eval()
     if config is not None:
-        model = convert_to_analog(model, config).eval()
+        model = convert_to_analog(model, config, channels_last=True).eval()
         program_analog_weights(model)
         drift_analog_weights(model, 1.0)
     with torch.inference_mode():
@@ -100,7 +100,7 @@ def _evaluate(case: _Case, config: InferenceRPUConfig | None) -> tuple[_Case, fl
 
 
 def _train(case: _Case, config: InferenceRPUConfig | None) -> tuple[_Case, float]:
-    model = case.model if config is None else convert_to_analog(case.model, config)
+    model = case.model if config is None else convert_to_analog(case.model, config, channels_last=True)
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
     targets = torch.zeros(case.batch, dtype=torch.int64)
