@@ -28,6 +28,7 @@ from worker.protocol import EXIT_OUT_OF_MEMORY, EXIT_TOLD, RunRequest
 
 log = logging.getLogger(__name__)
 
+_TAKE_OVER_S = 60.0  # how long a runner takes over other items: its start is little against that
 _LOOK_S = 0.5  # how often the database is asked whether to stop, and told the progress
 
 
@@ -52,7 +53,7 @@ class Work:
         self._database = Database(request.database_url)
         self._terminated = False
         self._looked_at = 0.0
-        self._told_at = time.monotonic()
+        self._told_at = self._started_at = time.monotonic()
         with self.transaction() as session:
             self.job: Job
             self.item: WorkItem
@@ -93,6 +94,15 @@ class Work:
             self._told_at = now
             with self.transaction() as session:
                 recording.save_progress(session, self.lease, self._done)
+
+    def take_over(self) -> list[list[int]]:
+        """Return ranges of chip instances that this evaluation item goes on with; see `items.take_over`."""
+        if time.monotonic() - self._started_at > _TAKE_OVER_S:
+            return []
+        with self.transaction() as session:
+            ranges, done = items.take_over(session, self.lease)
+        self._done += done
+        return ranges
 
     def set_done(self, done: int) -> None:
         """Say how far the item really is, for example after going back to a checkpoint."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import chain
 
 from app.jobs import recording
+from app.jobs.items import repeats_of
 from app.jobs.recording import Counts
 from simulator.config import FinetuneSpec
 from simulator.evaluate import evaluate_cells, score
@@ -132,15 +134,19 @@ def baseline(work: Work) -> None:
 
 
 def evaluate(work: Work) -> None:
-    """Compute the missing cells of a shard: a range of repeats at all times."""
+    """Compute the missing cells of a shard: ranges of repeats at all times; then go on with the next one."""
     bench = Bench(work)
     variant = work.payload["variant"]
-    with work.transaction() as session:
-        done = recording.finished_cells(session, work.job.id, variant)
-    first, last = work.payload["repeats"]
     times_s = bench.evaluate["t_inference"]
-    shard = [(repeat, t) for repeat in range(first, last) for t in times_s]
+
+    def finished() -> set[tuple[int, float]]:
+        with work.transaction() as session:
+            return recording.finished_cells(session, work.job.id, variant)
+
+    ranges, done = repeats_of(work.payload), finished()
+    shard = [(repeat, t) for ends in ranges for repeat in range(*ends) for t in times_s]
     work.set_done(sum(cell in done for cell in shard) * len(bench.test))
+    model = bench.ready(variant)
 
     def on_cell(repeat: int, t_inference_s: float, result: Score) -> None:
         with work.transaction() as session:
@@ -154,18 +160,20 @@ def evaluate(work: Work) -> None:
                 samples=len(bench.test),
             )
 
-    evaluate_cells(
-        bench.ready(variant),
-        bench.test,
-        task=bench.task,
-        repeats=range(first, last),
-        times_s=times_s,
-        batch_size=bench.evaluate["batch_size"],
-        done=done,
-        on_cell=on_cell,
-        check_stop=work.check_stop,
-        on_batch=work.advance,
-    )
+    while ranges:
+        evaluate_cells(
+            model,
+            bench.test,
+            task=bench.task,
+            repeats=chain(*(range(*ends) for ends in ranges)),
+            times_s=times_s,
+            batch_size=bench.evaluate["batch_size"],
+            done=done,
+            on_cell=on_cell,
+            check_stop=work.check_stop,
+            on_batch=work.advance,
+        )
+        ranges, done = work.take_over(), finished()
 
 
 def describe(work: Work) -> None:

@@ -91,6 +91,43 @@ def claim(session: Session, *, owner: str, lease_s: float, job_id: str | None = 
     return None
 
 
+def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
+    """Let an evaluation item go on with the chip instances of the next item, if that is such a one.
+
+    The next item is the one that `claim` would give, if it evaluates the same variant of the same job. A
+    runner that has all loaded saves its start. What was taken over is in the item's payload, so another
+    attempt at it goes on with that, too.
+
+    Returns:
+        Ranges of chip instances, and how far they are in sample-forwards; none when nothing is taken over.
+    """
+    job, item = hold(session, lease)
+    query = select(WorkItem).where(WorkItem.state == ItemState.QUEUED)
+    query = query.order_by(WorkItem.priority.desc(), WorkItem.id).limit(1)
+    other = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if (
+        other is None
+        or other.job_id != job.id
+        or job.state != JobState.RUNNING
+        or (other.kind, other.payload.get("variant")) != (item.kind, item.payload.get("variant"))
+    ):
+        return [], 0
+    ranges = repeats_of(other.payload)
+    done = other.progress_done
+    item.payload = {**item.payload, "taken_over": [*item.payload.get("taken_over", []), *ranges]}
+    item.progress_total += other.progress_total
+    item.progress_done += done
+    other.progress_total = other.progress_done = 0
+    _end(other, ItemState.SUCCEEDED)
+    record(session, job, "item.succeeded", {"item": other.key, "taken_over_by": item.key})
+    return ranges, done
+
+
+def repeats_of(payload: dict[str, Any]) -> list[list[int]]:
+    """Return the ranges of chip instances of an evaluation item: its own, and what it took over."""
+    return [payload["repeats"], *payload.get("taken_over", [])]
+
+
 def renew(session: Session, lease: Lease, *, lease_s: float) -> bool:
     """Renew the lease; return False when it is lost."""
     statement = (

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Baseline, Cell, Dataset, Epoch, Job, JobResultKey, Model, WorkItem
 from app.db.types import utc_now
+from app.jobs.items import repeats_of
 from app.jobs.planning import ANALOG, TRAINED
 from app.jobs.states import FINAL, ItemState, lock
 
@@ -195,8 +196,8 @@ class Reuse:
                     self._used.add(source.id)
         for item in items:
             if item.kind == "evaluate" and item.payload["variant"] == variant:
-                first, last = item.payload["repeats"]
-                cells = [taken.get((repeat, t)) for repeat in range(first, last) for t in times]
+                ranges = repeats_of(item.payload)
+                cells = [taken.get((repeat, t)) for ends in ranges for repeat in range(*ends) for t in times]
                 found = sum(cell is not None for cell in cells)
                 item.progress_done = item.progress_total * found // len(cells)
                 if all(cell is not None for cell in cells):

@@ -257,3 +257,86 @@ def test_a_bell_rings_again_only_after_a_while(database: Database, make_job: Mak
         session.execute(update(WorkItem).where(WorkItem.job_id == job_id).values(rung_at_s=0.0))
     with database.transaction() as session:
         assert job_id in items.unrung(session, older_than_s=60)
+
+
+def evaluation(database: Database, make_job: MakeJob, *, priority: int = 0, variants: str = "aaa") -> str:
+    """A job with an evaluation item of five chip instances for each letter, its variant."""
+    keys = [f"evaluate:{5 * n}" for n in range(len(variants))]
+    job_id = make_job(*[(key, []) for key in keys], priority=priority)
+    with database.transaction() as session:
+        for n, (key, variant) in enumerate(zip(keys, variants, strict=True)):
+            item = session.scalars(
+                select(WorkItem).where(WorkItem.job_id == job_id, WorkItem.key == key)
+            ).one()
+            item.payload = {"variant": variant, "repeats": [5 * n, 5 * n + 5]}
+    return job_id
+
+
+def take_over(database: Database, lease: Lease) -> tuple[list[list[int]], int]:
+    with database.transaction() as session:
+        return items.take_over(session, lease)
+
+
+def test_a_runner_takes_over_the_next_items_of_its_variant(database: Database, make_job: MakeJob) -> None:
+    job_id = evaluation(database, make_job, variants="aab")
+    lease = take(database, job_id)
+    assert take_over(database, lease) == ([[5, 10]], 0)
+    assert take_over(database, lease) == ([], 0)  # another variant
+    item = item_of(database, lease)
+    assert items.repeats_of(item.payload) == [[0, 5], [5, 10]]
+    assert item.progress_total == 200
+    with database.transaction() as session:
+        assert items.succeed(session, lease) == []
+    assert job_of(database, job_id).state == "running"
+    assert take(database, job_id).key == "evaluate:10"
+    assert job_of(database, job_id).progress_done == 200
+
+
+def test_the_next_attempt_goes_on_with_what_was_taken_over(database: Database, make_job: MakeJob) -> None:
+    job_id = evaluation(database, make_job, variants="aa")
+    lease = take(database, job_id)
+    take_over(database, lease)
+    with database.transaction() as session:
+        items.crash(session, lease, CRASH, max_attempts=3)
+    again = take(database, job_id)
+    assert again.key == lease.key
+    assert items.repeats_of(again.payload) == [[0, 5], [5, 10]]
+    with database.transaction() as session:
+        items.succeed(session, again)
+    assert job_of(database, job_id).state == "succeeded"
+
+
+def test_what_was_taken_over_is_taken_over_with_its_item(database: Database, make_job: MakeJob) -> None:
+    job_id = evaluation(database, make_job)
+    first, second = take(database, job_id), take(database, job_id)
+    assert take_over(database, second) == ([[10, 15]], 0)
+    with database.transaction() as session:
+        recording.save_progress(session, second, 70)
+        items.release(session, second)
+    assert take_over(database, first) == ([[5, 10], [10, 15]], 70)
+    assert item_of(database, first).progress_total == 300
+
+
+def test_nothing_is_taken_over_where_another_job_comes_first(database: Database, make_job: MakeJob) -> None:
+    lease = take(database, evaluation(database, make_job))
+    evaluation(database, make_job, priority=1)
+    assert take_over(database, lease) == ([], 0)
+
+
+def test_nothing_is_taken_over_when_the_job_is_being_cancelled(database: Database, make_job: MakeJob) -> None:
+    job_id = evaluation(database, make_job)
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    assert take_over(database, lease) == ([], 0)
+
+
+def test_a_worker_that_lost_its_lease_takes_over_nothing(database: Database, make_job: MakeJob) -> None:
+    job_id = evaluation(database, make_job)
+    lease = take(database, job_id, lease_s=-1.0)
+    with database.transaction() as session:
+        items.reap(session, max_attempts=3)
+    with pytest.raises(LeaseLost):
+        take_over(database, lease)
