@@ -82,7 +82,7 @@ def _latency(driftline: Driftline, model: str) -> Iterator[Row]:
 
 
 def _overhead(driftline: Driftline, model: str, threads: int) -> Iterator[Row]:
-    for name, evaluate, seeds in (("short", SHORT, range(30, 35)), ("long", LONG, range(40, 42))):
+    for name, evaluate, seeds in (("short", SHORT, range(30, 35)), ("long", LONG, range(40, 43))):
         served, alone = [], []
         for seed in seeds:
             alone.append(_library(evaluate, seed, threads))
@@ -121,7 +121,7 @@ def script(evaluate: dict[str, Any], seed: int, threads: int) -> float:
     score(module, samples, task=Task.CLASSIFICATION, batch_size=batch_size)
     config: InferenceRPUConfig = resolve(CONFIG)
     evaluate_cells(
-        convert_to_analog(module, config, seed=seed).eval(),
+        convert_to_analog(module, config, seed=seed, channels_last=True).eval(),
         samples,
         task=Task.CLASSIFICATION,
         repeats=range(evaluate["repeats"]),
@@ -155,7 +155,7 @@ def peak(kind: str) -> float:
     from examples.resnet import resnet20
 
     digital = resnet20()
-    model = digital if kind == "fp32" else convert_to_analog(digital, networks.standard())
+    model = digital if kind == "fp32" else convert_to_analog(digital, networks.standard(), channels_last=True)
     step = training_step(model, torch.rand(64, 3, 32, 32))
     for _ in range(STEPS):
         step()

@@ -273,4 +273,4 @@ class NoiseContext:
         device: torch.device | str,
     ) -> Stream:
         key = _encode_known(self.seed, purpose.value, *tile) + _encode_known(*where)
-        return Stream(key, torch.device(device))
+        return Stream(key, device if isinstance(device, torch.device) else torch.device(device))

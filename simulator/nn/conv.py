@@ -188,7 +188,10 @@ class _AnalogConv(AnalogLayer):
 def _in_rows(x: Tensor) -> Tensor:
     """Return a map `[B, C, H, W]` with channels last, `[B, H, W, C]`, in contiguous memory."""
     rows = with_channels_last(x)
-    return rows.reshape(-1).view(rows.shape)  # the strides of dimensions of size 1 are those of rows, too
+    _, height, width, channels = rows.shape
+    if rows.stride() == (height * width * channels, width * channels, channels, 1):
+        return rows
+    return rows.reshape(-1).view(rows.shape)  # gives dimensions of size 1 the strides of rows, too
 
 
 class AnalogConv1d(_AnalogConv):

@@ -142,7 +142,12 @@ class AnalogTile(nn.Module):
         self.plan = plan
         self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
         self._ranged_plan, self._range_step = plan.after_input_range()
-        self._ranged_plan_is_static = self._ranged_plan.is_static
+        pre_post, modifier = self.rpu_config.pre_post, self.rpu_config.modifier
+        self._is_static = (
+            self._ranged_plan.is_static
+            and not pre_post.input_range.manage_output_clipping
+            and not modifier.per_batch_sample
+        )
         self.takes_whole_maps = (
             plan.converts_alike(plan.static_scale) and not self.rpu_config.modifier.per_batch_sample
         )
@@ -255,11 +260,9 @@ class AnalogTile(nn.Module):
 
     def _runs_statically(self, x: Tensor, product: LayerProduct) -> bool:
         return (
-            self._ranged_plan_is_static
+            self._is_static
             and self.meter is None
-            and not self._manages_output_clipping
             and not (isinstance(product, ConvProduct) and product.bias_input is not None)
-            and not self.rpu_config.modifier.per_batch_sample
             and fused.at_hand(x)
         )
 

@@ -239,7 +239,7 @@ def output_gradients(
             return d_y, None
         return d_y, (gradient * values).sum_to_size(scale.shape)
     gradient = gradient.contiguous()
-    rows = _Rows(gradient, vector_dim, scale)
+    rows = _rows(gradient.shape, vector_dim, not _tells_vectors_apart(scale))
     d_y, factor = gradient.new_empty(gradient.shape), rows.factor(scale)
     block = max(1, TASK // rows.length)
     tasks = -(-rows.count // block)
@@ -280,7 +280,8 @@ def _convert_in_place(
             else:
                 deviation = deviation.deviation()
         table = draws.normal_table(1.0 if isinstance(deviation, Tensor) else deviation)
-    rows = _Rows(y, conversion.vector_dim, deviation, conversion.scale, joined=not conversion.finds_hits)
+    together = not conversion.finds_hits and not any(map(_tells_vectors_apart, (deviation, conversion.scale)))
+    rows = _rows(y.shape, conversion.vector_dim, together)
     if isinstance(deviation, Tensor):
         factor = rows.factor(deviation)
     scale = rows.factor(conversion.scale)
@@ -337,21 +338,18 @@ class _Rows:
     """Outputs as rows of numbers that follow each other; the last row may be shorter.
 
     Args:
-        y: the outputs.
+        shape: of the outputs.
         vector_dim: along which of their dimensions a vector lies, the last one or 1.
-        *factors: what they are multiplied with.
-        joined: whether several vectors may make one row, if no factor tells them apart.
+        joined: whether several vectors may make one row.
     """
 
-    def __init__(self, y: Tensor, vector_dim: int, *factors: object, joined: bool = True) -> None:
-        self.shape = y.shape
+    def __init__(self, shape: torch.Size, vector_dim: int, joined: bool) -> None:
+        self.shape = shape
         self.vectors_in_rows = vector_dim == -1
-        self.outputs = y.shape[-1] if self.vectors_in_rows else y.shape[1]
-        self.joined = 1  # vectors in a row
-        if self.vectors_in_rows and joined and not any(_tells_vectors_apart(factor) for factor in factors):
-            self.joined = max(1, _LONG_ROW // max(self.outputs, 1))
-        self.length = self.outputs * self.joined if self.vectors_in_rows else math.prod(y.shape[2:])
-        self.count = -(-y.numel() // max(self.length, 1))
+        self.outputs = shape[-1] if self.vectors_in_rows else shape[1]
+        vectors = max(1, _LONG_ROW // max(self.outputs, 1)) if joined else 1  # in a row
+        self.length = self.outputs * vectors if self.vectors_in_rows else math.prod(shape[2:])
+        self.count = -(-shape.numel() // max(self.length, 1))
 
     @property
     def shape_without_vectors(self) -> tuple[int, ...]:
@@ -387,6 +385,9 @@ class _Rows:
                 if outputs == 1:
                     return _Factor(values.contiguous(), batch, columns, self.outputs)
         return _Factor(values.expand(self.shape).contiguous(), self.count, self.length, 1)
+
+
+_rows = lru_cache(maxsize=256)(_Rows)
 
 
 # --- input ranges -------------------------------------------------------------------------------------------

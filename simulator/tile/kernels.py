@@ -421,10 +421,12 @@ def _factor(  # noqa: PLR0917 - compiled code takes no keywords
 
 @_part
 def _repeated(address: int, period: int, length: int) -> Any:
-    """The factors of a row, repeated to its length; nothing without a period."""
+    """The factors of a row, repeated to its length, a multiple of the period; nothing without a period."""
     row = np.empty(length if period > 0 else 0, dtype=np.float32)
-    for i in range(row.size):
-        row[i] = _floats(address, period)[i % period]
+    factors = _floats(address, period)
+    for start in range(0, row.size, max(period, 1)):
+        for i in range(period):
+            row[start + i] = factors[i]
     return row
 
 

@@ -22,7 +22,7 @@ from simulator.tile.plan import TilePlan
 from simulator.tile.products import LayerProduct
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take longer to make
 class StaticPass:
     """One call.
 
