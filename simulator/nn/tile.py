@@ -22,6 +22,7 @@ from simulator.tile import (
     DENSE,
     NO_SPREAD,
     UNIT_VECTORS,
+    ChannelsLastProduct,
     ClippingMeter,
     ConvProduct,
     InstanceParameters,
@@ -92,6 +93,7 @@ class AnalogTile(nn.Module):
         self.modifier_strength = 1.0
         self.observer: Callable[[Tensor], None] | None = None
         self.meter: ClippingMeter | None = None
+        self._kept_layout: tuple[Tensor, int, Tensor] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
@@ -273,7 +275,9 @@ class AnalogTile(nn.Module):
         weight_scale, scale = None, self.mapping_scale
         if self.training:
             self._initialise_range(x)
-        if logical_OI is None or self._modifies:
+        if logical_OI is None and isinstance(product, ChannelsLastProduct):
+            weights = self._laid_out(product)
+        elif logical_OI is None or self._modifies:
             weights = self._weights_for(x, logical_OI)
         else:
             weights, weight_scale = logical_OI, scale
@@ -292,6 +296,18 @@ class AnalogTile(nn.Module):
             scale,
         )
         return run(x, weights, input_range, self.out_scaling)
+
+    def _laid_out(self, product: ChannelsLastProduct) -> Tensor:
+        """The analog weights as the product is quickest with, made anew where they have changed."""
+        weights = self.analog_weights
+        if weights is None or weights.is_inference():  # which do not tell whether they changed
+            return self._weights_for(x=torch.empty(0), logical_OI=None)
+        version = weights._version  # noqa: SLF001 - torch has no public name for it
+        kept = self._kept_layout
+        if kept is None or kept[0] is not weights or kept[1] != version:
+            with torch.inference_mode(mode=False), torch.no_grad():
+                kept = self._kept_layout = (weights, version, product.laid_out(weights))
+        return kept[2]
 
     def _learner(self, x: Tensor, product: LayerProduct, clipping: OutputClipping) -> RangeLearner | None:
         """What learns the range where the inputs need no gradient, if that is quicker than finding theirs."""
@@ -471,7 +487,7 @@ class AnalogTile(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name in ("programmed", "analog_weights", "compensation", "compensation_baseline"):
             setattr(self, name, _map_tensors(getattr(self, name), fn))
-        self._instance = None
+        self._instance = self._kept_layout = None
         return self
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

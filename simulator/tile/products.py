@@ -223,7 +223,7 @@ class ConvProduct:
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return `[B, O, ...]`."""
         convolve = _CONVOLUTIONS[len(self.kernel_size)]
-        return convolve(x, self._kernel(weights), None, self.stride, self.padding, self.dilation)
+        return convolve(x, self.kernel(weights), None, self.stride, self.padding, self.dilation)
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return `[O, 1, ...]` of a vector; a single value stays as it is."""
@@ -269,7 +269,7 @@ class ConvProduct:
         self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
     ) -> tuple[Tensor | None, Tensor | None]:
         """See the protocol; the gradient is `[B, O, ...]` or `[B, O, L]`."""
-        kernel = self._kernel(weights)
+        kernel = self.kernel(weights)
         d_x, d_kernel, _ = torch.ops.aten.convolution_backward(
             gradient.reshape(*gradient.shape[:2], *self.output_size(x)),
             x,
@@ -305,11 +305,13 @@ class ConvProduct:
             inside = inside & fits.reshape(shape)
             indices.append(place.clamp(0, size - 1).reshape(shape))
         arriving = gradient.movedim(1, -1)[tuple(indices)] * inside.unsqueeze(-1)
-        kernels = self._kernel(weights).movedim(0, -1)[channels]
+        kernels = self.kernel(weights).movedim(0, -1)[channels]
         return (arriving * kernels).flatten(1).sum(dim=1)
 
-    def _kernel(self, weights: Tensor) -> Tensor:
+    def kernel(self, weights: Tensor) -> Tensor:
         """Return the weights as the native operator takes them."""
+        if weights.dim() > 2:
+            return weights  # they are that already
         if self.leading or self.trailing:
             weights = functional.pad(weights, (self.leading, self.trailing))
         return weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
@@ -393,8 +395,12 @@ class ChannelsLastProduct:
     vector_dim = -1
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Return `[B, H, W, O]`."""
+        """Return `[B, H, W, O]`; the weights may be `laid_out`."""
         return with_channels_last(self.first(with_channels_first(x), weights))
+
+    def laid_out(self, weights: Tensor) -> Tensor:
+        """Return weights as the native operator has them in memory, `[O, C, H, W]`, for many calls."""
+        return self.first.kernel(weights).contiguous(memory_format=torch.channels_last)
 
     def gradients(
         self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from simulator.config import InferenceRPUConfig
-from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
+from simulator.nn import (
+    convert_to_analog,
+    drift_analog_weights,
+    post_update_step,
+    program_analog_weights,
+)
 from simulator.nn.tile import AnalogTile
 from simulator.rng import Purpose, as_default, generator
 from simulator.tile import StaticPass, fused
@@ -181,3 +186,69 @@ def test_what_was_overwritten_before_the_backward_pass_is_told_of(what):
         (x if what == "inputs" else model[0].tiles[0].input_range).mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def test_weights_that_change_are_laid_out_anew():
+    config = configuration({"out_noise": 0.0})
+    model = convert_to_analog(nn.Sequential(nn.Conv2d(3, 4, 3)), config, channels_last=True).eval()
+    x = torch.rand(2, 3, 8, 8, generator=generator(0, Purpose.VERIFICATION))
+    (tile,) = model[0].tiles
+
+    def output():
+        with torch.inference_mode():
+            ours = model(x)
+            with fused.plain_torch():
+                assert torch.equal(ours, model(x))
+        return ours
+
+    program_analog_weights(model)
+    first = output()
+    drift_analog_weights(model, 3.2e7)
+    tile.compensation = None
+    drifted = output()
+    assert not torch.equal(first, drifted)
+    tile.analog_weights.mul_(0.5)
+    halved = output()
+    assert not torch.equal(drifted, halved)
+    with torch.inference_mode():
+        tile.analog_weights = tile.analog_weights * 2
+        tile.analog_weights.mul_(0.5)
+    assert torch.equal(output(), halved)
+    x.requires_grad_()
+    tile.analog_weights = tile.analog_weights.clone()
+    model(x).sum().backward()
+    with fused.plain_torch():
+        (expected,) = torch.autograd.grad(model(x).sum(), x)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def test_a_layer_takes_maps_in_any_memory_format():
+    config = configuration({})
+    for channels_last in (False, True):
+        model = convert_to_analog(
+            nn.Sequential(nn.Conv2d(3, 4, 3)), config, channels_last=channels_last
+        ).eval()
+        program_analog_weights(model, repeat=0)
+        x = torch.rand(2, 3, 8, 8, generator=generator(0, Purpose.VERIFICATION))
+        found = []
+        for given_ in (
+            x,
+            x.to(memory_format=torch.channels_last),
+            x.transpose(2, 3).contiguous().transpose(2, 3),
+        ):
+            model[0].noise_context.at_batch(0)
+            found.append(model(given_).detach())
+        assert torch.equal(found[0], found[1])
+        assert torch.equal(found[0], found[2])
+        assert found[0].is_contiguous(memory_format=torch.channels_last) is channels_last
+
+
+def test_updates_of_weights_with_channels_last_in_memory_arrive():
+    config = configuration({}, weight_scaling_omega=1.0, weight_scaling_columnwise=True)
+    config.clip.type, config.clip.fixed_value = "FixedValue", 0.5
+    model = convert_to_analog(nn.Sequential(nn.Conv2d(3, 4, 3)), config)
+    model.to(memory_format=torch.channels_last)
+    before = model[0].weight.detach().clone()
+    post_update_step(model)
+    assert (model[0].weight.abs() <= before.abs() + 1e-7).all()
+    assert model[0].weight.abs().max() < 0.51 * before.abs().max()
