@@ -93,7 +93,7 @@ def cells(
     times_s: Sequence[float] = TIMED,
 ) -> None:
     """Convert the network, and evaluate chip instances at times."""
-    model = convert_to_analog(copy.deepcopy(digital), config).eval()
+    model = convert_to_analog(copy.deepcopy(digital), config, channels_last=True).eval()
     samples = Samples((images,), torch.zeros(len(images), dtype=torch.int64))
     evaluate_cells(
         model,
