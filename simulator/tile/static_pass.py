@@ -49,7 +49,7 @@ class StaticPass:
 
         Args:
             x: inputs.
-            weights: `[O, I]`.
+            weights: `[O, I]`; of an evaluation they may be laid out for the product.
             input_range: `[1]`.
             out_scaling: learned factor of the outputs, `[1]` or `[O]`; None without.
         """
@@ -117,13 +117,14 @@ class _Pass(torch.autograd.Function):
         result = None if out_scaling is None or not ctx.needs_input_grad[3] else torch.empty_like(y)
         ctx.inside = fused.convert_and_mark(y, call.conversion(scale), result)
         ctx.call = call
-        ctx.save_for_backward(x, tile_weights, input_range, out_scaling, scale, None if result is None else y)
+        kept = None if result is None else y
+        ctx.save_for_backward(x, tile_weights, input_range, out_scaling, scale, kept, call.weight_scale)
         return y if result is None else result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, tile_weights, input_range, out_scaling, scale, y = ctx.saved_tensors
+        x, tile_weights, input_range, out_scaling, scale, y, _ = ctx.saved_tensors
         wants_d_x, wants_d_weights, wants_d_range, _ = ctx.needs_input_grad[:4]
         call: StaticPass = ctx.call
         d_y, d_scale = fused.output_gradients(gradient, call.product.vector_dim, ctx.inside, scale, y)

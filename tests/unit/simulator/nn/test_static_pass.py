@@ -177,13 +177,14 @@ def test_channels_last_step_by_step_is_alike_with_and_without_kernels(name, trai
         torch.testing.assert_close(value, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
-@pytest.mark.parametrize("what", ["inputs", "range"])
+@pytest.mark.parametrize("what", ["inputs", "input_range", "mapping_scale", "out_scaling"])
 def test_what_was_overwritten_before_the_backward_pass_is_told_of(what):
-    model = convert_to_analog(nn.Sequential(nn.Linear(8, 4)), configuration({}))
+    config = configuration({}, weight_scaling_omega=1.0, learn_out_scaling=True)
+    model = convert_to_analog(nn.Sequential(nn.Linear(8, 4)), config)
     x = torch.randn(5, 8).requires_grad_().clone()
     y = model(x)
     with torch.no_grad():
-        (x if what == "inputs" else model[0].tiles[0].input_range).mul_(2)
+        (x if what == "inputs" else getattr(model[0].tiles[0], what)).mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
 
@@ -252,3 +253,17 @@ def test_updates_of_weights_with_channels_last_in_memory_arrive():
     post_update_step(model)
     assert (model[0].weight.abs() <= before.abs() + 1e-7).all()
     assert model[0].weight.abs().max() < 0.51 * before.abs().max()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("make", "shape"), [(lambda: nn.Conv2d(3, 4, 3), (0, 3, 8, 8)), (lambda: nn.Linear(3, 4), (0, 3))]
+)
+def test_an_empty_batch_gives_nothing(make, shape, channels_last):
+    config = configuration({}, learn_out_scaling=True)
+    model = convert_to_analog(nn.Sequential(make()), config, channels_last=channels_last)
+    x = torch.empty(shape, requires_grad=True)
+    y = model(x)
+    assert y.shape[:2] == (0, 4)
+    y.sum().backward()
+    assert x.grad.shape == shape
