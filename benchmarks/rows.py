@@ -86,7 +86,9 @@ def draw(path: Path, picture: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = [Row(**row) for row in json.loads(path.read_text())["rows"]]
-    shares = [row.value / row.target if row.better == "lower" else row.target / row.value for row in rows]
+    shares = [
+        max(row.value / row.target if row.better == "lower" else row.target / row.value, 0) for row in rows
+    ]
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

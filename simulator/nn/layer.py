@@ -169,17 +169,18 @@ class AnalogLayer(nn.Module):
     def post_update_step(self) -> None:
         """Clip and remap every tile's weights after an optimiser step."""
         matrix = self.weight.flatten(1)
+        is_view = matrix.data_ptr() == self.weight.data_ptr()  # but of a weight with channels last in memory
         for slot, tile in self.tile_slots():
             block = self.logical_block(slot)
-            columns = slice(slot.inputs.start, min(slot.inputs.stop, self.in_rows))
-            place = matrix[slot.outputs, columns]
             updated = tile.after_update(block)
-            if updated.data_ptr() == place.data_ptr():
-                continue  # in place, if at all
-            place.copy_(updated[:, : columns.stop - columns.start])
-            if self.analog_bias and self.bias is not None and slot.inputs.stop > self.in_rows:
+            has_bias = self.analog_bias and slot.inputs.stop > self.in_rows
+            if updated is block and is_view and not has_bias:
+                continue  # changed in place, if at all
+            columns = slice(slot.inputs.start, min(slot.inputs.stop, self.in_rows))
+            matrix[slot.outputs, columns] = updated[:, : columns.stop - columns.start]
+            if has_bias and self.bias is not None:
                 self.bias[slot.outputs] = updated[:, -1]
-        if matrix.data_ptr() != self.weight.data_ptr():  # a weight with channels last in memory
+        if not is_view:
             self.weight.copy_(matrix.view_as(self.weight))
 
     # --- programming ---------------------------------------------------------------------------------------

@@ -267,3 +267,27 @@ def test_an_empty_batch_gives_nothing(make, shape, channels_last):
     assert y.shape[:2] == (0, 4)
     y.sum().backward()
     assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("digital_bias", [False, True])
+def test_updates_in_one_pass_are_those_of_the_steps(digital_bias):
+    config = configuration(
+        {},
+        weight_scaling_omega=1.0,
+        weight_scaling_columnwise=True,
+        digital_bias=digital_bias,
+        max_input_size=7,
+    )
+    config.clip.type, config.clip.fixed_value = "FixedValue", 0.5
+    config.remap.type = "ChannelwiseSymmetric"
+    with as_default(0, Purpose.INITIAL_WEIGHTS):
+        digital = nn.Linear(16, 9)
+    found = []
+    for how in (contextlib.nullcontext(), fused.plain_torch()):
+        model = convert_to_analog(nn.Sequential(digital), config)
+        with how:
+            post_update_step(model)
+        found.append([*model.parameters(), *(tile.mapping_scale for tile in model[0].tiles)])
+    for ours, plain in zip(*found, strict=True):
+        assert torch.equal(ours, plain)
+    assert not torch.equal(found[0][0], digital.weight)
