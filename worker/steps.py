@@ -173,7 +173,8 @@ def evaluate(work: Work) -> None:
             check_stop=work.check_stop,
             on_batch=work.advance,
         )
-        ranges, done = work.take_over(), finished()
+        ranges = work.take_over()
+        done = finished() if ranges else done
 
 
 def describe(work: Work) -> None:

@@ -19,6 +19,7 @@ from app.db.types import database_now_s, utc_now
 from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
 
 _CANDIDATES = 16
+_IN_TURN = (WorkItem.priority.desc(), WorkItem.id)
 _OPEN = (ItemState.BLOCKED, ItemState.QUEUED)
 
 
@@ -63,7 +64,7 @@ def claim(session: Session, *, owner: str, lease_s: float, job_id: str | None = 
     query = (
         select(WorkItem.id, WorkItem.job_id)
         .where(WorkItem.state == ItemState.QUEUED)
-        .order_by(WorkItem.priority.desc(), WorkItem.id)
+        .order_by(*_IN_TURN)
         .limit(_CANDIDATES)
     )
     if job_id is not None:
@@ -102,8 +103,7 @@ def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
         Ranges of chip instances, and how far they are in sample-forwards; none when nothing is taken over.
     """
     job, item = hold(session, lease)
-    query = select(WorkItem).where(WorkItem.state == ItemState.QUEUED)
-    query = query.order_by(WorkItem.priority.desc(), WorkItem.id).limit(1)
+    query = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).order_by(*_IN_TURN).limit(1)
     other = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
     if (
         other is None
@@ -277,7 +277,7 @@ def unrung(session: Session, *, older_than_s: float) -> list[str]:
     rows = session.execute(
         select(WorkItem.id, WorkItem.job_id)
         .where(WorkItem.state == ItemState.QUEUED, WorkItem.rung_at_s < now - older_than_s)
-        .order_by(WorkItem.priority.desc(), WorkItem.id)
+        .order_by(*_IN_TURN)
         .limit(1000)
     ).all()
     if rows:

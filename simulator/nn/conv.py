@@ -77,7 +77,7 @@ class _AnalogConv(AnalogLayer):
         self._pads_natively = self.padding_mode == "zeros" and self._edges[::2] == self._edges[1::2]
         channels = [self._channels_of(slot) for slot in self.slots]
         self._parts = InputParts(channels, self.in_channels)
-        self._products = [self._product_of(slot) for slot in self.slots]
+        self._products = list(map(self._product_of, self.slots, channels))
         self._products_last = [ChannelsLastProduct(product) for product in self._products]
         self.channels_last = False
 
@@ -99,19 +99,17 @@ class _AnalogConv(AnalogLayer):
         stop = min(slot.inputs.stop, self.in_rows)  # an analog bias has no channel
         return slice(offset + slot.inputs.start // elements, offset - (-stop // elements))
 
-    def _product_of(self, slot: TileSlot) -> ConvProduct:
+    def _product_of(self, slot: TileSlot, channels: slice) -> ConvProduct:
         """Return a tile's native product on the channels that it touches."""
         elements = math.prod(self.kernel_size)
-        stop = min(slot.inputs.stop, self.in_rows)
-        first, last = slot.inputs.start // elements, -(-stop // elements)
         return ConvProduct(
             kernel_size=self.kernel_size,
             stride=self.stride,
             padding=tuple(self._edges[::2][::-1]) if self._pads_natively else (0,) * len(self.kernel_size),
             dilation=self.dilation,
-            channels=last - first,
-            leading=slot.inputs.start - first * elements,
-            trailing=last * elements - stop,
+            channels=channels.stop - channels.start,
+            leading=slot.inputs.start % elements,
+            trailing=-min(slot.inputs.stop, self.in_rows) % elements,
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
-from typing import Any, ParamSpec, Self
+from typing import Any, ParamSpec, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -177,17 +177,18 @@ class AnalogTile(nn.Module):
 
     def target_weights(self, logical_OI: Tensor) -> Tensor:
         """Return the weights on the crossbar, `[out, in]`, before programming and modifiers."""
-        scale = self.mapping_scale
-        if scale is None:
-            return logical_OI
-        return logical_OI / (scale if scale.dim() == 0 else scale.unsqueeze(1))
+        scale = self._scale_of_rows()
+        return logical_OI if scale is None else logical_OI / scale
 
     def logical_weights(self, tile_OI: Tensor) -> Tensor:
         """Return the logical weights that tile weights stand for: the inverse of `target_weights`."""
+        scale = self._scale_of_rows()
+        return tile_OI if scale is None else tile_OI * scale
+
+    def _scale_of_rows(self) -> Tensor | None:
+        """The mapping scale, `[]` or `[out, 1]`."""
         scale = self.mapping_scale
-        if scale is None:
-            return tile_OI
-        return tile_OI * (scale if scale.dim() == 0 else scale.unsqueeze(1))
+        return scale if scale is None or scale.dim() == 0 else scale.unsqueeze(1)
 
     @torch.no_grad()
     def after_update(self, logical_OI: Tensor) -> Tensor:
@@ -272,19 +273,15 @@ class AnalogTile(nn.Module):
         self, x: Tensor, logical_OI: Tensor | None, input_range: Tensor, product: LayerProduct
     ) -> Tensor:
         """What `forward` does, in one step."""
-        weight_scale, scale = None, self.mapping_scale
+        weight_scale = None
         if self.training:
             self._initialise_range(x)
-        if logical_OI is None and isinstance(product, ChannelsLastProduct):
-            weights = self._laid_out(product)
-        elif logical_OI is None or self._modifies:
+        if logical_OI is None or self._modifies:
             weights = self._weights_for(x, logical_OI)
         else:
-            weights, weight_scale = logical_OI, scale
-        factor = input_range.detach()
-        scale = factor if scale is None else scale * factor
-        if self.compensation is not None and not self.training:
-            scale = scale * self.compensation
+            weights, weight_scale = logical_OI, self._scale_of_rows()
+        if logical_OI is None and isinstance(product, ChannelsLastProduct):
+            weights = self._laid_out(weights, product)
         generator = self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None
         run = StaticPass(
             self._ranged_plan,
@@ -293,15 +290,14 @@ class AnalogTile(nn.Module):
             self.rpu_config.pre_post.input_range,
             generator,
             weight_scale,
-            scale,
+            cast("Tensor", self.output_scale(learned=False)),  # it has the range
         )
         return run(x, weights, input_range, self.out_scaling)
 
-    def _laid_out(self, product: ChannelsLastProduct) -> Tensor:
+    def _laid_out(self, weights: Tensor, product: ChannelsLastProduct) -> Tensor:
         """The analog weights as the product is quickest with, made anew where they have changed."""
-        weights = self.analog_weights
-        if weights is None or weights.is_inference():  # which do not tell whether they changed
-            return self._weights_for(x=torch.empty(0), logical_OI=None)
+        if weights.is_inference():  # which do not tell whether they changed
+            return weights
         version = weights._version  # noqa: SLF001 - torch has no public name for it
         kept = self._kept_layout
         if kept is None or kept[0] is not weights or kept[1] != version:
@@ -332,13 +328,17 @@ class AnalogTile(nn.Module):
             bias_input = clip_to_range(product.bias_input, self.input_range, options, step=self._range_step)
         return replace(product, bias_input=bias_input)
 
-    def output_scale(self) -> Tensor | None:
-        """Return the digital factor on the tile's result, `[]`, `[1]` or `[out]`; None when it is one."""
+    def output_scale(self, *, learned: bool = True) -> Tensor | None:
+        """Return the digital factor on the tile's result, `[]`, `[1]` or `[out]`; None when it is one.
+
+        Args:
+            learned: with the scale that is learned.
+        """
         scale = self.mapping_scale
         factors = (
             None if self.input_range is None else self.input_range.detach(),
             None if self.training else self.compensation,
-            self.out_scaling,
+            self.out_scaling if learned else None,
         )
         for factor in factors:
             if factor is not None:

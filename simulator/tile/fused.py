@@ -83,11 +83,6 @@ def convert_inputs(x: Tensor, scale: float, step: float, limit: float) -> Tensor
     return result
 
 
-def is_in_rows(x: Tensor) -> bool:
-    """Whether each sample is contiguous, as in a part of the channels."""
-    return x.is_contiguous() or (x.dim() > 1 and x.shape[0] > 0 and x[0].is_contiguous())
-
-
 def _runs(x: Tensor) -> tuple[int, int, int]:
     """Return number, length and distance of the runs of values that follow each other; 0 if uneven.
 

@@ -32,7 +32,7 @@ class StaticPass:
         step: what normalised inputs are rounded to, 0 without rounding.
         rule: how the range is learned.
         generator: the call's stream; needed when the plan draws noise.
-        weight_scale: what weights are divided by, `[]` or `[O]`; None for one.
+        weight_scale: what weights are divided by, `[]` or `[O, 1]`; None for one.
         output_scale: factor of the outputs that is not learned, `[]`, `[1]` or `[O]`.
     """
 
@@ -61,11 +61,11 @@ class StaticPass:
 
     def tile_weights(self, weights: Tensor) -> Tensor:
         """Return the weights as they are on the tile."""
-        return weights if self.weight_scale is None else weights / self._per_row(self.weight_scale)
+        return weights if self.weight_scale is None else weights / self.weight_scale
 
     def weight_gradient(self, d_weights: Tensor) -> Tensor:
         """Return the gradient at the weights, from that at the tile's, which is overwritten."""
-        return d_weights if self.weight_scale is None else d_weights.div_(self._per_row(self.weight_scale))
+        return d_weights if self.weight_scale is None else d_weights.div_(self.weight_scale)
 
     def multiplied(self, x: Tensor, tile_weights: Tensor, input_range: Tensor) -> Tensor:
         """Return the product, before its conversion."""
@@ -94,10 +94,6 @@ class StaticPass:
             finds_hits=False,
             tests_negative=plan.tests_negative_bound,
         )
-
-    @staticmethod
-    def _per_row(values: Tensor) -> Tensor:
-        return values if values.dim() == 0 else values.unsqueeze(1)
 
 
 class _Pass(torch.autograd.Function):
@@ -131,7 +127,8 @@ class _Pass(torch.autograd.Function):
         learner = None
         if wants_d_range and not wants_d_x:
             learner = RangeLearner(x, input_range, call.rule, OutputClipping())
-        of_inputs = wants_d_x or (wants_d_range and not (learner is not None and learner.pays))
+            learner = learner if learner.pays else None
+        of_inputs = wants_d_x or (wants_d_range and learner is None)
         d_inputs, d_weights = call.product.gradients(
             d_y,
             call.converted(x, input_range),

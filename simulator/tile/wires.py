@@ -114,7 +114,7 @@ def _run_stride(part: Tensor, vector_dim: int) -> int:
 
 def _is_in_runs(part: Tensor, vector_dim: int) -> bool:
     if vector_dim == 1 or part.dim() == 1:
-        return fused.is_in_rows(part)
+        return part.is_contiguous() or (part.dim() > 1 and part.shape[0] > 0 and part[0].is_contiguous())
     sizes, strides = part.shape, part.stride()
     evenly = all(strides[i] == strides[i + 1] * sizes[i + 1] for i in range(part.dim() - 2))
     return strides[-1] == 1 and evenly
