@@ -15,7 +15,7 @@ from typing import Any
 from app.jobs.items import Lease
 
 # Raised when `worker.speed` measures something else, so that machines are measured anew.
-SPEED_REVISION = 4
+SPEED_REVISION = 5
 
 # The exit codes of a runner. It has told the database everything, unless it crashed.
 EXIT_TOLD = 0

@@ -20,8 +20,6 @@ from simulator.nn.layer import AnalogLayer, InputParts
 from simulator.tile import (
     ChannelsLastProduct,
     ConvProduct,
-    with_channels_first,
-    with_channels_last,
 )
 
 Size = int | tuple[int, ...]
@@ -124,23 +122,16 @@ class _AnalogConv(AnalogLayer):
         if not self._pads_natively and any(self._edges):
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             batched = functional.pad(batched, self._edges, mode)
-        if self.channels_last and self._takes_whole_maps():
-            rows = self._parts.of(_in_rows(batched), -1)
-            y = self._run_tiles(rows, self._products_last, channel_dim=-1)
-            y = with_channels_first(y if self.bias is None else y + self.bias)
-        else:
-            y = self._run_tiles(self._parts.of(batched, 1), self._products_for(batched), channel_dim=1)
-            if self.bias is not None and not self.analog_bias:
-                y = y + self.bias.reshape(-1, *(1 for _ in self.kernel_size))
+        y = self._run_tiles(batched, self._products_for(batched), channel_dim=1)
         return y if x.dim() == dimensions + 2 else y.squeeze(0)
 
     def _takes_whole_maps(self) -> bool:
-        return not self.analog_bias and all(tile.takes_whole_maps for tile in self.tiles)
+        return all(tile.takes_whole_maps for tile in self.tiles)
 
-    def _products_for(self, x: Tensor) -> Sequence[ConvProduct]:
+    def _products_for(self, x: Tensor) -> Sequence[ConvProduct | ChannelsLastProduct]:
         """Return the tiles' products; the input of an analog bias is one."""
         if not self.analog_bias:
-            return self._products
+            return self._products_last if self.channels_last and self._takes_whole_maps() else self._products
         return [
             replace(product, bias_input=x.new_ones(1)) if slot.inputs.stop > self.in_rows else product
             for slot, product in zip(self.slots, self._products, strict=True)
@@ -181,15 +172,6 @@ class _AnalogConv(AnalogLayer):
             if value != default:
                 text += f", {name}={value}"
         return text
-
-
-def _in_rows(x: Tensor) -> Tensor:
-    """Return a map `[B, C, H, W]` with channels last, `[B, H, W, C]`, in contiguous memory."""
-    rows = with_channels_last(x)
-    _, height, width, channels = rows.shape
-    if rows.stride() == (height * width * channels, width * channels, channels, 1):
-        return rows
-    return rows.reshape(-1).view(rows.shape)  # gives dimensions of size 1 the strides of rows, too
 
 
 class AnalogConv1d(_AnalogConv):

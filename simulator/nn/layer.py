@@ -42,6 +42,11 @@ class InputParts:
         return [parts[which] for which in self._which]
 
 
+def _sizes(stretches: Iterable[slice]) -> list[int]:
+    """Return how long different stretches are, in their order."""
+    return [stop - start for start, stop in sorted({(one.start, one.stop) for one in stretches})]
+
+
 class AnalogLayer(nn.Module):
     """A layer whose matrix-vector products run on analog tiles.
 
@@ -57,6 +62,7 @@ class AnalogLayer(nn.Module):
     """
 
     digital_type: type[nn.Module]
+    _parts: InputParts
 
     def __init__(self, digital: nn.Module, rpu_config: InferenceRPUConfig, groups: int = 1) -> None:
         super().__init__()
@@ -76,6 +82,8 @@ class AnalogLayer(nn.Module):
             mapping.max_output_size,
             mapping.max_input_size,
         )
+        self._row_sizes = _sizes(slot.outputs for slot in self.slots)
+        self._column_sizes = _sizes(slot.inputs for slot in self.slots)
         self.tiles = nn.ModuleList(AnalogTile(*slot.shape, rpu_config) for slot in self.slots)
         self.tiles.to(weight.device)
         self.train(digital.training)
@@ -109,17 +117,42 @@ class AnalogLayer(nn.Module):
             block = torch.cat([block, self.bias[slot.outputs].unsqueeze(1)], dim=1)
         return block
 
-    def _run_tiles(
-        self, inputs: Sequence[Tensor], products: Sequence[LayerProduct], channel_dim: int
-    ) -> Tensor:
-        """Run every tile; add partial sums over the inputs digitally, put the outputs side by side."""
+    def _run_tiles(self, x: Tensor, products: Sequence[LayerProduct], channel_dim: int) -> Tensor:
+        """Run every tile; add partial sums over the inputs digitally, put the outputs side by side.
+
+        A digital bias is added in the end, by the tile where there is one alone.
+        """
+        bias = None if self.analog_bias else self.bias
+        if len(self.slots) == 1:
+            tile = self.tiles[0]
+            block = None if tile.reads_devices else self._whole_block()
+            return cast("Tensor", tile(x, block, products[0], bias))
+        blocks: Sequence[Tensor | None] = [None] * len(self.slots)
+        if not self.tiles[0].reads_devices:
+            blocks = self._logical_blocks()
         rows: dict[int, Tensor] = {}
-        for slot, tile, x, product in zip(self.slots, self.tiles, inputs, products, strict=True):
-            y = tile(x, None if tile.reads_devices else self.logical_block(slot), product)
+        inputs = self._parts.of(x, channel_dim)
+        for slot, tile, part, block, product in zip(
+            self.slots, self.tiles, inputs, blocks, products, strict=True
+        ):
+            y = tile(part, block, product)
             rows[slot.row] = rows[slot.row] + y if slot.row in rows else y
-        if len(rows) == 1:
-            return rows[0]
-        return torch.cat([rows[row] for row in sorted(rows)], dim=channel_dim)
+        y = rows[0] if len(rows) == 1 else torch.cat([rows[row] for row in sorted(rows)], dim=channel_dim)
+        if bias is None:
+            return y
+        return y + (bias if channel_dim == -1 else bias.reshape(-1, *(1 for _ in y.shape[2:])))
+
+    def _whole_block(self) -> Tensor:
+        """The logical weights of the only tile, `[O, ...]`."""
+        return self.logical_block(self.slots[0]) if self.analog_bias else self.weight
+
+    def _logical_blocks(self) -> list[Tensor]:
+        """Every tile's block; their gradients are put side by side, where `logical_block` would add them."""
+        matrix = self.weight.flatten(1)
+        if self.analog_bias and self.bias is not None:
+            matrix = torch.cat([matrix, self.bias.unsqueeze(1)], dim=1)
+        rows = [row.split(self._column_sizes, dim=1) for row in matrix.split(self._row_sizes)]
+        return [rows[slot.row][slot.column] for slot in self.slots]
 
     # --- weights -------------------------------------------------------------------------------------------
 

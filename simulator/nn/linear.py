@@ -55,8 +55,7 @@ class AnalogLinear(AnalogLayer):
             )
         if self.analog_bias:
             x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
-        y = self._run_tiles(self._parts.of(x, -1), self._products, channel_dim=-1)
-        return y if self.bias is None or self.analog_bias else y + self.bias
+        return self._run_tiles(x, self._products, channel_dim=-1)
 
     def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of two input vectors."""

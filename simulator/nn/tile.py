@@ -38,11 +38,13 @@ from simulator.tile import (
     converted_again,
     draw_instance,
     fused,
+    in_rows,
     modifies,
     modify_weights,
     range_from_data,
     remap_scales,
     update_in_place,
+    with_channels_first,
 )
 
 TileKey = tuple[KeyPart, ...]
@@ -93,6 +95,7 @@ class AnalogTile(nn.Module):
         self.modifier_strength = 1.0
         self.observer: Callable[[Tensor], None] | None = None
         self.meter: ClippingMeter | None = None
+        self._static_pass: StaticPass | None = None
         self._kept_layout: tuple[Tensor, int, Tensor] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
@@ -144,6 +147,7 @@ class AnalogTile(nn.Module):
         self.plan = plan
         self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
         self._ranged_plan, self._range_step = plan.after_input_range()
+        self._static_pass = None
         pre_post, modifier = self.rpu_config.pre_post, self.rpu_config.modifier
         self._is_static = (
             self._ranged_plan.is_static
@@ -214,18 +218,30 @@ class AnalogTile(nn.Module):
         """Whether the forward pass multiplies with what is on the crossbar, not with logical weights."""
         return not self.training and self.analog_weights is not None
 
-    def forward(self, x: Tensor, logical_OI: Tensor | None, product: LayerProduct = DENSE) -> Tensor:
+    def forward(
+        self, x: Tensor, logical: Tensor | None, product: LayerProduct = DENSE, bias: Tensor | None = None
+    ) -> Tensor:
         """Return the tile's part of the layer's output.
 
         Args:
-            x: `[..., in]`, or a feature map where the product is a convolution.
-            logical_OI: the block of logical weights; None where it `reads_devices`.
+            x: `[..., in]`, or the feature map `[B, C, ...]` where the product is a convolution.
+            logical: the block of logical weights, `[out, ...]`; None where it `reads_devices`.
             product: how inputs and weights are multiplied.
+            bias: `[out]`, what is added digitally; None for nothing.
         """
         if self.observer is not None:
-            self.observer(x.movedim(product.vector_dim, -1))
+            self.observer(x.movedim(-1 if product is DENSE else 1, -1))
         if self.input_range is not None and self._runs_statically(x, product):
-            return self._run_statically(x, logical_OI, self.input_range, product)
+            return self._run_statically(x, logical, self.input_range, product, bias)
+        matrix = None if logical is None else logical.flatten(1)
+        if isinstance(product, ChannelsLastProduct):
+            y = self._run_in_steps(in_rows(x), matrix, product)
+            return with_channels_first(y if bias is None else y + bias)
+        y = self._run_in_steps(x, matrix, product)
+        return y if bias is None else y + product.per_output(bias)
+
+    def _run_in_steps(self, x: Tensor, logical_OI: Tensor | None, product: LayerProduct) -> Tensor:
+        """What `forward` does, each step noted by autograd; channels lie where the product has vectors."""
         clipping, saving, learner = OutputClipping(), _SAVE_ALL, None
         input_range = self.input_range
         if input_range is not None:
@@ -270,31 +286,39 @@ class AnalogTile(nn.Module):
         )
 
     def _run_statically(
-        self, x: Tensor, logical_OI: Tensor | None, input_range: Tensor, product: LayerProduct
+        self,
+        x: Tensor,
+        logical: Tensor | None,
+        input_range: Tensor,
+        product: LayerProduct,
+        bias: Tensor | None,
     ) -> Tensor:
         """What `forward` does, in one step."""
-        weight_scale = None
-        if self.training:
+        run = self._static_pass
+        if run is None or run.product is not product:
+            rule = self.rpu_config.pre_post.input_range
+            run = self._static_pass = StaticPass(self._ranged_plan, product, self._range_step, rule)
+        if self.training and self._range_from_data:
             self._initialise_range(x)
-        if logical_OI is None or self._modifies:
-            weights = self._weights_for(x, logical_OI)
+        weight_scale = None
+        if logical is None:
+            weights = self._laid_out(self._weights_for(x, None), run)
+        elif self._modifies:
+            weights = self._weights_for(x, logical.flatten(1))
         else:
-            weights, weight_scale = logical_OI, self._scale_of_rows()
-        if logical_OI is None and isinstance(product, ChannelsLastProduct):
-            weights = self._laid_out(weights, product)
-        generator = self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None
-        run = StaticPass(
-            self._ranged_plan,
-            product,
-            self._range_step,
-            self.rpu_config.pre_post.input_range,
-            generator,
+            weights, weight_scale = logical, self.mapping_scale
+        return run(
+            x,
+            weights,
+            input_range,
+            self.out_scaling,
+            bias,
             weight_scale,
             cast("Tensor", self.output_scale(learned=False)),  # it has the range
+            self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
         )
-        return run(x, weights, input_range, self.out_scaling)
 
-    def _laid_out(self, weights: Tensor, product: ChannelsLastProduct) -> Tensor:
+    def _laid_out(self, weights: Tensor, run: StaticPass) -> Tensor:
         """The analog weights as the product is quickest with, made anew where they have changed."""
         if weights.is_inference():  # which do not tell whether they changed
             return weights
@@ -302,7 +326,7 @@ class AnalogTile(nn.Module):
         kept = self._kept_layout
         if kept is None or kept[0] is not weights or kept[1] != version:
             with torch.inference_mode(mode=False), torch.no_grad():
-                kept = self._kept_layout = (weights, version, product.laid_out(weights))
+                kept = self._kept_layout = (weights, version, run.laid_out(weights))
         return kept[2]
 
     def _learner(self, x: Tensor, product: LayerProduct, clipping: OutputClipping) -> RangeLearner | None:

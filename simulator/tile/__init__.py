@@ -21,6 +21,7 @@ from simulator.tile.products import (
     DenseProduct,
     LayerProduct,
     Product,
+    in_rows,
     with_channels_first,
     with_channels_last,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "converted_again",
     "draw_instance",
     "fused",
+    "in_rows",
     "modifies",
     "modify_weights",
     "range_from_data",

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -23,7 +25,7 @@ from simulator.rng import Randomness
 from simulator.tile import draws
 from simulator.tile.converters import TOP_CODE_SLACK
 
-_LONG_ROW = 1 << 10  # what starting a row costs is little against it
+LONG_ROW = 1 << 10  # what starting a row costs is little against it
 TASK = 1 << 14  # values that a thread takes at once, where no draws say how many
 _enabled = True
 
@@ -61,44 +63,63 @@ def at_hand(*values: Tensor) -> bool:
 # --- the converters of the inputs ---------------------------------------------------------------------------
 
 
-def convert_inputs(x: Tensor, scale: float, step: float, limit: float) -> Tensor:
-    """Return `round(clip(x / scale, limit))` in contiguous memory; see `round_`."""
-    rows, length, stride = _runs(x)
-    if rows == 0:
-        x = x.contiguous()
-        rows, length, stride = 1, x.numel(), 0
-    result = x.new_empty(x.shape)
+def convert_inputs(
+    x: Tensor,
+    scale: float,
+    step: float,
+    limit: float,
+    order: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """Return `round(clip(x / scale, limit))`, without gaps in memory; see `round_`."""
+    result = torch.empty(x.shape, dtype=torch.float32, memory_format=order)
+    x, (rows, length, stride) = _runs(x, result)
     kernels().convert_inputs(
-        -(-rows // max(1, TASK // max(length, 1))) * -(-length // TASK),
-        x.data_ptr(),
-        stride,
-        rows,
-        length,
-        TASK,
-        result.data_ptr(),
-        scale,
-        limit,
-        step,
+        _tasks(rows, length), x.data_ptr(), stride, rows, length, TASK, result.data_ptr(), scale, limit, step
     )
     return result
 
 
-def _runs(x: Tensor) -> tuple[int, int, int]:
-    """Return number, length and distance of the runs of values that follow each other; 0 if uneven.
+def _tasks(rows: int, length: int) -> int:
+    """Return how many tasks of `TASK` values runs make."""
+    return 0 if length == 0 else -(-rows // max(1, TASK // length)) * -(-length // TASK)
 
-    A part of the channels is a run in each sample, or in each place where channels lie last.
+
+def _runs(x: Tensor, like: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
+    """Return x and number, length and distance of its runs of values, in the order that `like` has in memory.
+
+    A part of the channels is a run in each sample, or in each place where channels lie last. Where runs are
+    uneven, x is copied.
+
+    Args:
+        x: any values.
+        like: of the same shape, without gaps.
     """
-    if x.is_contiguous():
-        return 1, x.numel(), 0
-    sizes, strides = x.shape, x.stride()
-    length, dim = 1, x.dim()
-    while dim > 0 and (sizes[dim - 1] == 1 or strides[dim - 1] == length):
-        dim -= 1
-        length *= sizes[dim]
-    if dim == 0:
-        return 1, length, 0
-    evenly = all(strides[i] == strides[i + 1] * sizes[i + 1] for i in range(dim - 1))
-    return (x.numel() // length, length, strides[dim - 1]) if evenly else (0, 0, 0)
+    order = like.stride()
+    strides = x.stride()
+    if strides == order:
+        return x, (1, x.numel(), 0)
+    runs = _even_runs(x.shape, strides, order)
+    if runs is None:
+        return torch.empty_like(like).copy_(x), (1, x.numel(), 0)
+    return x, runs
+
+
+@lru_cache(maxsize=256)
+def _even_runs(
+    sizes: tuple[int, ...], strides: tuple[int, ...], order: tuple[int, ...]
+) -> tuple[int, int, int] | None:
+    dims = sorted((dim for dim, size in enumerate(sizes) if size > 1), key=order.__getitem__)
+    length, inner = 1, 0
+    while inner < len(dims) and strides[dims[inner]] == length:
+        length *= sizes[dims[inner]]
+        inner += 1
+    outer = dims[inner:]
+    if not outer:
+        return 1, math.prod(sizes), 0
+    for one, other in pairwise(outer):
+        if strides[other] != strides[one] * sizes[one]:
+            return None
+    return math.prod(sizes) // length, length, strides[outer[0]]
 
 
 # --- the converters of the outputs --------------------------------------------------------------------------
@@ -235,29 +256,74 @@ def output_gradients(
         return d_y, (gradient * values).sum_to_size(scale.shape)
     gradient = gradient.contiguous()
     rows = _rows(gradient.shape, vector_dim, not _tells_vectors_apart(scale))
-    d_y, factor = gradient.new_empty(gradient.shape), rows.factor(scale)
-    block = max(1, TASK // rows.length)
-    tasks = -(-rows.count // block)
-    sums = None
-    if values is not None:
-        sums = gradient.new_empty(tasks * rows.length if rows.vectors_in_rows else rows.count)
+    wants = values is not None and isinstance(scale, Tensor)
+    factor = rows.factor(scale)  # which holds the memory that its place is in
+    d_y, d_scale, _ = run_output_gradients(
+        gradient,
+        rows.length,
+        rows.outputs,
+        factor.place,
+        inside,
+        values if wants else None,
+        in_columns=rows.vectors_in_rows,
+        wants_bias=False,
+    )
+    if d_scale is None or not isinstance(scale, Tensor):
+        return d_y, None
+    return d_y, (d_scale.sum() if scale.numel() == 1 else d_scale).reshape(scale.shape)
+
+
+def run_output_gradients(  # noqa: PLR0917 - called for every tile
+    gradient: Tensor,
+    length: int,
+    outputs: int,
+    scale: Place,
+    inside: Tensor | None,
+    values: Tensor | None,
+    *,
+    in_columns: bool,
+    wants_bias: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the gradients at the outputs, at their factor and at what is added to them, `[O]`.
+
+    Args:
+        gradient: at the results, without gaps in memory.
+        length: of a row.
+        outputs: how many a vector has.
+        scale: the factor.
+        inside: 1 where a value was not clipped; None where none was.
+        values: what the factor multiplied; None if it needs no gradient.
+        in_columns: whether a row holds vectors; otherwise it belongs to one output.
+        wants_bias: whether the last gradient is asked for.
+    """
+    size = gradient.numel()
+    block = max(1, TASK // max(length, 1))
+    count = -(-size // max(length, 1))
+    tasks = -(-count // block)
+    d_y = torch.empty_like(gradient)
+    d_scale = d_bias = sums = None
+    if values is not None or wants_bias:
+        sums = torch.empty(2 * (tasks * length if in_columns else count), dtype=torch.float32)
+        make = torch.empty if tasks else torch.zeros
+        d_scale = None if values is None else make(outputs, dtype=torch.float32)
+        d_bias = make(outputs, dtype=torch.float32) if wants_bias else None
     kernels().output_gradients(
         tasks,
         gradient.data_ptr(),
         d_y.data_ptr(),
-        gradient.numel(),
-        rows.length,
+        size,
+        length,
         block,
         0 if inside is None else inside.data_ptr(),
-        *factor.place,
+        *scale,
         0 if values is None else values.data_ptr(),
+        outputs,
+        in_columns,
         0 if sums is None else sums.data_ptr(),
-        sums is not None and rows.vectors_in_rows,
+        0 if d_scale is None else d_scale.data_ptr(),
+        0 if d_bias is None else d_bias.data_ptr(),
     )
-    if sums is None or not isinstance(scale, Tensor):
-        return d_y, None
-    d_scale = sums.sum() if scale.numel() == 1 else sums.view(-1, rows.outputs).sum(dim=0)
-    return d_y, d_scale.reshape(scale.shape)
+    return d_y, d_scale, d_bias
 
 
 def _convert_in_place(
@@ -265,7 +331,7 @@ def _convert_in_place(
 ) -> int:
     """Convert in place, or scale into the result; say what was not clipped, and return how much was."""
     seeds = table = None
-    deviation, factor, power_factor, power_offset = conversion.deviation, _ONE, 0.0, 0.0
+    deviation, factor, power_factor, power_offset = conversion.deviation, ONE, 0.0, 0.0
     if deviation is not None:
         seeds = draws.block_seeds(y, conversion.generator)
         if isinstance(deviation, ReadNoise):
@@ -284,26 +350,78 @@ def _convert_in_place(
     if conversion.finds_hits:
         conversion.hit = torch.zeros(rows.shape_without_vectors, dtype=torch.bool)
         hits = rows.of_vectors(conversion.hit)
+    return run_output_conversion(
+        y,
+        rows.length,
+        seeds,
+        table,
+        factor.place,
+        (power_factor, power_offset),
+        conversion.step,
+        conversion.bound,
+        scale.place,
+        hits=(*hits.place[:4], conversion.tests_negative),
+        result=result,
+        inside=inside,
+    )
+
+
+Place = tuple[int, int, int, int, int]
+NOWHERE: Place = (0, 1, 1, 1, 0)
+
+
+def run_output_conversion(  # noqa: PLR0917 - called for every tile
+    y: Tensor,
+    length: int,
+    seeds: NDArray[np.uint64] | None,
+    table: Tensor | None,
+    deviation: Place,
+    power: tuple[float, float],
+    step: float,
+    bound: float,
+    scale: Place,
+    *,
+    bias: Place = NOWHERE,
+    hits: Place = NOWHERE,
+    result: Tensor | None = None,
+    inside: Tensor | None = None,
+) -> int:
+    """Convert outputs in place, or scale them into the result, and return how many were clipped.
+
+    Args:
+        y: outputs, without gaps in memory.
+        length: of a row.
+        seeds: of the blocks' streams; None without noise.
+        table: the normals.
+        deviation: factor of the normals.
+        power: if the first is not 0, the deviation is the root of the factor times it, plus the second.
+        step: of the grid, 0 without rounding.
+        bound: where values are clipped.
+        scale: factor of the result.
+        bias: what is added to it.
+        hits: what is set where a value exceeds the bound; the last of it is whether negative ones count.
+        result: None for y.
+        inside: becomes 1 where a value was not clipped.
+    """
     clipped: int = kernels().convert_outputs(
         -(-y.numel() // draws.BLOCK),
         y.data_ptr(),
         0 if result is None else result.data_ptr(),
         y.numel(),
-        rows.length,
+        length,
         draws.BLOCK,
         0 if seeds is None else seeds.__array_interface__["data"][0],
         0 if table is None else table.data_ptr(),
-        *factor.place,
-        power_factor,
-        power_offset,
-        conversion.step,
-        conversion.bound,
-        conversion.bound * TOP_CODE_SLACK,
-        *scale.place,
-        *hits.place[:4],
-        conversion.tests_negative,
+        *deviation,
+        *power,
+        step,
+        bound,
+        bound * TOP_CODE_SLACK,
+        *scale,
+        *bias,
+        *hits,
         0 if inside is None else inside.data_ptr(),
-    )
+    )[0]
     return clipped
 
 
@@ -317,11 +435,11 @@ class _Factor(NamedTuple):
     period: int = 0
 
     @property
-    def place(self) -> tuple[int, int, int, int, int]:
+    def place(self) -> Place:
         return (self.values.data_ptr(), self.rows, self.columns, self.div, self.period)
 
 
-_NO_FACTOR, _ONE = _Factor(torch.empty(0), 1, 1, 1), _Factor(torch.ones(1), 1, 1, 1)
+_NO_FACTOR, ONE = _Factor(torch.empty(0), 1, 1, 1), _Factor(torch.ones(1, dtype=torch.float32), 1, 1, 1)
 
 
 def _tells_vectors_apart(factor: object) -> bool:
@@ -342,7 +460,7 @@ class _Rows:
         self.shape = shape
         self.vectors_in_rows = vector_dim == -1
         self.outputs = shape[-1] if self.vectors_in_rows else shape[1]
-        vectors = max(1, _LONG_ROW // max(self.outputs, 1)) if joined else 1  # in a row
+        vectors = max(1, LONG_ROW // max(self.outputs, 1)) if joined else 1  # in a row
         self.length = self.outputs * vectors if self.vectors_in_rows else math.prod(shape[2:])
         self.count = -(-shape.numel() // max(self.length, 1))
 
@@ -361,7 +479,7 @@ class _Rows:
     def factor(self, values: Tensor | float) -> _Factor:
         """Return a factor of the outputs as the kernels take it."""
         if not isinstance(values, Tensor):
-            return _ONE if values == 1 else _Factor(torch.tensor(values, dtype=torch.float32), 1, 1, 1)
+            return ONE if values == 1 else _Factor(torch.tensor(values, dtype=torch.float32), 1, 1, 1)
         if values.numel() == 1:
             return _Factor(values, 1, 1, 1)
         own = (1,) * (len(self.shape) - values.dim()) + tuple(values.shape)
@@ -397,19 +515,22 @@ def range_gradients(
         `gradient / limit` where `|x| < slack_limit`, zero elsewhere; the sum of `min(gradient * sign(x), 0)`
         over the inputs with `|x| >= limit`, in double precision; and their number.
     """
-    x, gradient = x.contiguous(), gradient.contiguous()
-    d_x = x.new_empty(x.shape) if wants_d_x else None
-    tasks = -(-x.numel() // TASK)
-    outward = torch.empty(tasks, dtype=torch.float64)
-    clipped: int = kernels().range_gradients(
+    d_x = torch.empty_like(gradient)
+    gradient, _ = _runs(gradient, d_x)
+    x, (rows, length, stride) = _runs(x, d_x)
+    tasks = _tasks(rows, length)
+    sums = torch.empty(tasks, dtype=torch.float64)
+    clipped, outward = kernels().range_gradients(
         tasks,
         x.data_ptr(),
+        stride,
+        rows,
+        length,
         gradient.data_ptr(),
-        x.numel(),
         TASK,
-        0 if d_x is None else d_x.data_ptr(),
+        d_x.data_ptr() if wants_d_x else 0,
         limit,
         slack_limit,
-        outward.data_ptr(),
+        sums.data_ptr(),
     )
-    return d_x, float(outward.sum()), clipped
+    return d_x if wants_d_x else None, outward, clipped

@@ -21,7 +21,7 @@ from simulator.tile.products import LayerProduct
 Layout = tuple[torch.Size, tuple[int, ...]]
 
 _JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
-_MOST_LEARNED_FROM = 64  # one of so many inputs, one by one; of more, together
+MOST_LEARNED_FROM = 64  # one of so many inputs, one by one; of more, together
 
 
 @dataclass
@@ -92,7 +92,7 @@ def input_gradients(
             clipped = places.numel()
     if wants_d_range:
         share = clipped / max(x.numel(), 1)
-        d_range = _range_gradient(outward, share, input_range, rule, clipping)
+        d_range = range_gradient(outward, share, input_range, rule, clipping)
     return d_x, d_range
 
 
@@ -107,12 +107,12 @@ def _outward(gradient: Tensor, clipped: Tensor) -> float:
     return float((gradient * clipped.sign()).clamp_(max=0).sum(dtype=torch.float64))
 
 
-def _range_gradient(
+def range_gradient(
     outward: float,
     clipped: float,
     input_range: Tensor,
     rule: InputRangeParameter,
-    clipping: OutputClipping | None,
+    clipping: OutputClipping | None = None,
 ) -> Tensor:
     """Widen the range where clipped inputs want to grow; let it decay while few inputs are clipped.
 
@@ -207,7 +207,7 @@ class RangeLearner:
     @property
     def pays(self) -> bool:
         """Whether the clipped inputs are few enough to be looked at one by one."""
-        return self.clipped[0].numel() * _MOST_LEARNED_FROM <= self.x.numel()
+        return self.clipped[0].numel() * MOST_LEARNED_FROM <= self.x.numel()
 
     def attach(self, y: Tensor, weights: Tensor, product: LayerProduct) -> Tensor:
         """Return the product's result, in whose backward pass the range gets its gradient."""
@@ -220,7 +220,7 @@ class RangeLearner:
         arriving = product.gradient_at(gradient, weights, self.clipped)
         outward = _outward(arriving, self.x[self.clipped])
         share = self.clipped[0].numel() / max(self.x.numel(), 1)
-        return _range_gradient(outward, share, self.input_range, self.rule, self.clipping)
+        return range_gradient(outward, share, self.input_range, self.rule, self.clipping)
 
 
 class _LearnRange(torch.autograd.Function):

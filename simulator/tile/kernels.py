@@ -39,7 +39,8 @@ _WORDS = 1024
 _CHUNK = 4 * _WORDS  # values at once: their noise stays in the first-level cache
 _ADDENDS = 16  # of a sum, at once
 _SEEDING_ROUNDS = 12
-_NEXT_TASK, _COUNT = 0, 1  # the fields that threads change
+_NEXT_TASK, _COUNT, _DONE = 0, 1, 2  # the fields that threads change
+_FOUND = struct.Struct("@qqd")
 
 
 # --- tasks, threads and their shared memory -----------------------------------------------------------------
@@ -54,25 +55,25 @@ class Kernel:
     """
 
     def __init__(self, fields: dict[str, str], share: Any) -> None:
-        self._struct = struct.Struct("@qq" + "".join(fields.values()))
+        self._struct = struct.Struct("@qqqd" + "".join(fields.values()))
         self._memory = ctypes.c_char * self._struct.size
         self._address = ctypes.c_void_p(share.address)
         self._alone = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(share.address)
 
-    def __call__(self, tasks: int, *arguments: float) -> int:
-        """Run the tasks, and return what they have counted."""
+    def __call__(self, tasks: int, *arguments: float) -> tuple[int, float]:
+        """Run the tasks, and return what they have counted and added up."""
         if tasks == 0:
-            return 0
+            return 0, 0.0
         memory = self._memory()
-        self._struct.pack_into(memory, 0, 0, 0, *arguments)
+        self._struct.pack_into(memory, 0, 0, 0, 0, 0.0, *arguments)
         threads = min(tasks, torch.get_num_threads())
         together = _openmp() if threads > 1 else None
         if together is None:
             self._alone(ctypes.addressof(memory))
         else:
             together(self._address, memory, threads, 0)
-        counted: int = struct.unpack_from("@q", memory, 8)[0]
-        return counted
+        counted, _, total = _FOUND.unpack_from(memory, 8)
+        return counted, total
 
 
 @lru_cache(maxsize=1)
@@ -90,9 +91,11 @@ def _openmp() -> Any:
 def _layout(fields: dict[str, str]) -> np.dtype[np.void]:
     """Return a call's memory as compiled code sees it: an address is an integer there."""
     kinds = {"P": np.int64, "q": np.int64, "d": np.float64}
-    return np.dtype(
-        [("next", np.int64), ("count", np.int64), *((name, kinds[kind]) for name, kind in fields.items())]
-    )
+    shared = [("next", np.int64), ("count", np.int64), ("done", np.int64), ("total", np.float64)]
+    return np.dtype([*shared, *((name, kinds[kind]) for name, kind in fields.items())])
+
+
+_shared_layout = _layout({})
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -107,11 +110,14 @@ def _pointer(_typing: Any, address: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _add(_typing: Any, memory: Any, _field: Any, _value: Any) -> Any:
-    """Add to one of the first fields of the shared memory, and return what it was; threads do not collide."""
+    """Add to one of the first fields of the shared memory, and return what it was; threads do not collide.
+
+    Who is told that all tasks are done sees what they wrote.
+    """
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         start = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", builder.gep(start, [arguments[1]]), arguments[2], "monotonic")
+        return builder.atomic_rmw("add", builder.gep(start, [arguments[1]]), arguments[2], "acq_rel")
 
     return types.int64(memory, types.int64, types.int64), generate
 
@@ -318,6 +324,11 @@ _OUTPUTS = {
     "scale_columns": "q",
     "scale_div": "q",
     "scale_period": "q",
+    "bias": "P",  # what is added to the scaled result; 0: nothing
+    "bias_rows": "q",
+    "bias_columns": "q",
+    "bias_div": "q",
+    "bias_period": "q",
     "hits": "P",  # factor that is set to 1 where a rounded value exceeds the bound; 0: not asked for
     "hits_rows": "q",
     "hits_columns": "q",
@@ -407,6 +418,17 @@ def _clip_and_scale(part: Floats, bound: float, scales: Floats) -> None:
 
 
 @_part
+def _shift(result: Floats, biases: Floats) -> None:
+    if biases.size == 1:
+        bias = biases[0]
+        for i in range(result.size):
+            result[i] += bias
+    else:
+        for i in range(result.size):
+            result[i] += biases[i]
+
+
+@_part
 def _factor(  # noqa: PLR0917 - compiled code takes no keywords
     repeated: Floats, address: int, rows: int, columns: int, div: int, row: int, column: int, size: int
 ) -> Any:
@@ -432,7 +454,7 @@ def _repeated(address: int, period: int, length: int) -> Any:
 
 @_part
 def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
-    job: Any, first: int, row: int, size: int, draws: Floats, deviation: Floats, scale: Floats
+    job: Any, first: int, row: int, size: int, draws: Floats, deviation: Floats, scale: Floats, bias: Floats
 ) -> int:
     """Convert values that lie in one row, and return how many were clipped."""
     column = first - row * job.length
@@ -458,11 +480,16 @@ def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
         clipped = _find_clipped(part, np.float32(job.limit), flags)
     rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
     scales = _factor(scale, job.scale, rows, columns, div, row, column, size)
+    result = part
     if job.result == 0:
         _clip_and_scale(part, np.float32(job.bound), scales)
     else:
+        result = _floats(job.result + 4 * first, size)
         _clip(part, np.float32(job.bound))
-        _scale(part, _floats(job.result + 4 * first, size), scales)
+        _scale(part, result, scales)
+    if job.bias != 0:
+        rows, columns, div = job.bias_rows, job.bias_columns, job.bias_div
+        _shift(result, _factor(bias, job.bias, rows, columns, div, row, column, size))
     return clipped
 
 
@@ -476,6 +503,7 @@ def _outputs_share(memory: Any) -> None:
     table = _floats(job.table, 1 << 16)
     deviation = _repeated(job.deviation, job.deviation_period, job.length)
     scale = _repeated(job.scale, job.scale_period, job.length)
+    bias = _repeated(job.bias, job.bias_period, job.length)
     clipped = 0
     task = _add(memory, _NEXT_TASK, 1)
     while task * job.block < job.size:
@@ -494,13 +522,13 @@ def _outputs_share(memory: Any) -> None:
                 row = (first + done) // job.length
                 size = min((row + 1) * job.length - first, count) - done
                 part_noise = noise[done : done + size]
-                clipped += _convert_part(job, first + done, row, size, part_noise, deviation, scale)
+                clipped += _convert_part(job, first + done, row, size, part_noise, deviation, scale, bias)
                 done += size
         task = _add(memory, _NEXT_TASK, 1)
     _add(memory, _COUNT, clipped)
 
 
-# `scale * clip(round(values + noise))`; counts the clipped
+# `scale * clip(round(values + noise)) + bias`; counts the clipped
 convert_outputs = Kernel(_OUTPUTS, _outputs_share)
 
 
@@ -519,8 +547,11 @@ _OUTPUT_GRADIENTS = {
     "scale_div": "q",
     "scale_period": "q",
     "values": "P",  # [rows, length], the results before they were scaled; 0: the scale needs no gradient
-    "d_scale": "P",  # becomes the sums of gradient times value: of rows, [rows], or
-    "sums_columns": "q",  # if not 0, of columns, by task, [tasks, length]
+    "outputs": "q",  # how many: of rows one after another, or of columns
+    "columns": "q",  # whether outputs are in columns: each row has a number of vectors
+    "sums": "P",  # [2, tasks or rows, length or 1], memory for sums of a task's columns, or of rows
+    "d_scale": "P",  # [outputs], becomes the sums of gradient times value
+    "d_bias": "P",  # [outputs], becomes the sums of the gradient; 0: not asked for
 }
 _output_gradients_layout = _layout(_OUTPUT_GRADIENTS)
 
@@ -563,38 +594,70 @@ def _mask(part: Floats, inside: Flags) -> None:
         part[i] = part[i] * np.float32(inside[i])
 
 
+@_part
+def _sum_outputs(sums: Floats, result: Floats) -> None:
+    """Add up `[..., outputs]`."""
+    result[:] = 0
+    for first in range(0, sums.size, max(1, result.size)):
+        part = sums[first : first + result.size]
+        for i in range(part.size):
+            result[i] += part[i]
+
+
+@_part
+def _add_to_sums(  # noqa: PLR0917
+    gradient: Floats, values: Floats, sums: Floats, own: int, in_columns: bool, addends: Floats
+) -> None:
+    """Add products to the sums of columns that begin with their own, or to the own of a row."""
+    if in_columns:
+        _add_products(gradient, values, sums[own : own + gradient.size])
+    else:
+        sums[own] += _sum_of_products(gradient, values, addends)
+
+
+@_part
+def _row_gradients(  # noqa: PLR0917
+    job: Any, row: int, start: int, scale: Floats, scale_sums: Floats, bias_sums: Floats, memory: Floats
+) -> None:
+    in_columns = job.columns != 0
+    addends, ones = memory[:_CHUNK], memory[_CHUNK:]
+    for column in range(0, min(job.length, job.size - row * job.length), _CHUNK):
+        first = row * job.length + column
+        size = min(_CHUNK, job.length - column, job.size - first)
+        own = start + column if in_columns else row
+        gradient = _floats(job.gradient + 4 * first, size)
+        if job.values != 0:
+            values = _floats(job.values + 4 * first, size)
+            _add_to_sums(gradient, values, scale_sums, own, in_columns, addends)
+        if job.d_bias != 0:
+            _add_to_sums(gradient, ones[:size], bias_sums, own, in_columns, addends)
+        d_values = _floats(job.d_values + 4 * first, size)
+        rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
+        _scale(gradient, d_values, _factor(scale, job.scale, rows, columns, div, row, column, size))
+        if job.inside != 0:
+            _mask(d_values, carray(_pointer(job.inside + first), size, np.uint8))
+
+
 @_shared
 def _output_gradients_share(memory: Any) -> None:
     job = carray(memory, 1, _output_gradients_layout)[0]
-    addends = np.empty(_CHUNK, dtype=np.float32)
+    addends_and_ones = np.ones(2 * _CHUNK, dtype=np.float32)
     scale = _repeated(job.scale, job.scale_period, job.length)
-    task = _add(memory, _NEXT_TASK, 1)
-    sums = _floats(job.d_scale, 0)
     count = (job.size + job.length - 1) // job.length
-    while task * job.block < count:
-        if job.sums_columns != 0:
-            sums = _floats(job.d_scale + 4 * task * job.length, job.length)
-            sums[:] = 0
+    tasks = (count + job.block - 1) // job.block
+    each = job.length if job.columns != 0 else job.block  # sums of a task
+    of_all = tasks * each if job.columns != 0 else count
+    scale_sums = _floats(job.sums, of_all if job.values != 0 else 0)
+    bias_sums = _floats(job.sums + 4 * of_all, of_all if job.d_bias != 0 else 0)
+    task = _add(memory, _NEXT_TASK, 1)
+    while task < tasks:
+        scale_sums[task * each : (task + 1) * each] = 0
+        bias_sums[task * each : (task + 1) * each] = 0
         for row in range(task * job.block, min(count, (task + 1) * job.block)):
-            d_scale = np.float32(0)
-            for column in range(0, min(job.length, job.size - row * job.length), _CHUNK):
-                first = row * job.length + column
-                size = min(_CHUNK, job.length - column, job.size - first)
-                gradient = _floats(job.gradient + 4 * first, size)
-                if job.values != 0:
-                    values = _floats(job.values + 4 * first, size)
-                    if job.sums_columns != 0:
-                        _add_products(gradient, values, sums[column : column + size])
-                    else:
-                        d_scale += _sum_of_products(gradient, values, addends)
-                d_values = _floats(job.d_values + 4 * first, size)
-                rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
-                factors = _factor(scale, job.scale, rows, columns, div, row, column, size)
-                _scale(gradient, d_values, factors)
-                if job.inside != 0:
-                    _mask(d_values, carray(_pointer(job.inside + first), size, np.uint8))
-            if job.values != 0 and job.sums_columns == 0:
-                _floats(job.d_scale + 4 * row, 1)[0] = d_scale
+            _row_gradients(job, row, task * each, scale, scale_sums, bias_sums, addends_and_ones)
+        if _add(memory, _DONE, 1) == tasks - 1:
+            _sum_outputs(scale_sums, _floats(job.d_scale, job.outputs if job.values != 0 else 0))
+            _sum_outputs(bias_sums, _floats(job.d_bias, job.outputs if job.d_bias != 0 else 0))
         task = _add(memory, _NEXT_TASK, 1)
 
 
@@ -735,14 +798,16 @@ convert_patches = Kernel(_PATCHES, _patches_share)  # `round(patches / largest m
 # --- the gradient at an input range -------------------------------------------------------------------------
 
 _RANGE = {
-    "x": "P",  # inputs
-    "gradient": "P",  # what arrives at the normalised inputs
-    "size": "q",  # of both
-    "block": "q",  # values in a task
+    "x": "P",  # inputs [rows, length], with a stride between rows
+    "stride": "q",
+    "rows": "q",
+    "length": "q",
+    "gradient": "P",  # [rows, length], what arrives at the normalised inputs
+    "block": "q",  # values in a task, of one row or of whole rows
     "d_x": "P",  # becomes `gradient / limit` where `|x| < slack_limit`, 0 elsewhere; 0: not asked for
     "limit": "d",  # the range
     "slack_limit": "d",  # a little above
-    "outward": "P",  # [tasks], becomes the sums of `min(gradient * sign(x), 0)` over `|x| >= limit`
+    "outward": "P",  # [tasks], memory for sums
 }
 _range_layout = _layout(_RANGE)
 
@@ -768,30 +833,191 @@ def _outward(x: Floats, gradient: Floats, limit: float, wanted: Floats) -> Any:
     return _sum(wanted)
 
 
+@_part
+def _sum_tasks(memory: Any, sums: Any) -> None:
+    """What the call adds up to, in the order of its tasks."""
+    total = np.float64(0)
+    for task in range(sums.size):
+        total += sums[task]
+    carray(memory, 1, _shared_layout)[0].total = total
+
+
 @_shared
 def _range_share(memory: Any) -> None:
     job = carray(memory, 1, _range_layout)[0]
+    in_a_row, together = (job.length + job.block - 1) // job.block, max(1, job.block // job.length)
+    tasks = in_a_row * ((job.rows + together - 1) // together)
     limit, slack_limit = np.float32(job.limit), np.float32(job.slack_limit)
     wanted = np.empty(_CHUNK, dtype=np.float32)
+    sums = carray(_pointer(job.outward), tasks, np.float64)
     beyond = 0
     task = _add(memory, _NEXT_TASK, 1)
-    while task * job.block < job.size:
+    while task < tasks:
+        start, column = task // in_a_row * together, task % in_a_row * job.block
         outward = np.float64(0)
-        last = min(job.size, (task + 1) * job.block)
-        for first in range(task * job.block, last, _CHUNK):
-            size = min(_CHUNK, last - first)
-            x, gradient = _floats(job.x + 4 * first, size), _floats(job.gradient + 4 * first, size)
-            d_x = _floats(job.d_x + 4 * first, size if job.d_x != 0 else 0)
-            found = _pass_gradient(x, gradient, d_x, limit, slack_limit)
-            beyond += found
-            if found > 0:
-                outward += _outward(x, gradient, limit, wanted)
-        carray(_pointer(job.outward + 8 * task), 1, np.float64)[0] = outward
+        for row in range(start, min(job.rows, start + together)):
+            last = min(job.length, column + job.block)
+            for first in range(column, last, _CHUNK):
+                size = min(_CHUNK, last - first)
+                place = row * job.length + first
+                x = _floats(job.x + 4 * (row * job.stride + first), size)
+                gradient = _floats(job.gradient + 4 * place, size)
+                d_x = _floats(job.d_x + 4 * place, size if job.d_x != 0 else 0)
+                found = _pass_gradient(x, gradient, d_x, limit, slack_limit)
+                beyond += found
+                if found > 0:
+                    outward += _outward(x, gradient, limit, wanted)
+        sums[task] = outward
+        if _add(memory, _DONE, 1) == tasks - 1:
+            _sum_tasks(memory, sums)
         task = _add(memory, _NEXT_TASK, 1)
     _add(memory, _COUNT, beyond)
 
 
-range_gradients = Kernel(_RANGE, _range_share)  # counts the inputs that are beyond the range
+# counts the inputs beyond the range, and adds up `min(gradient * sign(x), 0)` over `|x| >= limit`
+range_gradients = Kernel(_RANGE, _range_share)
+
+
+# --- the same for a layer whose inputs need no gradient -----------------------------------------------------
+
+_FEW = {
+    "x": "P",  # inputs [samples, channels, depth, height, width], with strides
+    "gradient": "P",  # what arrives at the products, [samples, outputs, places...], with strides
+    "weights": "P",  # [outputs, channels, kernel...], with strides
+    "geometry": "P",  # see `FEW_GEOMETRY`
+    "samples": "q",
+    "limit": "d",  # the range
+    "most": "q",  # clipped inputs that are looked at; with more the call ends early
+    "outward": "P",  # [samples], memory for sums
+}
+_few_layout = _layout(_FEW)
+
+# What the integers at `geometry` are, and how many.
+FEW_GEOMETRY = {
+    "channels": 1, "outputs": 1, "size": 3, "places": 3, "kernel": 3, "stride": 3, "padding": 3,
+    "dilation": 3, "x strides": 5, "gradient strides": 5, "weight strides": 5,
+}  # fmt: skip
+
+
+@_part
+def _gradient_at(  # noqa: PLR0917 - compiled code takes no keywords
+    gradient: int, weights: int, geometry: Any, channel: int, z: int, y: int, x: int
+) -> Any:
+    """The gradient at one input, which is at address `gradient` in the first output."""
+    places, kernel, stride = geometry[5:8], geometry[8:11], geometry[11:14]
+    padding, dilation = geometry[14:17], geometry[17:20]
+    gradient_strides, weight_strides = geometry[25:30], geometry[30:35]
+    total = np.float32(0)
+    for i in range(kernel[0]):
+        depth = z + padding[0] - i * dilation[0]
+        if depth < 0 or depth % stride[0] != 0 or depth // stride[0] >= places[0]:
+            continue
+        for j in range(kernel[1]):
+            row = y + padding[1] - j * dilation[1]
+            if row < 0 or row % stride[1] != 0 or row // stride[1] >= places[1]:
+                continue
+            for k in range(kernel[2]):
+                column = x + padding[2] - k * dilation[2]
+                if column < 0 or column % stride[2] != 0 or column // stride[2] >= places[2]:
+                    continue
+                one = depth // stride[0] * gradient_strides[2]
+                one += row // stride[1] * gradient_strides[3] + column // stride[2] * gradient_strides[4]
+                other = channel * weight_strides[1]
+                other += i * weight_strides[2] + j * weight_strides[3] + k * weight_strides[4]
+                for _ in range(geometry[1]):
+                    total += _floats(gradient + 4 * one, 1)[0] * _floats(weights + 4 * other, 1)[0]
+                    one += gradient_strides[1]
+                    other += weight_strides[0]
+    return total
+
+
+@_shared
+def _few_share(memory: Any) -> None:
+    job = carray(memory, 1, _few_layout)[0]
+    geometry = carray(_pointer(job.geometry), 35, np.int64)
+    size, x_strides = geometry[2:5], geometry[20:25]
+    limit = np.float32(job.limit)
+    sums = carray(_pointer(job.outward), job.samples, np.float64)
+    task = _add(memory, _NEXT_TASK, 1)
+    while task < job.samples and _add(memory, _COUNT, 0) <= job.most:
+        gradient = job.gradient + 4 * task * geometry[25]
+        outward, clipped = np.float64(0), 0
+        for channel in range(geometry[0]):
+            for z in range(size[0]):
+                for y in range(size[1]):
+                    line = task * x_strides[0] + channel * x_strides[1] + z * x_strides[2] + y * x_strides[3]
+                    for x in range(size[2]):
+                        value = _floats(job.x + 4 * (line + x * x_strides[4]), 1)[0]
+                        if abs(value) >= limit:
+                            clipped += 1
+                            want = _gradient_at(gradient, job.weights, geometry, channel, z, y, x)
+                            outward += min(-want if value < 0 else want, np.float32(0))
+        sums[task] = outward
+        _add(memory, _COUNT, clipped)
+        if _add(memory, _DONE, 1) == job.samples - 1:
+            _sum_tasks(memory, sums)
+        task = _add(memory, _NEXT_TASK, 1)
+
+
+few_range_gradients = Kernel(_FEW, _few_share)  # counts and adds up as `range_gradients` does
+
+
+# --- weights as a product takes them ------------------------------------------------------------------------
+
+_LAYOUT = {
+    "logical": "P",  # [outputs, inputs], with a stride between outputs
+    "stride": "q",
+    "outputs": "q",
+    "inputs": "q",
+    "scales": "P",  # what logical weights are divided by, [outputs] or [1]; 0: one
+    "scale_step": "q",  # 1 or 0
+    "laid_out": "P",  # [outputs, elements, channels], zero at places without input
+    "elements": "q",  # places of each channel
+    "channels": "q",
+    "leading": "q",  # places of the first channel that the inputs leave out
+    "back": "q",  # whether gradients at what is laid out become gradients at logical weights
+    "block": "q",  # outputs in a task
+}
+_layout_layout = _layout(_LAYOUT)
+
+
+@_part
+def _lay_out(  # noqa: PLR0917
+    logical: Floats, laid_out: Floats, scale: float, elements: int, leading: int, back: bool
+) -> None:
+    channels = laid_out.size // elements
+    for element in range(elements):
+        part = laid_out[element * channels : (element + 1) * channels]
+        low = max(0, (leading - element + elements - 1) // elements)
+        high = min(channels, (logical.size + leading - element + elements - 1) // elements)
+        place = element - leading
+        if back:
+            for channel in range(low, high):
+                logical[channel * elements + place] = part[channel] / scale
+        else:
+            part[:low] = 0
+            for channel in range(low, high):
+                part[channel] = logical[channel * elements + place] / scale
+            part[high:] = 0
+
+
+@_shared
+def _layout_share(memory: Any) -> None:
+    job = carray(memory, 1, _layout_layout)[0]
+    size = job.elements * job.channels
+    task = _add(memory, _NEXT_TASK, 1)
+    while task * job.block < job.outputs:
+        for output in range(task * job.block, min(job.outputs, (task + 1) * job.block)):
+            logical = _floats(job.logical + 4 * output * job.stride, job.inputs)
+            laid_out = _floats(job.laid_out + 4 * output * size, size)
+            scale = np.float32(1)
+            if job.scales != 0:
+                scale = _floats(job.scales + 4 * output * job.scale_step, 1)[0]
+            _lay_out(logical, laid_out, scale, job.elements, job.leading, job.back != 0)
+        task = _add(memory, _NEXT_TASK, 1)
+
+
+lay_out_weights = Kernel(_LAYOUT, _layout_share)  # channels last, divided by their scales; or back
 
 
 # --- weights after an optimiser step ------------------------------------------------------------------------

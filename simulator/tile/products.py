@@ -82,11 +82,17 @@ class DenseProduct:
         self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
     ) -> tuple[Tensor | None, Tensor | None]:
         """See the protocol."""
-        samples = weights.shape[0] if weights.dim() == 3 else 1
+        if weights.dim() == 2:
+            rows = gradient.reshape(-1, gradient.shape[-1])
+            return (
+                rows.mm(weights).view(x.shape) if of_inputs else None,
+                rows.t().mm(x.reshape(-1, x.shape[-1])) if of_weights else None,
+            )
+        samples = weights.shape[0]
         rows = gradient.reshape(samples, -1, gradient.shape[-1])
         d_x = d_weights = None
         if of_inputs:
-            d_x = torch.bmm(rows, weights.reshape(samples, *weights.shape[-2:])).reshape(x.shape)
+            d_x = torch.bmm(rows, weights).reshape(x.shape)
         if of_weights:
             inputs = x.reshape(samples, -1, x.shape[-1])
             d_weights = torch.bmm(rows.transpose(1, 2), inputs).reshape(weights.shape)
@@ -270,8 +276,10 @@ class ConvProduct:
     ) -> tuple[Tensor | None, Tensor | None]:
         """See the protocol; the gradient is `[B, O, ...]` or `[B, O, L]`."""
         kernel = self.kernel(weights)
+        if gradient.dim() != x.dim():
+            gradient = gradient.reshape(*gradient.shape[:2], *self.output_size(x))
         d_x, d_kernel, _ = torch.ops.aten.convolution_backward(
-            gradient.reshape(*gradient.shape[:2], *self.output_size(x)),
+            gradient,
             x,
             kernel,
             None,
@@ -283,8 +291,8 @@ class ConvProduct:
             1,
             [of_inputs, of_weights, False],
         )
-        if d_kernel is None:
-            return d_x, None
+        if d_kernel is None or weights.dim() > 2:
+            return d_x, d_kernel
         d_weights = d_kernel.reshape(weights.shape[0], -1)
         return d_x, d_weights[:, self.leading : d_weights.shape[1] - self.trailing]
 
@@ -380,6 +388,15 @@ def with_channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
+def in_rows(x: Tensor) -> Tensor:
+    """Return a map `[B, C, H, W]` with channels last, `[B, H, W, C]`, in contiguous memory."""
+    rows = with_channels_last(x)
+    _, height, width, channels = rows.shape
+    if rows.stride() == (height * width * channels, width * channels, channels, 1):
+        return rows
+    return rows.reshape(-1).view(rows.shape)  # gives dimensions of size 1 the strides of rows, too
+
+
 @dataclass(frozen=True)
 class ChannelsLastProduct:
     """A convolution between maps `[B, H, W, C]` and `[B, H, W, O]`: vectors lie in rows.
@@ -395,12 +412,8 @@ class ChannelsLastProduct:
     vector_dim = -1
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Return `[B, H, W, O]`; the weights may be `laid_out`."""
+        """Return `[B, H, W, O]`."""
         return with_channels_last(self.first(with_channels_first(x), weights))
-
-    def laid_out(self, weights: Tensor) -> Tensor:
-        """Return weights as the native operator has them in memory, `[O, C, H, W]`, for many calls."""
-        return self.first.kernel(weights).contiguous(memory_format=torch.channels_last)
 
     def gradients(
         self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool

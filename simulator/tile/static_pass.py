@@ -7,93 +7,255 @@ range and rounded, multiplied, and outputs get noise, are rounded, clipped and s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from simulator.config.mapping import InputRangeParameter
 from simulator.rng import Randomness
-from simulator.tile import fused
-from simulator.tile.input_range import OutputClipping, RangeLearner, input_gradients
+from simulator.tile import draws, fused
+from simulator.tile.input_range import MOST_LEARNED_FROM, input_gradients, range_gradient
 from simulator.tile.plan import TilePlan
-from simulator.tile.products import LayerProduct
+from simulator.tile.products import ChannelsLastProduct, DenseProduct, LayerProduct
 
 
-@dataclass(slots=True)  # not frozen, which would take longer to make
 class StaticPass:
-    """One call.
+    """The pass of a tile, for all its calls.
 
-    Attributes:
+    Args:
         plan: of the tile behind its range; its outputs are only converted.
-        product: how inputs and weights are multiplied.
+        product: how the layer's inputs and weights are multiplied.
         step: what normalised inputs are rounded to, 0 without rounding.
         rule: how the range is learned.
-        generator: the call's stream; needed when the plan draws noise.
-        weight_scale: what weights are divided by, `[]` or `[O, 1]`; None for one.
-        output_scale: factor of the outputs that is not learned, `[]`, `[1]` or `[O]`.
     """
 
-    plan: TilePlan
-    product: LayerProduct
-    step: float
-    rule: InputRangeParameter
-    generator: Randomness | None
-    weight_scale: Tensor | None
-    output_scale: Tensor
+    def __init__(self, plan: TilePlan, product: LayerProduct, step: float, rule: InputRangeParameter) -> None:
+        self.plan, self.product, self.step, self.rule = plan, product, step, rule
+        last = isinstance(product, ChannelsLastProduct)
+        self._maps = product.first if isinstance(product, ChannelsLastProduct) else product
+        self._order = torch.channels_last if last else torch.contiguous_format
+        self._vectors_in_rows = last or isinstance(product, DenseProduct)
+        self._table = draws.normal_table(plan.out_noise) if plan.out_noise > 0 else None
 
-    def __call__(self, x: Tensor, weights: Tensor, input_range: Tensor, out_scaling: Tensor | None) -> Tensor:
+    def __call__(  # noqa: PLR0917 - called for every tile
+        self,
+        x: Tensor,
+        weights: Tensor,
+        input_range: Tensor,
+        out_scaling: Tensor | None,
+        bias: Tensor | None,
+        weight_scale: Tensor | None,
+        output_scale: Tensor,
+        generator: Randomness | None,
+    ) -> Tensor:
         """Return the tile's result, in memory of its own.
 
         Args:
-            x: inputs.
-            weights: `[O, I]`; of an evaluation they may be laid out for the product.
+            x: the layer's inputs, or the tile's part of them.
+            weights: `[O, ...]`; of an evaluation they may be laid out for the product.
             input_range: `[1]`.
             out_scaling: learned factor of the outputs, `[1]` or `[O]`; None without.
+            bias: what is added to the result, `[O]`; None for nothing.
+            weight_scale: what weights are divided by, `[]` or `[O]`; None for one.
+            output_scale: factor of the outputs that is not learned, `[]`, `[1]` or `[O]`.
+            generator: the call's stream; needed when the plan draws noise.
         """
+        given = (x, weights, input_range, out_scaling, bias, weight_scale, output_scale, generator)
         if torch.is_grad_enabled():
-            result: Tensor = _Pass.apply(x, weights, input_range, out_scaling, self)  # type: ignore[no-untyped-call]
+            result: Tensor = _Pass.apply(*given, self)  # type: ignore[no-untyped-call]
             return result
-        y = self.multiplied(x, self.tile_weights(weights), input_range)
-        return fused.convert_outputs(y, self.conversion(self.scale(out_scaling)))
+        y = self.multiplied(self.converted(x, input_range.item()), self.laid_out(weights, weight_scale))
+        self.convert(y, self.scale(output_scale, out_scaling), bias, generator)
+        return y
 
-    def tile_weights(self, weights: Tensor) -> Tensor:
-        """Return the weights as they are on the tile."""
-        return weights if self.weight_scale is None else weights / self.weight_scale
+    def laid_out(self, weights: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Return weights as the native operator takes them, divided by a scale."""
+        shape, leading = self._kernel_shape(weights)
+        if scale is None and (shape == weights.shape and weights.is_contiguous(memory_format=self._order)):
+            return weights
+        result = torch.empty(shape, dtype=torch.float32, memory_format=self._order)
+        matrix = weights
+        if weights.dim() > 2 or weights.stride(1) != 1:
+            matrix = weights.contiguous().view(shape[0], -1)
+        self._move_weights(matrix, result, scale, leading, back=False)
+        return result
 
-    def weight_gradient(self, d_weights: Tensor) -> Tensor:
-        """Return the gradient at the weights, from that at the tile's, which is overwritten."""
-        return d_weights if self.weight_scale is None else d_weights.div_(self.weight_scale)
+    def weight_gradient(self, d_laid_out: Tensor, shape: torch.Size, scale: Tensor | None) -> Tensor:
+        """Return the gradient at weights of that shape, from that at what they were laid out to."""
+        d_weights = torch.empty(shape, dtype=torch.float32)
+        matrix = d_weights if d_weights.dim() == 2 else d_weights.view(shape[0], -1)
+        _, leading = self._kernel_shape(d_weights)
+        self._move_weights(
+            matrix, d_laid_out.contiguous(memory_format=self._order), scale, leading, back=True
+        )
+        return d_weights
 
-    def multiplied(self, x: Tensor, tile_weights: Tensor, input_range: Tensor) -> Tensor:
-        """Return the product, before its conversion."""
-        return self.product(self.converted(x, input_range), tile_weights).contiguous()
+    def _kernel_shape(self, weights: Tensor) -> tuple[tuple[int, ...], int]:
+        """Return the shape that the native operator takes, and how many of its first places have no input."""
+        maps = self._maps
+        if isinstance(maps, DenseProduct):
+            return weights.shape, 0
+        return (weights.shape[0], maps.channels, *maps.kernel_size), maps.leading
 
-    def converted(self, x: Tensor, input_range: Tensor) -> Tensor:
+    def _move_weights(
+        self, matrix: Tensor, laid_out: Tensor, scale: Tensor | None, leading: int, *, back: bool
+    ) -> None:
+        """Divide `[O, I]` and lay it out, or the other way."""
+        outputs, inputs = matrix.shape
+        size = laid_out.numel() // max(outputs, 1)
+        channels = laid_out.shape[1] if self._order is torch.channels_last else size
+        block = max(1, fused.TASK // max(size, 1))
+        fused.kernels().lay_out_weights(
+            -(-outputs // block),
+            matrix.data_ptr(),
+            matrix.stride(0),
+            outputs,
+            inputs,
+            0 if scale is None else scale.data_ptr(),
+            0 if scale is None or scale.numel() == 1 else 1,
+            laid_out.data_ptr(),
+            size // channels,
+            channels,
+            leading,
+            back,
+            block,
+        )
+
+    def converted(self, x: Tensor, limit: float) -> Tensor:
         """Return the inputs as the tile gets them."""
-        return fused.convert_inputs(x, float(input_range), self.step, 1.0)
+        return fused.convert_inputs(x, limit, self.step, 1.0, self._order)
 
-    def scale(self, out_scaling: Tensor | None) -> Tensor:
-        """Return the factor of the outputs; broadcasts over them."""
-        scale = self.output_scale if out_scaling is None else self.output_scale * out_scaling
-        scale = self.product.per_output(scale)
+    def multiplied(self, converted: Tensor, laid_out: Tensor) -> Tensor:
+        """Return the product, before its conversion."""
+        return self._maps(converted, laid_out).contiguous(memory_format=self._order)
+
+    def scale(self, output_scale: Tensor, out_scaling: Tensor | None) -> Tensor:
+        """Return the factor of the outputs, `[]`, `[1]` or `[O]`."""
+        scale = output_scale if out_scaling is None else output_scale * out_scaling
         return scale if self.plan.out_scale == 1 else scale * self.plan.out_scale
 
-    def conversion(self, scale: Tensor) -> fused.OutputConversion:
-        """Return what is done to the outputs."""
+    def _rows(self, y: Tensor) -> tuple[int, int]:
+        """Return how long the rows of outputs are that have the same factors, and how many outputs."""
+        outputs = y.shape[-1] if isinstance(self._maps, DenseProduct) else y.shape[1]
+        if self._vectors_in_rows:
+            return outputs * max(1, fused.LONG_ROW // outputs), outputs
+        return math.prod(y.shape[2:]), outputs
+
+    def _place(self, values: Tensor, length: int) -> fused.Place:
+        """Return one value or one for each output as the kernels take it."""
+        outputs = values.numel()
+        if outputs == 1:
+            return (values.data_ptr(), 1, 1, 1, 0)
+        if self._vectors_in_rows:
+            return (values.data_ptr(), 1, length, 1, outputs)
+        return (values.data_ptr(), outputs, 1, 1, 0)
+
+    def convert(
+        self,
+        y: Tensor,
+        scale: Tensor,
+        bias: Tensor | None,
+        generator: Randomness | None,
+        *,
+        result: Tensor | None = None,
+        inside: Tensor | None = None,
+    ) -> int:
+        """Convert outputs in place, or scale them into a result; return how many were clipped."""
         plan = self.plan
-        return fused.OutputConversion(
-            vector_dim=self.product.vector_dim,
-            step=plan.out_step,
-            bound=plan.out_bound,
-            deviation=plan.out_noise if plan.out_noise > 0 else None,
-            generator=self.generator,
-            scale=scale,
-            finds_hits=False,
-            tests_negative=plan.tests_negative_bound,
+        length, _ = self._rows(y)
+        return fused.run_output_conversion(
+            y,
+            length,
+            None if self._table is None else draws.block_seeds(y, generator),
+            self._table,
+            fused.ONE.place,
+            (0.0, 0.0),
+            plan.out_step,
+            plan.out_bound,
+            self._place(scale, length),
+            bias=fused.NOWHERE if bias is None else self._place(bias, length),
+            result=result,
+            inside=inside,
         )
+
+    def output_gradients(
+        self, gradient: Tensor, inside: Tensor | None, scale: Tensor, y: Tensor | None, *, wants_bias: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return the gradients at the product, at each output's factor and at its bias."""
+        gradient = gradient.contiguous(memory_format=self._order)
+        length, outputs = self._rows(gradient)
+        return fused.run_output_gradients(
+            gradient,
+            length,
+            outputs,
+            self._place(scale, length),
+            inside,
+            y,
+            in_columns=self._vectors_in_rows,
+            wants_bias=wants_bias,
+        )
+
+    def product_gradients(
+        self, d_y: Tensor, converted: Tensor, laid_out: Tensor, *, of_inputs: bool, of_weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients at the converted inputs and at the laid out weights."""
+        return self._maps.gradients(d_y, converted, laid_out, of_inputs=of_inputs, of_weights=of_weights)
+
+    def learned(
+        self, x: Tensor, d_y: Tensor, laid_out: Tensor, input_range: Tensor, limit: float
+    ) -> Tensor | None:
+        """Return the range's gradient where inputs need none, if those that it clips are few."""
+        if isinstance(self._maps, DenseProduct):
+            x, d_y = x.reshape(-1, x.shape[-1]), d_y.view(-1, d_y.shape[-1])
+            options: tuple[tuple[int, ...], ...] = ((), (), (), ())
+        else:
+            maps = self._maps
+            options = (maps.kernel_size, maps.stride, maps.padding, maps.dilation)
+        geometry = _geometry(x.shape, x.stride(), d_y.shape, d_y.stride(), laid_out.stride(), *options)
+        samples, most = x.shape[0], x.numel() // MOST_LEARNED_FROM
+        sums = torch.empty(samples, dtype=torch.float64)
+        clipped, outward = fused.kernels().few_range_gradients(
+            samples,
+            x.data_ptr(),
+            d_y.data_ptr(),
+            laid_out.data_ptr(),
+            geometry.__array_interface__["data"][0],
+            samples,
+            limit,
+            most,
+            sums.data_ptr(),
+        )
+        if clipped > most:
+            return None
+        return range_gradient(outward, clipped / max(x.numel(), 1), input_range, self.rule)
+
+
+@lru_cache(maxsize=64)
+def _geometry(
+    x_shape: tuple[int, ...],
+    x_strides: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    y_strides: tuple[int, ...],
+    weight_strides: tuple[int, ...],
+    *options: tuple[int, ...],
+) -> NDArray[np.int64]:
+    """Return what the kernel wants to know; dimensions that a product lacks are of size 1."""
+
+    def three(values: tuple[int, ...], missing: int) -> tuple[int, ...]:
+        return (missing,) * (3 - len(values)) + tuple(values)
+
+    kernel, stride, padding, dilation = options
+    sizes = [three(x_shape[2:], 1), three(y_shape[2:], 1), three(kernel, 1)]
+    sizes += [three(stride, 1), three(padding, 0), three(dilation, 1)]
+    strides = [(*all_[:2], *three(all_[2:], 0)) for all_ in (x_strides, y_strides, weight_strides)]
+    return np.array([x_shape[1], y_shape[1], *chain.from_iterable(sizes + strides)], np.int64)
 
 
 class _Pass(torch.autograd.Function):
@@ -106,46 +268,51 @@ class _Pass(torch.autograd.Function):
         weights: Tensor,
         input_range: Tensor,
         out_scaling: Tensor | None,
-        call: StaticPass,
+        bias: Tensor | None,
+        weight_scale: Tensor | None,
+        output_scale: Tensor,
+        generator: Randomness | None,
+        run: StaticPass,
     ) -> Tensor:
-        tile_weights = call.tile_weights(weights)
-        y, scale = call.multiplied(x, tile_weights, input_range), call.scale(out_scaling)
-        result = None if out_scaling is None or not ctx.needs_input_grad[3] else torch.empty_like(y)
-        ctx.inside = fused.convert_and_mark(y, call.conversion(scale), result)
-        ctx.call = call
-        kept = None if result is None else y
-        ctx.save_for_backward(x, tile_weights, input_range, out_scaling, scale, kept, call.weight_scale)
+        laid_out = run.laid_out(weights, weight_scale)
+        y = run.multiplied(run.converted(x, input_range.item()), laid_out)
+        scale = run.scale(output_scale, out_scaling)
+        learns_scale = out_scaling is not None and ctx.needs_input_grad[3]
+        result = torch.empty_like(y) if learns_scale else None
+        clips = run.plan.out_bound != math.inf
+        inside = torch.empty_like(y, dtype=torch.uint8) if clips else None
+        clipped = run.convert(y, scale, bias, generator, result=result, inside=inside)
+        ctx.inside = inside if clipped else None
+        ctx.run, ctx.weight_shape = run, weights.shape
+        kept = y if learns_scale else None
+        ctx.save_for_backward(x, laid_out, input_range, out_scaling, weight_scale, output_scale, scale, kept)
         return y if result is None else result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, tile_weights, input_range, out_scaling, scale, y, _ = ctx.saved_tensors
-        wants_d_x, wants_d_weights, wants_d_range, _ = ctx.needs_input_grad[:4]
-        call: StaticPass = ctx.call
-        d_y, d_scale = fused.output_gradients(gradient, call.product.vector_dim, ctx.inside, scale, y)
-        learner = None
+        x, laid_out, input_range, out_scaling, weight_scale, output_scale, scale, y = ctx.saved_tensors
+        wants_d_x, wants_d_weights, wants_d_range, _, wants_d_bias = ctx.needs_input_grad[:5]
+        run: StaticPass = ctx.run
+        limit = input_range.item()
+        d_y, d_scaling, d_bias = run.output_gradients(gradient, ctx.inside, scale, y, wants_bias=wants_d_bias)
+        d_x = d_range = d_weights = None
         if wants_d_range and not wants_d_x:
-            learner = RangeLearner(x, input_range, call.rule, OutputClipping())
-            learner = learner if learner.pays else None
-        of_inputs = wants_d_x or (wants_d_range and learner is None)
-        d_inputs, d_weights = call.product.gradients(
+            d_range = run.learned(x, d_y, laid_out, input_range, limit)
+        d_inputs, d_laid_out = run.product_gradients(
             d_y,
-            call.converted(x, input_range),
-            tile_weights,
-            of_inputs=of_inputs,
+            run.converted(x, limit),
+            laid_out,
+            of_inputs=wants_d_x or (wants_d_range and d_range is None),
             of_weights=wants_d_weights,
         )
-        d_x = d_range = d_out_scaling = None
         if d_inputs is not None:
             d_x, d_range = input_gradients(
-                x, d_inputs, input_range, call.rule, wants_d_x=wants_d_x, wants_d_range=wants_d_range
+                x, d_inputs, input_range, run.rule, wants_d_x=wants_d_x, wants_d_range=wants_d_range
             )
-        elif learner is not None:
-            d_range = learner.gradient(d_y, tile_weights, call.product)
-        if d_weights is not None:
-            d_weights = call.weight_gradient(d_weights)
-        if d_scale is not None:
-            factor = call.scale(None).reshape(-1)
-            d_out_scaling = (d_scale.reshape(-1) * factor).sum_to_size(out_scaling.shape)
-        return d_x, d_weights, d_range, d_out_scaling, None
+        if d_laid_out is not None:
+            d_weights = run.weight_gradient(d_laid_out, ctx.weight_shape, weight_scale)
+        if d_scaling is not None:
+            d_scaling.mul_(run.scale(output_scale, None))
+            d_scaling = d_scaling if out_scaling.numel() > 1 else d_scaling.sum().view(out_scaling.shape)
+        return d_x, d_weights, d_range, d_scaling, d_bias, None, None, None, None

@@ -291,3 +291,21 @@ def test_updates_in_one_pass_are_those_of_the_steps(digital_bias):
     for ours, plain in zip(*found, strict=True):
         assert torch.equal(ours, plain)
     assert not torch.equal(found[0][0], digital.weight)
+
+
+def test_layers_in_float32_go_with_another_default_type():
+    before = torch.get_default_dtype()
+    results_ = []
+    for dtype in (torch.float32, torch.float64):
+        config = configuration({}, weight_scaling_omega=1.0, learn_out_scaling=True)
+        with as_default(0, Purpose.INITIAL_WEIGHTS):
+            model = convert_to_analog(nn.Sequential(nn.Conv2d(3, 4, 3)), config, channels_last=True)
+            x = torch.rand(2, 3, 8, 8)
+        torch.set_default_dtype(dtype)
+        try:
+            y = model(x)
+            y.sum().backward()
+        finally:
+            torch.set_default_dtype(before)
+        results_.append([y.detach(), *(parameter.grad for parameter in model.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*results_, strict=True))
