@@ -11,10 +11,23 @@ from simulator.rng import NoiseContext
 
 
 def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
-    """Iterate over a model's analog layers with their names in the model."""
-    for name, module in model.named_modules():
+    """Iterate over a model's analog layers with their names in the model, in the order of `named_modules`.
+
+    It does not go on inside of them, and is asked after every training step: it is several times as quick.
+    """
+    seen: set[int] = set()
+    left: list[tuple[str, nn.Module]] = [("", model)]
+    while left:
+        name, module = left.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
         if isinstance(module, AnalogLayer):
             yield name, module
+            continue
+        prefix = f"{name}." if name else ""
+        children = reversed(module._modules.items())  # noqa: SLF001 - `named_children` takes longer
+        left += [(prefix + own, child) for own, child in children if child is not None]
 
 
 def noise_context(model: nn.Module) -> NoiseContext | None:

@@ -308,7 +308,7 @@ class _Call:
         return converted
 
     def _run(self, x: Tensor, weights: Tensor, rescale: Tensor | float) -> tuple[Tensor, Tensor | None]:
-        """Crossbar passes and ADC; also say which vectors hit the bound, None without bound management."""
+        """Crossbar passes and ADC; also say which vectors hit the bound, None where none did."""
         if not self.plan.separate_passes:
             return self._convert_outputs(*self._crossbar(x, weights), rescale)
         asymmetry = self.instance.read_asymmetry
@@ -318,8 +318,7 @@ class _Call:
         if self.plan.digital_sum:
             y_negative, hit_negative = self._convert_outputs(y_negative, power_negative, rescale)
             y_positive, hit_positive = self._convert_outputs(y_positive, power_positive, rescale)
-            hit = None if hit_negative is None or hit_positive is None else hit_negative | hit_positive
-            return y_negative + y_positive, hit
+            return y_negative + y_positive, _either(hit_negative, hit_positive)
         power = None
         if power_negative is not None and power_positive is not None:
             power = power_negative + power_positive
@@ -443,6 +442,11 @@ class _Call:
         if plan.out_asymmetry > 0:
             y = torch.where(y < 0, y * (1 - plan.out_asymmetry), y)
         return y
+
+
+def _either(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Return where one of two holds; None where none does."""
+    return one if other is None else (other if one is None else one | other)
 
 
 def _usable(scales: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:

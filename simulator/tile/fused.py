@@ -162,7 +162,7 @@ class OutputConversion:
         scale: factor of the result.
         finds_hits: whether it is asked for.
         tests_negative: whether a negative value can hit the bound too.
-        hit: of the outputs' shape without the vector's dimension.
+        hit: of the outputs' shape without the vector's dimension; None where none did.
     """
 
     vector_dim: int
@@ -350,7 +350,7 @@ def _convert_in_place(
     if conversion.finds_hits:
         conversion.hit = torch.zeros(rows.shape_without_vectors, dtype=torch.bool)
         hits = rows.of_vectors(conversion.hit)
-    return run_output_conversion(
+    clipped = run_output_conversion(
         y,
         rows.length,
         seeds,
@@ -364,6 +364,9 @@ def _convert_in_place(
         result=result,
         inside=inside,
     )
+    if clipped == 0:
+        conversion.hit = None
+    return clipped
 
 
 Place = tuple[int, int, int, int, int]
@@ -386,7 +389,7 @@ def run_output_conversion(  # noqa: PLR0917 - called for every tile
     result: Tensor | None = None,
     inside: Tensor | None = None,
 ) -> int:
-    """Convert outputs in place, or scale them into the result, and return how many were clipped.
+    """Convert outputs in place, or scale them into the result.
 
     Args:
         y: outputs, without gaps in memory.
@@ -402,6 +405,9 @@ def run_output_conversion(  # noqa: PLR0917 - called for every tile
         hits: what is set where a value exceeds the bound; the last of it is whether negative ones count.
         result: None for y.
         inside: becomes 1 where a value was not clipped.
+
+    Returns:
+        0 if none was clipped, as far as was asked for: of those that are not inside, or hit the bound.
     """
     clipped: int = kernels().convert_outputs(
         -(-y.numel() // draws.BLOCK),

@@ -363,21 +363,22 @@ def _round(part: Floats, step: float) -> None:
 
 
 @_part
-def _find_hits(part: Floats, bound: float, two_sided: bool, hits: Flags) -> None:
-    """Set flags; none is cleared or read, so that threads may share them."""
+def _find_hits(part: Floats, bound: float, two_sided: bool, hits: Flags) -> int:
+    """Set flags, and say whether any; none is cleared or read, so that threads may share them."""
     found = np.uint8(0)
     for i in range(part.size):
         size_of = abs(part[i]) if two_sided else part[i]
         found |= np.uint8(size_of > bound)
     if found == 0:
-        return
+        return 0
     if hits.size == 1:
         hits[0] = 1
-        return
+        return 1
     for i in range(part.size):
         size_of = abs(part[i]) if two_sided else part[i]
         if size_of > bound:
             hits[i] = 1
+    return 1
 
 
 @_part
@@ -456,7 +457,7 @@ def _repeated(address: int, period: int, length: int) -> Any:
 def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
     job: Any, first: int, row: int, size: int, draws: Floats, deviation: Floats, scale: Floats, bias: Floats
 ) -> int:
-    """Convert values that lie in one row, and return how many were clipped."""
+    """Convert values that lie in one row, and return how many were clipped, or not 0 if one hit the bound."""
     column = first - row * job.length
     part = _floats(job.values + 4 * first, size)
     clipped = 0
@@ -474,10 +475,10 @@ def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
         own = job.hits + row // job.hits_div % job.hits_rows * job.hits_columns
         alone = job.hits_columns == 1
         hits = carray(_pointer(own if alone else own + column), 1 if alone else size, np.uint8)
-        _find_hits(part, np.float32(job.bound), job.hits_are_two_sided != 0, hits)
+        clipped = _find_hits(part, np.float32(job.bound), job.hits_are_two_sided != 0, hits)
     if job.inside != 0:
         flags = carray(_pointer(job.inside + first), size, np.uint8)
-        clipped = _find_clipped(part, np.float32(job.limit), flags)
+        clipped += _find_clipped(part, np.float32(job.limit), flags)
     rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
     scales = _factor(scale, job.scale, rows, columns, div, row, column, size)
     result = part
@@ -528,7 +529,7 @@ def _outputs_share(memory: Any) -> None:
     _add(memory, _COUNT, clipped)
 
 
-# `scale * clip(round(values + noise)) + bias`; counts the clipped
+# `scale * clip(round(values + noise)) + bias`; counts the clipped, and not 0 if one hit the bound
 convert_outputs = Kernel(_OUTPUTS, _outputs_share)
 
 
