@@ -8,12 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
 from benchmarks.rows import Row
+from benchmarks.turns import Contestant, in_turns
 from client import Driftline
 from examples.demo import JOB as DEMO_JOB
 from simulator.config import InferenceRPUConfig, resolve
@@ -41,7 +43,7 @@ def rows() -> Iterator[Row]:
             _await_speed(driftline, model)
             _run(driftline, _job(model, SHORT, seed=1))  # verifies the import, once per model
             yield from _latency(driftline, model)
-            yield from _overhead(driftline, model, settings.threads_per_item)
+            yield from _overhead(service, driftline, model, settings.threads_per_item)
     yield _memory()
     yield _demo()
 
@@ -81,39 +83,57 @@ def _latency(driftline: Driftline, model: str) -> Iterator[Row]:
     yield Row("submit to the first cell, median of 10", "ms", 1e3 * sorted(first_cell)[5], 500)
 
 
-def _overhead(driftline: Driftline, model: str, threads: int) -> Iterator[Row]:
-    for name, evaluate, seeds in (("short", SHORT, range(30, 35)), ("long", LONG, range(40, 43))):
-        served, alone = [], []
-        for seed in seeds:
-            alone.append(_library(evaluate, seed, threads))
-            job, sent = _run(driftline, _job(model, evaluate, seed=seed))
-            served.append((datetime.fromisoformat(job["finished_at"]) - sent).total_seconds())
-        detail = {"library in s": min(alone), "service in s": min(served)}
-        if name == "short":
-            yield Row(
-                "what the service adds to a short job", "s", min(served) - min(alone), 1.0, detail=detail
-            )
-        else:
-            added = 100 * (min(served) / min(alone) - 1)
-            yield Row("what the service adds to a job of a minute", "%", added, 5.0, detail=detail)
+def _overhead(service: LocalService, driftline: Driftline, model: str, threads: int) -> Iterator[Row]:
+    works = (
+        ("what the service adds to a short job", "s", 1.0, SHORT, range(30, 35)),
+        ("what the service adds to a job of a minute", "%", 5.0, LONG, range(40, 42)),
+    )
+    for name, unit, target, evaluate, seeds in works:
+        pairs = [_both(service, driftline, _job(model, evaluate, seed=seed), threads) for seed in seeds]
+        alone, served = (sum(times) / len(times) for times in zip(*pairs, strict=True))
+        added = served - alone if unit == "s" else 100 * (served / alone - 1)
+        detail = {"library in s": [pair[0] for pair in pairs], "service in s": [pair[1] for pair in pairs]}
+        yield Row(name, unit, added, target, detail=detail)
 
 
-def _library(evaluate: dict[str, Any], seed: int, threads: int) -> float:
-    """Return the seconds of the same calls in a script, which has imported what it needs."""
-    code = f"from benchmarks.service import script; print(script({evaluate!r}, {seed}, {threads}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    return float(done.stdout.split()[-1])
+def _both(
+    service: LocalService, driftline: Driftline, job: dict[str, Any], threads: int
+) -> tuple[float, float]:
+    """Return the seconds of a job's calls in a script that has imported what it needs, and of the job."""
+    arguments = f"{job['evaluate']!r}, {job['seed']}, {threads}"
+    code = f"from benchmarks.service import script; script({arguments})"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise SystemExit("a benchmark's script has no pipes")
+        process.stdout.readline()  # it is ready
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        with ThreadPoolExecutor() as pool:
+            running = pool.submit(_run, driftline, job)
+            alone = Contestant([process.pid], lambda: process.poll() is not None)
+            served = Contestant(service.process_ids(), running.done)
+            in_turns([alone, served])
+        began, ended = map(float, process.stdout.readline().split())
+    if process.returncode != 0:
+        raise SystemExit("a benchmark's script failed")
+    done, sent = running.result()
+    finished = datetime.fromisoformat(done["finished_at"])
+    return alone.seconds(began, ended), served.seconds(sent.timestamp(), finished.timestamp())
 
 
-def script(evaluate: dict[str, Any], seed: int, threads: int) -> float:
-    """Do a job's work with the library, and return the seconds it took."""
+def script(evaluate: dict[str, Any], seed: int, threads: int) -> None:
+    """Do a job's work with the library when told to, and print when it began and ended."""
     import torch
 
     from simulator.memory import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    start = time.perf_counter()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    began = time.time()
     module = import_model(MODEL.read_bytes()).module.eval()
     dataset = load_dataset("builtin:mnist10k", None)
     samples = Samples(dataset.test.inputs, dataset.test.targets).first(evaluate["max_samples"])
@@ -129,7 +149,7 @@ def script(evaluate: dict[str, Any], seed: int, threads: int) -> float:
         batch_size=batch_size,
         on_cell=lambda *_: None,
     )
-    return time.perf_counter() - start
+    print(began, time.time(), flush=True)
 
 
 def _memory() -> Row:

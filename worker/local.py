@@ -123,6 +123,10 @@ class LocalService:
         """Return the number of a child process: `api`, `broker`, `worker 0`, ..."""
         return self._children[name].pid
 
+    def process_ids(self) -> list[int]:
+        """Return the numbers of all child processes."""
+        return [child.pid for child in self._children.values()]
+
     def abandon(self, pid: int) -> None:
         """Take no notice when a child process ends, because somebody else is about to end it."""
         self._abandoned.add(pid)

@@ -1,0 +1,96 @@
+"""Two works of minutes side by side on a machine whose speed changes: each goes on for a second at a time.
+
+While one goes on, the processes of the other are stopped, so that both meet the same machine. A timer of a
+stopped process goes on, which shortens its waits; neither work should wait for timers. Linux only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_SLICE_S = 1.0
+_LOOK_S = 0.002
+
+
+@dataclass
+class Contestant:
+    """A work that has begun.
+
+    Attributes:
+        roots: the processes that do it, with their children.
+        is_done: whether it has ended.
+        slices: begin and end of the times when it went on, in s since the epoch.
+    """
+
+    roots: list[int]
+    is_done: Callable[[], bool]
+    slices: list[tuple[float, float]] = field(default_factory=list)
+
+    def seconds(self, begin: float, end: float) -> float:
+        """Return how long it went on between two moments."""
+        return sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in self.slices)
+
+
+def in_turns(contestants: Iterable[Contestant]) -> None:
+    """Let works go on in turns until all are done."""
+    all_ = list(contestants)
+    try:
+        for one in all_:
+            _signal_tree(one.roots, signal.SIGSTOP)
+        while not all(one.is_done() for one in all_):
+            for one in all_:
+                _let(one)
+    finally:
+        for one in all_:
+            _signal_tree(one.roots, signal.SIGCONT)
+
+
+def _let(one: Contestant) -> None:
+    """Let a work go on for a slice, or until it is done."""
+    if one.is_done():
+        return
+    _signal_tree(one.roots, signal.SIGCONT)
+    start = time.time()
+    while time.time() < start + _SLICE_S and not one.is_done():
+        time.sleep(_LOOK_S)
+    _signal_tree(one.roots, signal.SIGSTOP)
+    one.slices.append((start, time.time()))
+
+
+def _signal_tree(roots: list[int], what: signal.Signals) -> None:
+    """Send a signal to processes and their children, until there are no more that were not told."""
+    told: set[int] = set()
+    while True:
+        new = _tree(roots) - told
+        if not new:
+            return
+        for pid in new:
+            with suppress(ProcessLookupError):
+                os.kill(pid, what)
+        told |= new
+
+
+def _tree(roots: list[int]) -> set[int]:
+    children: Mapping[int, list[int]] = _children()
+    found, left = set(), list(roots)
+    while left:
+        pid = left.pop()
+        found.add(pid)
+        left += children.get(pid, [])
+    return found
+
+
+def _children() -> dict[int, list[int]]:
+    """Return the children of all processes."""
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()  # a name may hold anything
+            children.setdefault(int(fields[1]), []).append(int(status.parent.name))
+    return children
