@@ -128,14 +128,14 @@ class AnalogLayer(nn.Module):
             block = None if tile.reads_devices else self._whole_block()
             return cast("Tensor", tile(x, block, products[0], bias))
         blocks: Sequence[Tensor | None] = [None] * len(self.slots)
-        if not self.tiles[0].reads_devices:
+        if not all(tile.reads_devices for tile in self.tiles):
             blocks = self._logical_blocks()
         rows: dict[int, Tensor] = {}
         inputs = self._parts.of(x, channel_dim)
         for slot, tile, part, block, product in zip(
             self.slots, self.tiles, inputs, blocks, products, strict=True
         ):
-            y = tile(part, block, product)
+            y = tile(part, None if tile.reads_devices else block, product)
             rows[slot.row] = rows[slot.row] + y if slot.row in rows else y
         y = rows[0] if len(rows) == 1 else torch.cat([rows[row] for row in sorted(rows)], dim=channel_dim)
         if bias is None:

@@ -231,7 +231,8 @@ class AnalogTile(nn.Module):
         """
         if self.observer is not None:
             self.observer(x.movedim(-1 if product is DENSE else 1, -1))
-        if self.input_range is not None and self._runs_statically(x, product):
+        weights = self.analog_weights if logical is None else logical
+        if self.input_range is not None and self._runs_statically(x, weights, product):
             return self._run_statically(x, logical, self.input_range, product, bias)
         matrix = None if logical is None else logical.flatten(1)
         if isinstance(product, ChannelsLastProduct):
@@ -277,12 +278,13 @@ class AnalogTile(nn.Module):
             y = y if scale is None else y * product.per_output(scale)
         return y
 
-    def _runs_statically(self, x: Tensor, product: LayerProduct) -> bool:
+    def _runs_statically(self, x: Tensor, weights: Tensor | None, product: LayerProduct) -> bool:
         return (
             self._is_static
             and self.meter is None
             and not (isinstance(product, ConvProduct) and product.bias_input is not None)
-            and fused.at_hand(x)
+            and weights is not None
+            and fused.at_hand(x, weights)
         )
 
     def _run_statically(

@@ -42,7 +42,6 @@ class StaticPass:
         self._maps = product.first if isinstance(product, ChannelsLastProduct) else product
         self._order = torch.channels_last if last else torch.contiguous_format
         self._vectors_in_rows = last or isinstance(product, DenseProduct)
-        self._table = draws.normal_table(plan.out_noise) if plan.out_noise > 0 else None
 
     def __call__(  # noqa: PLR0917 - called for every tile
         self,
@@ -168,13 +167,16 @@ class StaticPass:
         inside: Tensor | None = None,
     ) -> int:
         """Convert outputs in place, or scale them into a result; return how many were clipped."""
-        plan = self.plan
+        plan, seeds, table = self.plan, None, None
+        if plan.out_noise > 0:
+            seeds, table = draws.block_seeds(y, generator), draws.normal_table(plan.out_noise)
+        bias = None if bias is None else bias.contiguous()
         length, _ = self._rows(y)
         return fused.run_output_conversion(
             y,
             length,
-            None if self._table is None else draws.block_seeds(y, generator),
-            self._table,
+            seeds,
+            table,
             fused.ONE.place,
             (0.0, 0.0),
             plan.out_step,

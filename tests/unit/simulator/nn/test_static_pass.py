@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import pickle
 
 import pytest
 import torch
@@ -309,3 +311,22 @@ def test_layers_in_float32_go_with_another_default_type():
             torch.set_default_dtype(before)
         results_.append([y.detach(), *(parameter.grad for parameter in model.parameters())])
     assert all(torch.equal(one, other) for one, other in zip(*results_, strict=True))
+
+
+@pytest.mark.parametrize("programmed", [False, True])
+def test_inputs_of_another_type_than_the_weights_go_step_by_step(programmed):
+    config = configuration({"out_noise": 0.0})
+    model = convert_to_analog(nn.Sequential(nn.Conv2d(3, 4, 3)), config).double()
+    if programmed:
+        program_analog_weights(model.eval())
+    x = torch.rand(2, 3, 8, 8, dtype=torch.float32)
+    torch.testing.assert_close(model(x), model(x.double()))
+
+
+def test_copies_of_a_model_that_has_run_are_small():
+    """What the pass looks up belongs to the process, not to the tile."""
+    model = convert_to_analog(nn.Sequential(nn.Linear(3, 4)), configuration({})).eval()
+    fresh = len(pickle.dumps(model))
+    model(torch.rand(2, 3))
+    assert len(pickle.dumps(model)) < fresh + 10_000
+    assert torch.equal(copy.deepcopy(model)[0].weight, model[0].weight)
