@@ -96,7 +96,7 @@ class AnalogTile(nn.Module):
         self.observer: Callable[[Tensor], None] | None = None
         self.meter: ClippingMeter | None = None
         self._static_pass: StaticPass | None = None
-        self._kept_layout: tuple[Tensor, int, Tensor] | None = None
+        self._kept: tuple[Any, Any, tuple[Tensor, Tensor]] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
@@ -147,7 +147,7 @@ class AnalogTile(nn.Module):
         self.plan = plan
         self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
         self._ranged_plan, self._range_step = plan.after_input_range()
-        self._static_pass = None
+        self._static_pass = self._kept = None
         pre_post, modifier = self.rpu_config.pre_post, self.rpu_config.modifier
         self._is_static = (
             self._ranged_plan.is_static
@@ -300,35 +300,42 @@ class AnalogTile(nn.Module):
         if run is None or run.product is not product:
             rule = self.rpu_config.pre_post.input_range
             run = self._static_pass = StaticPass(self._ranged_plan, product, self._range_step, rule)
+            self._kept = None
         if self.training and self._range_from_data:
             self._initialise_range(x)
+        stream = self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None
+        if logical is None and not torch.is_grad_enabled():
+            limit, scaling = input_range.item(), self.out_scaling
+            laid_out, scale = self._prepared_for(run, limit)
+            return run.evaluate(
+                x, laid_out, limit, scale if scaling is None else scale * scaling, bias, stream
+            )
         weight_scale = None
-        if logical is None:
-            weights = self._laid_out(self._weights_for(x, None), run)
-        elif self._modifies:
-            weights = self._weights_for(x, logical.flatten(1))
+        if logical is None or self._modifies:
+            weights = self._weights_for(x, None if logical is None else logical.flatten(1))
         else:
             weights, weight_scale = logical, self.mapping_scale
-        return run(
-            x,
-            weights,
-            input_range,
-            self.out_scaling,
-            bias,
-            weight_scale,
-            cast("Tensor", self.output_scale(learned=False)),  # it has the range
-            self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
-        )
+        output_scale = cast("Tensor", self.output_scale(learned=False))  # it has the range
+        return run(x, weights, input_range, self.out_scaling, bias, weight_scale, output_scale, stream)
 
-    def _laid_out(self, weights: Tensor, run: StaticPass) -> Tensor:
-        """The analog weights as the product is quickest with, made anew where they have changed."""
-        if weights.is_inference():  # which do not tell whether they changed
-            return weights
-        version = weights._version  # noqa: SLF001 - torch has no public name for it
-        kept = self._kept_layout
-        if kept is None or kept[0] is not weights or kept[1] != version:
+    def _prepared_for(self, run: StaticPass, limit: float) -> tuple[Tensor, Tensor]:
+        """What an evaluation has in common for all batches: laid out weights, and the factor of outputs.
+
+        It is kept until one of the tensors that it is made of has changed. A parameter's `data` can change
+        without a trace: the range is looked at each time, and the learned scale is left out.
+        """
+        weights, sources = self.analog_weights, (self.mapping_scale, self.compensation)
+        key: tuple[object, ...] | None
+        try:
+            key = (limit, *(None if one is None else (id(one), one._version) for one in (weights, *sources)))  # noqa: SLF001 - torch has no public name for it
+        except RuntimeError:  # tensors of the inference mode do not tell whether they changed
+            key = None
+        kept = self._kept
+        if kept is None or key is None or kept[0] != key:
             with torch.inference_mode(mode=False), torch.no_grad():
-                kept = self._kept_layout = (weights, version, run.laid_out(weights))
+                scale = run.scale(cast("Tensor", self.output_scale(learned=False)), None)
+                prepared = (run.laid_out(cast("Tensor", weights)), scale)
+            kept = self._kept = (key, (weights, *sources), prepared)
         return kept[2]
 
     def _learner(self, x: Tensor, product: LayerProduct, clipping: OutputClipping) -> RangeLearner | None:
@@ -513,7 +520,7 @@ class AnalogTile(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name in ("programmed", "analog_weights", "compensation", "compensation_baseline"):
             setattr(self, name, _map_tensors(getattr(self, name), fn))
-        self._instance = self._kept_layout = None
+        self._instance = self._kept = None
         return self
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

@@ -58,7 +58,7 @@ class StaticPass:
 
         Args:
             x: the layer's inputs, or the tile's part of them.
-            weights: `[O, ...]`; of an evaluation they may be laid out for the product.
+            weights: `[O, ...]`.
             input_range: `[1]`.
             out_scaling: learned factor of the outputs, `[1]` or `[O]`; None without.
             bias: what is added to the result, `[O]`; None for nothing.
@@ -70,8 +70,21 @@ class StaticPass:
         if torch.is_grad_enabled():
             result: Tensor = _Pass.apply(*given, self)  # type: ignore[no-untyped-call]
             return result
-        y = self.multiplied(self.converted(x, input_range.item()), self.laid_out(weights, weight_scale))
-        self.convert(y, self.scale(output_scale, out_scaling), bias, generator)
+        laid_out, scale = self.laid_out(weights, weight_scale), self.scale(output_scale, out_scaling)
+        return self.evaluate(x, laid_out, input_range.item(), scale, bias, generator)
+
+    def evaluate(  # noqa: PLR0917 - called for every tile
+        self,
+        x: Tensor,
+        laid_out: Tensor,
+        limit: float,
+        scale: Tensor,
+        bias: Tensor | None,
+        generator: Randomness | None,
+    ) -> Tensor:
+        """Return the result without a gradient, for weights that are laid out, a range and a scale."""
+        y = self.multiplied(self.converted(x, limit), laid_out)
+        self.convert(y, scale, bias, generator)
         return y
 
     def laid_out(self, weights: Tensor, scale: Tensor | None = None) -> Tensor:
