@@ -305,11 +305,10 @@ class AnalogTile(nn.Module):
             self._initialise_range(x)
         stream = self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None
         if logical is None and not torch.is_grad_enabled():
-            limit, scaling = input_range.item(), self.out_scaling
-            laid_out, scale = self._prepared_for(run, limit)
-            return run.evaluate(
-                x, laid_out, limit, scale if scaling is None else scale * scaling, bias, stream
-            )
+            limit = input_range.item()
+            laid_out, output_scale = self._prepared_for(run, limit)
+            scale = run.scale(output_scale, self.out_scaling)
+            return run.evaluate(x, laid_out, limit, scale, bias, stream)
         weight_scale = None
         if logical is None or self._modifies:
             weights = self._weights_for(x, None if logical is None else logical.flatten(1))
@@ -333,7 +332,7 @@ class AnalogTile(nn.Module):
         kept = self._kept
         if kept is None or key is None or kept[0] != key:
             with torch.inference_mode(mode=False), torch.no_grad():
-                scale = run.scale(cast("Tensor", self.output_scale(learned=False)), None)
+                scale = cast("Tensor", self.output_scale(learned=False))
                 prepared = (run.laid_out(cast("Tensor", weights)), scale)
             kept = self._kept = (key, (weights, *sources), prepared)
         return kept[2]
