@@ -45,7 +45,7 @@ def add_noise(g_us: Tensor, sigma_us: Tensor, generator: torch.Generator) -> Ten
 
 def drifted(g_us: Tensor, nu: Tensor, t_inference_s: float, t_0_s: float) -> Tensor:
     """Return g ((t + t_0) / t_0)^-nu."""
-    return torch.exp(nu * -math.log1p(t_inference_s / t_0_s)).mul_(g_us)
+    return (nu * -math.log1p(t_inference_s / t_0_s)).exp_().mul_(g_us)
 
 
 def one_over_f(t_since_start_s: float, t_read_s: float) -> float:
@@ -97,7 +97,7 @@ class PowerLawNoise(BaseNoiseModel):
         """See the base class."""
         g_drifted = g_us if state is None else drifted(g_us, state, t_inference_s, self.t_0_s)
         growth = one_over_f(t_inference_s + self.t_0_s, self.t_read_s)
-        sigma_us = g_drifted * self.relative_read_noise(g_us) * (self.read_noise_scale * growth)
+        sigma_us = (g_drifted * self.relative_read_noise(g_us)).mul_(self.read_noise_scale * growth)
         return add_noise(g_drifted, sigma_us, generator)
 
 

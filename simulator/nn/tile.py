@@ -21,7 +21,6 @@ from simulator.rng import KeyPart, NoiseContext, Purpose, Stream
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
-    UNIT_VECTORS,
     ChannelsLastProduct,
     ClippingMeter,
     ConvProduct,
@@ -31,6 +30,7 @@ from simulator.tile import (
     RangeLearner,
     StaticPass,
     TilePlan,
+    UnitVectorProduct,
     analog_product,
     clip_to_range,
     clip_weights,
@@ -463,7 +463,7 @@ class AnalogTile(nn.Module):
         device = self.programmed.weights_OI.device
         read = self.context.read_stream(Purpose.READ, self.key, device=device)
         self.analog_weights = model.drift(self.programmed, t_inference_s, read=read.open())
-        self.compensate()
+        self._compensate()
 
     @_outside_autograd
     def read_baseline(self, target_OI: Tensor) -> None:
@@ -481,6 +481,9 @@ class AnalogTile(nn.Module):
     @_outside_autograd
     def compensate(self) -> None:
         """Read the present analog weights and set the factor that makes up for what changed since."""
+        self._compensate()
+
+    def _compensate(self) -> None:
         compensation = build_drift_compensation(self.rpu_config.drift_compensation)
         baseline = self.compensation_baseline
         if compensation is not None and baseline is not None and self.analog_weights is not None:
@@ -491,8 +494,8 @@ class AnalogTile(nn.Module):
         """Return `[in, out]`: the response to each unit vector, through the tile's own noisy forward."""
         device = weights_OI.device
         alone = self.plan.keeps_zeros  # then the zeros of a unit vector need no attention
-        ones = torch.ones(self.in_features, 1, device=device, dtype=weights_OI.dtype)
-        unit_vectors = ones if alone else torch.diag(ones.squeeze(1))
+        size = 1 if alone else self.in_features
+        unit_vectors = torch.eye(size, device=device, dtype=weights_OI.dtype)
         stream = None
         if self._draws_noise:
             stream = self.context.read_stream(Purpose.COMPENSATION, self.key, device=device)
@@ -501,7 +504,7 @@ class AnalogTile(nn.Module):
             unit_vectors,
             weights_OI,
             self.plan,
-            product=UNIT_VECTORS if alone else DENSE,
+            product=UnitVectorProduct(self.in_features) if alone else DENSE,
             instance=self.instance_parameters(device),
             generator=stream,
             static_scale=float(average) if average is not None and average > 0 else None,

@@ -15,12 +15,12 @@ from simulator.tile.modifiers import modifies, modify_weights
 from simulator.tile.plan import TilePlan, compile_plan
 from simulator.tile.products import (
     DENSE,
-    UNIT_VECTORS,
     ChannelsLastProduct,
     ConvProduct,
     DenseProduct,
     LayerProduct,
     Product,
+    UnitVectorProduct,
     in_rows,
     with_channels_first,
     with_channels_last,
@@ -31,7 +31,6 @@ from simulator.tile.weight_update import clip_weights, remap_scales, update_in_p
 __all__ = [
     "DENSE",
     "NO_SPREAD",
-    "UNIT_VECTORS",
     "ChannelsLastProduct",
     "ClippingMeter",
     "ConvProduct",
@@ -43,6 +42,7 @@ __all__ = [
     "RangeLearner",
     "StaticPass",
     "TilePlan",
+    "UnitVectorProduct",
     "analog_product",
     "clip_to_range",
     "clip_weights",

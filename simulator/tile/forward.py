@@ -65,7 +65,7 @@ def analog_product(
 
     Args:
         x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution, with channels
-            last `[B, H, W, C]`; `[I, 1]` where the product is that of the unit vectors.
+            last `[B, H, W, C]`; `[1, 1]` where the product is that of the unit vectors.
         weights: `[O, I]`, |w| = 1 is g_max; `[S, O, I]` gives each of S samples weights of its own.
         plan: the tile's compiled configuration.
         product: how inputs and weights are multiplied.
@@ -265,7 +265,7 @@ class _Call:
         repeated = replace(self, product=DENSE).repeat_rows(
             vectors.vectors(x, places),
             weights[places[0]] if weights.dim() == 3 else weights,
-            divisor.movedim(dim, -1)[places],
+            divisor.movedim(dim, -1).expand(*hit.shape, 1)[places],
             is_static,
         )
         if isinstance(digital, Tensor) and digital.numel() > 1:

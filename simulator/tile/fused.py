@@ -341,7 +341,7 @@ def _convert_in_place(
             else:
                 deviation = deviation.deviation()
         table = draws.normal_table(1.0 if isinstance(deviation, Tensor) else deviation)
-    together = not conversion.finds_hits and not any(map(_tells_vectors_apart, (deviation, conversion.scale)))
+    together = not any(map(_tells_vectors_apart, (deviation, conversion.scale)))
     rows = _rows(y.shape, conversion.vector_dim, together)
     if isinstance(deviation, Tensor):
         factor = rows.factor(deviation)
@@ -477,9 +477,9 @@ class _Rows:
         return (self.shape[0], *self.shape[2:])
 
     def of_vectors(self, values: Tensor) -> _Factor:
-        """Return one value per vector as a factor."""
+        """Return flags, one for each vector."""
         if self.vectors_in_rows:
-            return _Factor(values, values.numel(), 1, 1)
+            return _Factor(values, 1, 0, self.outputs)
         return _Factor(values, self.shape[0], self.length, self.outputs)
 
     def factor(self, values: Tensor | float) -> _Factor:

@@ -331,7 +331,7 @@ _OUTPUTS = {
     "bias_period": "q",
     "hits": "P",  # factor that is set to 1 where a rounded value exceeds the bound; 0: not asked for
     "hits_rows": "q",
-    "hits_columns": "q",
+    "hits_columns": "q",  # 0: flag i // div belongs to value i
     "hits_div": "q",
     "hits_are_two_sided": "q",  # whether negative values count too
     "inside": "P",  # [rows, length], becomes 1 where a value was not clipped, else 0; 0: not asked for
@@ -363,21 +363,29 @@ def _round(part: Floats, step: float) -> None:
 
 
 @_part
-def _find_hits(part: Floats, bound: float, two_sided: bool, hits: Flags) -> int:
+def _beyond(value: float, bound: float, two_sided: bool) -> bool:
+    return (abs(value) if two_sided else value) > bound
+
+
+@_part
+def _find_hits(part: Floats, job: Any, first: int, row: int, column: int) -> int:
     """Set flags, and say whether any; none is cleared or read, so that threads may share them."""
+    bound, two_sided = np.float32(job.bound), job.hits_are_two_sided != 0
     found = np.uint8(0)
     for i in range(part.size):
-        size_of = abs(part[i]) if two_sided else part[i]
-        found |= np.uint8(size_of > bound)
+        found |= np.uint8(_beyond(part[i], bound, two_sided))
     if found == 0:
         return 0
-    if hits.size == 1:
-        hits[0] = 1
-        return 1
+    start, div = 0, 1  # flag (start + i) // div belongs to value i
+    address = job.hits
+    if job.hits_columns == 0:
+        start, div = first, job.hits_div
+    else:
+        address += row // job.hits_div % job.hits_rows * job.hits_columns + column
+    hits = carray(_pointer(address), (start + part.size - 1) // div + 1, np.uint8)
     for i in range(part.size):
-        size_of = abs(part[i]) if two_sided else part[i]
-        if size_of > bound:
-            hits[i] = 1
+        if _beyond(part[i], bound, two_sided):
+            hits[(start + i) // div] = 1
     return 1
 
 
@@ -472,10 +480,7 @@ def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
     if job.step > 0:
         _round(part, np.float32(job.step))
     if job.hits != 0:
-        own = job.hits + row // job.hits_div % job.hits_rows * job.hits_columns
-        alone = job.hits_columns == 1
-        hits = carray(_pointer(own if alone else own + column), 1 if alone else size, np.uint8)
-        clipped = _find_hits(part, np.float32(job.bound), job.hits_are_two_sided != 0, hits)
+        clipped = _find_hits(part, job, first, row, column)
     if job.inside != 0:
         flags = carray(_pointer(job.inside + first), size, np.uint8)
         clipped += _find_clipped(part, np.float32(job.limit), flags)

@@ -152,23 +152,29 @@ class PatchProduct:
         return _chosen(x, places, self.vector_dim)
 
 
+@dataclass(frozen=True)
 class UnitVectorProduct:
-    """The unit vectors as inputs, `[I, 1]`: of each its one number that is not zero. Reads a tile out.
+    """The unit vectors as inputs, `[1, 1]`: the one number of each that is not zero. Reads a tile out.
 
     The result is a scaling of the weights' rows, without a product of matrices.
+
+    Attributes:
+        inputs: how many there are.
     """
+
+    inputs: int
 
     vector_dim = -1
 
     def __call__(self, x: Tensor, weights: Tensor) -> Tensor:
         """Return `[I, O]`, contiguous whatever the weights' layout."""
-        return torch.mul(x, weights.t(), out=x.new_empty(x.shape[0], weights.shape[0]))
+        return torch.mul(x, weights.t(), out=x.new_empty(self.inputs, weights.shape[0]))
 
     def gradients(
         self, gradient: Tensor, x: Tensor, weights: Tensor, *, of_inputs: bool, of_weights: bool
     ) -> tuple[Tensor | None, Tensor | None]:
         """See the protocol."""
-        d_x = (gradient * weights.t()).sum(dim=1, keepdim=True) if of_inputs else None
+        d_x = (gradient * weights.t()).sum_to_size(x.shape) if of_inputs else None
         return d_x, (gradient * x).t() if of_weights else None
 
     def per_output(self, values_O: Tensor) -> Tensor:
@@ -176,19 +182,17 @@ class UnitVectorProduct:
         return values_O
 
     def sum_inputs(self, x: Tensor) -> Tensor:
-        """Return `[I, 1]`."""
+        """Return `[1, 1]`."""
         return x
 
     def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
-        rows = x.new_zeros(places[0].numel(), x.shape[0])
-        rows.scatter_(1, places[0].unsqueeze(1), x[places[0]])
-        return rows
+        chosen = places[0].unsqueeze(1)
+        return x.new_zeros(len(chosen), self.inputs).scatter_(1, chosen, x.expand(len(chosen), 1))
 
 
 DENSE = DenseProduct()
 PATCHES = PatchProduct()
-UNIT_VECTORS = UnitVectorProduct()
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {
     1: functional.conv1d,

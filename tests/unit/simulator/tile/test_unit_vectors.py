@@ -7,7 +7,7 @@ import torch
 
 from simulator.config import IOParameters
 from simulator.rng import Purpose, generator
-from simulator.tile import DENSE, UNIT_VECTORS, analog_product, compile_plan, draw_instance
+from simulator.tile import DENSE, UnitVectorProduct, analog_product, compile_plan, draw_instance
 
 CONFIGS = {
     "default": {},
@@ -39,7 +39,7 @@ def test_unit_vectors_are_read_as_whole_vectors(forward):
         analog_product(
             x, weights, plan, product=product, instance=instance, generator=generator(2, Purpose.COMPENSATION)
         )
-        for x, product in ((torch.eye(90), DENSE), (torch.ones(90, 1), UNIT_VECTORS))
+        for x, product in ((torch.eye(90), DENSE), (torch.ones(1, 1), UnitVectorProduct(90)))
     ]
     assert torch.equal(*outputs)
 
