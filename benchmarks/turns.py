@@ -42,38 +42,47 @@ def in_turns(contestants: Iterable[Contestant]) -> None:
     all_ = list(contestants)
     try:
         for one in all_:
-            _signal_tree(one.roots, signal.SIGSTOP)
+            _stop(one.roots)
         while not all(one.is_done() for one in all_):
             for one in all_:
-                _let(one)
+                if not one.is_done():
+                    _let(one)
     finally:
         for one in all_:
-            _signal_tree(one.roots, signal.SIGCONT)
+            _continue(one.roots)
 
 
 def _let(one: Contestant) -> None:
     """Let a work go on for a slice, or until it is done."""
-    if one.is_done():
-        return
-    _signal_tree(one.roots, signal.SIGCONT)
-    start = time.time()
+    start = _continue(one.roots)
     while time.time() < start + _SLICE_S and not one.is_done():
         time.sleep(_LOOK_S)
-    _signal_tree(one.roots, signal.SIGSTOP)
-    one.slices.append((start, time.time()))
+    one.slices.append((start, _stop(one.roots)))
 
 
-def _signal_tree(roots: list[int], what: signal.Signals) -> None:
-    """Send a signal to processes and their children, until there are no more that were not told."""
-    told: set[int] = set()
-    while True:
-        new = _tree(roots) - told
-        if not new:
-            return
-        for pid in new:
-            with suppress(ProcessLookupError):
-                os.kill(pid, what)
+def _continue(roots: list[int]) -> float:
+    """Let stopped processes and their children go on, and return since when."""
+    stopped = _tree(roots)
+    since = time.time()
+    _signal(stopped, signal.SIGCONT)
+    return since
+
+
+def _stop(roots: list[int]) -> float:
+    """Stop processes and their children, until there are no new ones; return when the first were."""
+    told = _tree(roots)
+    _signal(told, signal.SIGSTOP)
+    since = time.time()
+    while new := _tree(roots) - told:
+        _signal(new, signal.SIGSTOP)
         told |= new
+    return since
+
+
+def _signal(processes: Iterable[int], what: signal.Signals) -> None:
+    for pid in processes:
+        with suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 def _tree(roots: list[int]) -> set[int]:
