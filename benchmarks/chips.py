@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from simulator.nn import convert_to_analog, drift_analog_weights, program_analog
 from simulator.tasks import Task
 
 REPEATS, TIMES, IMAGES, BATCH = 25, 6, 1000, 256
-TIMED_REPEATS, TIMED = 2, (3600.0, 86400.0)
+TIMED_CELLS, TIMED_S = 4, 3600.0
 
 
 def rows() -> Iterator[Row]:
@@ -60,28 +60,55 @@ def _programming(digital: nn.Module) -> Iterator[Row]:
 def _job(
     name: str, digital: nn.Module, images: Tensor, config: InferenceRPUConfig, target: float
 ) -> Iterator[Row]:
-    """Time four cells of 1,000 images, ours and aihwkit's, and scale them to the job."""
-    ours = _seconds(lambda: cells(digital, images, config))
-    theirs = None
+    """Time four cells of 1,000 images, ours and aihwkit's in turns, and scale the best to the job."""
     theirs_config = reference.configurations().get(name)
-    if theirs_config is not None:
-        theirs = _seconds(lambda: _their_cells(digital, images, theirs_config))
-    scale = REPEATS * TIMES / (TIMED_REPEATS * len(TIMED))
-    detail = {
-        "cells timed": TIMED_REPEATS * len(TIMED),
-        "batch": BATCH,
-        "job in s": ours * scale,
-        "aihwkit's job in s": None if theirs is None else theirs * scale,
+    if theirs_config is None:
+        return
+    works = {
+        "ours": _our_cells(digital, images, config),
+        "aihwkit": _their_cells(digital, images, theirs_config),
     }
-    if theirs is not None:
-        yield Row(
-            f"accuracy over time of ResNet-20, {name}",
-            "x aihwkit's speed",
-            theirs / ours,
-            target,
-            "higher",
-            detail,
-        )
+    best = best_of(works, seconds=0, least=TIMED_CELLS, warm_up=0)
+    jobs = {work: REPEATS * TIMES * seconds for work, seconds in best.items()}
+    yield Row(
+        f"accuracy over time of ResNet-20, {name}",
+        "x aihwkit's speed",
+        jobs["aihwkit"] / jobs["ours"],
+        target,
+        "higher",
+        {
+            "cells timed": TIMED_CELLS,
+            "batch": BATCH,
+            "job in s": jobs["ours"],
+            "aihwkit's job in s": jobs["aihwkit"],
+        },
+    )
+
+
+def _our_cells(digital: nn.Module, images: Tensor, config: InferenceRPUConfig) -> Callable[[], None]:
+    """Return what evaluates the next chip instance at a time."""
+    model = _analog(digital, config)
+    repeats = count()
+
+    def cell() -> None:
+        repeat = next(repeats)
+        _evaluate(model, images, range(repeat, repeat + 1), (TIMED_S,))
+
+    return cell
+
+
+def _their_cells(digital: nn.Module, images: Tensor, config: object) -> Callable[[], None]:
+    """Return the same of aihwkit."""
+    model = reference.convert(digital, config).eval()
+
+    def cell() -> None:
+        model.program_analog_weights()  # type: ignore[operator]
+        model.drift_analog_weights(TIMED_S)  # type: ignore[operator]
+        with torch.inference_mode():
+            for part in images.split(BATCH):
+                model(part).argmax(dim=1)
+
+    return cell
 
 
 def cells(
@@ -89,35 +116,24 @@ def cells(
     images: Tensor,
     config: InferenceRPUConfig,
     *,
-    repeats: int = TIMED_REPEATS,
-    times_s: Sequence[float] = TIMED,
+    repeats: int,
+    times_s: Sequence[float],
 ) -> None:
     """Convert the network, and evaluate chip instances at times."""
-    model = convert_to_analog(copy.deepcopy(digital), config, channels_last=True).eval()
-    samples = Samples((images,), torch.zeros(len(images), dtype=torch.int64))
+    _evaluate(_analog(digital, config), images, range(repeats), times_s)
+
+
+def _analog(digital: nn.Module, config: InferenceRPUConfig) -> nn.Module:
+    return convert_to_analog(copy.deepcopy(digital), config, channels_last=True).eval()
+
+
+def _evaluate(model: nn.Module, images: Tensor, repeats: range, times_s: Sequence[float]) -> None:
     evaluate_cells(
         model,
-        samples,
+        Samples((images,), torch.zeros(len(images), dtype=torch.int64)),
         task=Task.CLASSIFICATION,
-        repeats=range(repeats),
+        repeats=repeats,
         times_s=times_s,
         batch_size=BATCH,
         on_cell=lambda *_: None,
     )
-
-
-def _their_cells(digital: nn.Module, images: Tensor, config: object) -> None:
-    model = reference.convert(digital, config).eval()
-    for _ in range(TIMED_REPEATS):
-        model.program_analog_weights()  # type: ignore[operator]
-        for t in TIMED:
-            model.drift_analog_weights(t)  # type: ignore[operator]
-            with torch.inference_mode():
-                for part in images.split(BATCH):
-                    model(part).argmax(dim=1)
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

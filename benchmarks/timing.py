@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-_WARM_UP = 3
-
 
 def best_of(
-    cases: Mapping[str, Callable[[], object]], *, seconds: float = 8.0, least: int = 5
+    cases: Mapping[str, Callable[[], object]], *, seconds: float = 8.0, least: int = 5, warm_up: int = 3
 ) -> dict[str, float]:
     """Return each case's shortest time in s.
 
@@ -17,9 +15,10 @@ def best_of(
         cases: what is timed, by name.
         seconds: how long to go on with all of them.
         least: rounds at least.
+        warm_up: rounds before.
     """
     for work in cases.values():
-        for _ in range(_WARM_UP):
+        for _ in range(warm_up):
             work()
     times: dict[str, float] = dict.fromkeys(cases, float("inf"))
     end = time.perf_counter() + seconds
