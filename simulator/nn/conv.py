@@ -17,10 +17,7 @@ from torch.nn import functional
 from simulator.config import InferenceRPUConfig
 from simulator.config.tiling import TileSlot
 from simulator.nn.layer import AnalogLayer, InputParts
-from simulator.tile import (
-    ChannelsLastProduct,
-    ConvProduct,
-)
+from simulator.tile import ChannelsLastProduct, ConvProduct
 
 Size = int | tuple[int, ...]
 

@@ -890,7 +890,7 @@ _FEW = {
     "x": "P",  # inputs [samples, channels, depth, height, width], with strides
     "gradient": "P",  # what arrives at the products, [samples, outputs, places...], with strides
     "weights": "P",  # [outputs, channels, kernel...], with strides
-    "geometry": "P",  # see `FEW_GEOMETRY`
+    "geometry": "P",  # integers, as listed below
     "samples": "q",
     "limit": "d",  # the range
     "most": "q",  # clipped inputs that are looked at; with more the call ends early
@@ -898,11 +898,9 @@ _FEW = {
 }
 _few_layout = _layout(_FEW)
 
-# What the integers at `geometry` are, and how many.
-FEW_GEOMETRY = {
-    "channels": 1, "outputs": 1, "size": 3, "places": 3, "kernel": 3, "stride": 3, "padding": 3,
-    "dilation": 3, "x strides": 5, "gradient strides": 5, "weight strides": 5,
-}  # fmt: skip
+# At `geometry`: 0 channels, 1 outputs, 2 to 4 the inputs' extent, 5 to 7 places, 8 to 10 the kernel's extent,
+# 11 to 13 strides, 14 to 16 padding, 17 to 19 dilation; and how far apart neighbours are in memory, along
+# each dimension: from 20 of inputs, from 25 of the gradient, from 30 to 34 of weights.
 
 
 @_part

@@ -34,12 +34,15 @@ class StaticPass:
         product: how the layer's inputs and weights are multiplied.
         step: what normalised inputs are rounded to, 0 without rounding.
         rule: how the range is learned.
+
+    Attributes:
+        native: the product of whole maps, or of vectors in rows, with laid out weights.
     """
 
     def __init__(self, plan: TilePlan, product: LayerProduct, step: float, rule: InputRangeParameter) -> None:
         self.plan, self.product, self.step, self.rule = plan, product, step, rule
         last = isinstance(product, ChannelsLastProduct)
-        self._maps = product.first if isinstance(product, ChannelsLastProduct) else product
+        self.native = product.first if isinstance(product, ChannelsLastProduct) else product
         self._order = torch.channels_last if last else torch.contiguous_format
         self._vectors_in_rows = last or isinstance(product, DenseProduct)
 
@@ -111,10 +114,10 @@ class StaticPass:
 
     def _kernel_shape(self, weights: Tensor) -> tuple[tuple[int, ...], int]:
         """Return the shape that the native operator takes, and how many of its first places have no input."""
-        maps = self._maps
-        if isinstance(maps, DenseProduct):
+        native = self.native
+        if isinstance(native, DenseProduct):
             return weights.shape, 0
-        return (weights.shape[0], maps.channels, *maps.kernel_size), maps.leading
+        return (weights.shape[0], native.channels, *native.kernel_size), native.leading
 
     def _move_weights(
         self, matrix: Tensor, laid_out: Tensor, scale: Tensor | None, leading: int, *, back: bool
@@ -146,7 +149,7 @@ class StaticPass:
 
     def multiplied(self, converted: Tensor, laid_out: Tensor) -> Tensor:
         """Return the product, before its conversion."""
-        return self._maps(converted, laid_out).contiguous(memory_format=self._order)
+        return self.native(converted, laid_out).contiguous(memory_format=self._order)
 
     def scale(self, output_scale: Tensor, out_scaling: Tensor | None) -> Tensor:
         """Return the factor of the outputs, `[]`, `[1]` or `[O]`."""
@@ -155,7 +158,7 @@ class StaticPass:
 
     def _rows(self, y: Tensor) -> tuple[int, int]:
         """Return how long the rows of outputs are that have the same factors, and how many outputs."""
-        outputs = y.shape[-1] if isinstance(self._maps, DenseProduct) else y.shape[1]
+        outputs = y.shape[-1] if isinstance(self.native, DenseProduct) else y.shape[1]
         if self._vectors_in_rows:
             return outputs * max(1, fused.LONG_ROW // outputs), outputs
         return math.prod(y.shape[2:]), outputs
@@ -217,22 +220,16 @@ class StaticPass:
             wants_bias=wants_bias,
         )
 
-    def product_gradients(
-        self, d_y: Tensor, converted: Tensor, laid_out: Tensor, *, of_inputs: bool, of_weights: bool
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Return the gradients at the converted inputs and at the laid out weights."""
-        return self._maps.gradients(d_y, converted, laid_out, of_inputs=of_inputs, of_weights=of_weights)
-
     def learned(
         self, x: Tensor, d_y: Tensor, laid_out: Tensor, input_range: Tensor, limit: float
     ) -> Tensor | None:
         """Return the range's gradient where inputs need none, if those that it clips are few."""
-        if isinstance(self._maps, DenseProduct):
+        if isinstance(self.native, DenseProduct):
             x, d_y = x.reshape(-1, x.shape[-1]), d_y.view(-1, d_y.shape[-1])
             options: tuple[tuple[int, ...], ...] = ((), (), (), ())
         else:
-            maps = self._maps
-            options = (maps.kernel_size, maps.stride, maps.padding, maps.dilation)
+            native = self.native
+            options = (native.kernel_size, native.stride, native.padding, native.dilation)
         geometry = _geometry(x.shape, x.stride(), d_y.shape, d_y.stride(), laid_out.stride(), *options)
         samples, most = x.shape[0], x.numel() // MOST_LEARNED_FROM
         sums = torch.empty(samples, dtype=torch.float64)
@@ -314,7 +311,7 @@ class _Pass(torch.autograd.Function):
         d_x = d_range = d_weights = None
         if wants_d_range and not wants_d_x:
             d_range = run.learned(x, d_y, laid_out, input_range, limit)
-        d_inputs, d_laid_out = run.product_gradients(
+        d_inputs, d_laid_out = run.native.gradients(
             d_y,
             run.converted(x, limit),
             laid_out,
