@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Annotated, Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PlainSerializer,
+    PrivateAttr,
     Strict,
     ValidationError,
     WithJsonSchema,
@@ -113,6 +114,41 @@ class StrictModel(BaseModel):
         protected_namespaces=(),
     )
 
+    # Whether this is a value that layers were made by: it cannot be assigned to any more.
+    _is_frozen: bool = PrivateAttr(default=False)
+
+    def frozen(self) -> Self:
+        """Return this configuration as a value that nobody can change: itself, or a frozen copy."""
+        if self._is_frozen:
+            return self
+        copied = self.model_copy(deep=True)
+        copied._freeze()  # noqa: SLF001 - a configuration of this class
+        return copied
+
+    def _freeze(self) -> None:
+        for value in self.__dict__.values():
+            if isinstance(value, StrictModel):
+                value._freeze()  # noqa: SLF001 - a part of this configuration
+        self._is_frozen = True
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other says the same, frozen or not."""
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which can be changed whatever this one is; parts that are shared stay frozen."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._thaw(deep=deep)  # noqa: SLF001 - a configuration of this class
+        return copied
+
+    def _thaw(self, *, deep: bool) -> None:
+        self._is_frozen = False
+        for value in self.__dict__.values() if deep else ():
+            if isinstance(value, StrictModel):
+                value._thaw(deep=True)  # noqa: SLF001 - a part of this configuration
+
     @model_validator(mode="wrap")
     @classmethod
     def _name_the_nearest_field(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
@@ -146,6 +182,11 @@ class StrictModel(BaseModel):
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields and not name.startswith("_"):
             raise AttributeError(f"{type(self).__name__}: {unknown_field(name, type(self).model_fields)}")
+        if self._is_frozen and not name.startswith("_"):
+            raise AttributeError(
+                f"{type(self).__name__}.{name}: layers were made by this configuration, which cannot change "
+                "any more; change a copy (model_copy(deep=True)) and convert the network anew"
+            )
         before = dict(self.__dict__)
         try:
             super().__setattr__(name, value)

@@ -25,8 +25,7 @@ class CalibratedTile:
         row: of the tile in its layer's grid.
         column: of the tile in its layer's grid.
         input_range: its range now, in units of the layer's input.
-        noise_management_was: what was configured before; calibration sets it to None, since the range takes
-            its place.
+        noise_management_was: what is configured; the range takes its place.
     """
 
     layer: str
@@ -51,8 +50,10 @@ def calibrate_input_ranges(
 
     Max takes the largest |x|, CacheQuantile the quantile of |x| over a sample of input vectors; both look at
     the activations of perfect products. MovingQuantile and MovingStd average over batches, running the real
-    forward pass with the ranges found so far. Vectors of zeros do not count. Input ranges are enabled,
-    noise management is set to None, and ranges are no longer initialised from training batches.
+    forward pass with the ranges found so far. Vectors of zeros do not count. A calibrated range takes the
+    place of noise management and is no longer initialised from training batches; a tile without an input
+    range gets one that is not learned. All of this belongs to the tiles' state: configurations stay as they
+    are. Where calibration is refused, the tiles are as they were.
 
     Args:
         model: an analog model; its clean weights are used unless it is programmed.
@@ -96,6 +97,8 @@ def calibrate_input_ranges(
         f"{observer.layer} ({observer.row}, {observer.column})" for observer in observers if not observer.seen
     ]
     if blind:
+        for observer in observers:
+            observer.put_back()
         raise ValueError(
             f"no inputs but zeros arrived at the tiles of: {', '.join(blind)}; give other batches"
         )
@@ -132,15 +135,12 @@ class _Observer:
         self.seen = 0
         self.value = 0.0
         self.cache: Tensor | None = None
+        self.before = None if tile.input_range is None else tile.input_range.detach().clone()
+        self.was_calibrated = tile.range_calibrated is not None and bool(tile.range_calibrated)
 
     def begin(self) -> None:
-        """Enable the tile's input range and listen; ideal activations come from perfect products."""
-        options = self.tile.rpu_config.pre_post.input_range
-        options.enable, options.init_from_data = True, 0
-        self.tile.rpu_config.forward.noise_management = NoiseManagementType.NONE
-        if self.tile.input_range is None:
-            self.tile.enable_input_range(learn=options.learn_input_range)
-        self.tile.recompile()
+        """Let the tile run behind its range and listen; ideal activations come from perfect products."""
+        self.tile.expect_calibrated_range()
         if self.settings.method in _OF_IDEAL_ACTIVATIONS:
             self.tile.use_plan(replace(self.tile.plan, is_perfect=True))
         observe: dict[CalibrationMethod, Callable[[Tensor], None]] = {
@@ -165,6 +165,16 @@ class _Observer:
         self.tile.observer = None
         self.tile.recompile()
 
+    def put_back(self) -> None:
+        """Leave the tile as it was before."""
+        if self.before is None:
+            self.tile.disable_input_range()
+        else:
+            self._set(self.before)
+            if self.tile.range_calibrated is not None:
+                self.tile.range_calibrated.fill_(self.was_calibrated)
+        self.tile.recompile()
+
     def finish(self) -> CalibratedTile:
         """Set the tile's range and say what was done."""
         if self.cache is not None:
@@ -172,9 +182,9 @@ class _Observer:
         self._set(self.value)
         return CalibratedTile(self.layer, self.row, self.column, self.value, self.management)
 
-    def _set(self, value: float) -> None:
+    def _set(self, value: float | Tensor) -> None:
         if self.tile.input_range is not None:
-            self.tile.input_range.fill_(value)
+            self.tile.input_range.copy_(torch.as_tensor(value))
 
     def _observe_max(self, x: Tensor) -> None:
         self.value = max(self.value, float(x.abs().max()))

@@ -25,7 +25,7 @@ class AnalogComposite(nn.Module, ABC):
 
     def __init__(self, digital: nn.Module, rpu_config: InferenceRPUConfig) -> None:
         super().__init__()
-        self.rpu_config = rpu_config
+        self.rpu_config = rpu_config = rpu_config.frozen()
         self._build(digital)
         self.train(digital.training)
 

@@ -93,6 +93,7 @@ def convert_to_analog(
     base = rpu_config.model_copy(deep=True)
     if weight_scaling_omega is not None:
         base.mapping.weight_scaling_omega = weight_scaling_omega
+    base = base.frozen()
     rules = LayerRules.model_validate({"digital": tuple(digital), "overrides": tuple(overrides)})
     model = copy.deepcopy(module)
     candidates = {name: child for name, child in model.named_modules() if type(child) in ANALOG_TYPES}

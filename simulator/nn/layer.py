@@ -66,7 +66,7 @@ class AnalogLayer(nn.Module):
 
     def __init__(self, digital: nn.Module, rpu_config: InferenceRPUConfig, groups: int = 1) -> None:
         super().__init__()
-        self.rpu_config = rpu_config
+        self.rpu_config = rpu_config = rpu_config.frozen()
         weight, bias = digital.weight, digital.bias
         if not isinstance(weight, nn.Parameter):
             raise TypeError(f"{type(digital).__name__}.weight is not a plain parameter")

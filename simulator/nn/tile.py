@@ -70,6 +70,8 @@ class AnalogTile(nn.Module):
         mapping_scale: alpha, `[]` or `[out]`: logical weights are alpha times tile weights; None without.
         out_scaling: learned output scale, `[1]` or `[out]`; None without.
         input_range: `[1]`, a parameter where it is learned; None without.
+        range_calibrated: `[]`, whether the input range was calibrated: then it takes the place of noise
+            management, and training does not initialise it from its first batches; None without a range.
         programmed: what programming left in the devices; None before.
         analog_weights: `[out, in]`, what an evaluation reads now: programmed, drifted, with read noise.
         compensation: factor of the drift compensation, `[]` or `[out]`; None without.
@@ -84,7 +86,7 @@ class AnalogTile(nn.Module):
         super().__init__()
         self.out_features = out_features
         self.in_features = in_features
-        self.rpu_config = rpu_config
+        self.rpu_config = rpu_config.frozen()
         self.context = NoiseContext()
         self.key: TileKey = ("", 0, 0)
         self.programmed: Any = None
@@ -114,6 +116,8 @@ class AnalogTile(nn.Module):
         self.out_scaling = nn.Parameter(torch.ones(size)) if mapping.learn_out_scaling else None
         self.input_range: Tensor | None
         self.register_buffer("input_range", None)
+        self.range_calibrated: Tensor | None
+        self.register_buffer("range_calibrated", None)
         self.batches_seen: Tensor | None
         self.register_buffer("batches_seen", None)
         if input_range.enable:
@@ -126,6 +130,7 @@ class AnalogTile(nn.Module):
         """Give the tile an input range at its initial value, a parameter when it is to be learned."""
         options = self.rpu_config.pre_post.input_range
         value = torch.full((1,), options.init_value)
+        self.range_calibrated = torch.zeros((), dtype=torch.bool)
         del self.input_range
         if learn:
             self.input_range = nn.Parameter(value)
@@ -133,14 +138,33 @@ class AnalogTile(nn.Module):
         else:
             self.register_buffer("input_range", value)
 
+    def disable_input_range(self) -> None:
+        """Take the tile's input range away."""
+        del self.input_range
+        self.register_buffer("input_range", None)
+        self.range_calibrated = self.batches_seen = None
+
+    def expect_calibrated_range(self) -> None:
+        """Run as behind a calibrated input range; give the tile a fixed one where it has none.
+
+        Calibration sets the range's value. All of it belongs to the tile's state, so a tile that loads the
+        state runs the same forward pass.
+        """
+        if self.input_range is None:
+            self.enable_input_range(learn=False)
+        if self.range_calibrated is not None:
+            self.range_calibrated.fill_(value=True)
+        self.recompile()
+
     def recompile(self) -> None:
-        """Read the configuration anew; call it after the configuration was changed."""
-        self.use_plan(compile_plan(self.rpu_config.forward))
+        """Find anew how the tile runs, from its configuration and its state."""
+        calibrated = self.range_calibrated is not None and bool(self.range_calibrated)
+        self.use_plan(compile_plan(self.rpu_config.forward, range_calibrated=calibrated))
         self._modifies = modifies(self.rpu_config.modifier)
         self._manages_output_clipping = (
-            self.rpu_config.pre_post.input_range.enable
-            and self.rpu_config.pre_post.input_range.manage_output_clipping
+            self.input_range is not None and self.rpu_config.pre_post.input_range.manage_output_clipping
         )
+        self._range_from_data = not calibrated
 
     def use_plan(self, plan: TilePlan) -> None:
         """Run the forward pass by this plan until the next `recompile`."""
@@ -160,8 +184,7 @@ class AnalogTile(nn.Module):
 
     def without_training_parts(self) -> None:
         """Leave out input range and weight modifier until the next `recompile`."""
-        del self.input_range
-        self.register_buffer("input_range", None)
+        self.disable_input_range()
         self._modifies = self._manages_output_clipping = False
 
     # --- mapping -------------------------------------------------------------------------------------------
@@ -421,9 +444,14 @@ class AnalogTile(nn.Module):
             )
             self.batches_seen += 1
 
+    def _running_average(self) -> Tensor | None:
+        """The running mean that scales inputs (AverageAbsMax), where the plan uses it."""
+        is_used = self.plan.management is NoiseManagementType.AVERAGE_ABS_MAX
+        return self.average_abs_max if is_used else None
+
     def _average_scale(self, x: Tensor, product: LayerProduct) -> float | None:
         """The running mean of the vectors' absolute maxima (AverageAbsMax); learned only in training."""
-        average = self.average_abs_max
+        average = self._running_average()
         if average is None or self.plan.is_perfect:
             return None
         if self.training:
@@ -499,7 +527,7 @@ class AnalogTile(nn.Module):
         stream = None
         if self._draws_noise:
             stream = self.context.read_stream(Purpose.COMPENSATION, self.key, device=device)
-        average = self.average_abs_max
+        average = self._running_average()
         return analog_product(
             unit_vectors,
             weights_OI,
@@ -525,9 +553,14 @@ class AnalogTile(nn.Module):
         self._instance = self._kept = None
         return self
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._range_from_data = True
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load the state, input range included, and run as it says."""
+        if self.input_range is None and f"{prefix}input_range" in state:
+            self.enable_input_range(learn=f"{prefix}batches_seen" in state)
+            scale = self.mapping_scale
+            self.to(state[f"{prefix}input_range"].device if scale is None else scale.device)
+        super()._load_from_state_dict(state, prefix, *args)
+        self.recompile()
 
     def extra_repr(self) -> str:
         """Name the tile's size."""

@@ -240,13 +240,15 @@ class TilePlan:
         return replace(self, inp_step=0.0, inp_bound=math.inf), self.inp_step
 
 
-def compile_plan(forward: IOParameters) -> TilePlan:
+def compile_plan(forward: IOParameters, *, range_calibrated: bool = False) -> TilePlan:
     """Return the plan of a tile's forward pass.
 
     Args:
         forward: the configuration, validated; meanings are those of the aihwkit fields of the same names.
+        range_calibrated: whether the tile is behind an input range that was calibrated: such a range takes
+            the place of noise management.
     """
-    management = forward.noise_management
+    management = NoiseManagementType.NONE if range_calibrated else forward.noise_management
     threshold = forward.nm_thres if management is not NoiseManagementType.NONE else 0.0
     static_scale = None
     if management is NoiseManagementType.NONE:

@@ -4,8 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from simulator.config import CalibrationMethod, NoiseManagementType
-from simulator.nn import AnalogLinear, analog_layers, calibrate_input_ranges, convert_to_analog
+from simulator.config import CalibrationMethod, InferenceRPUConfig, NoiseManagementType, effective, preset
+from simulator.nn import (
+    AnalogLinear,
+    analog_layers,
+    calibrate_input_ranges,
+    convert_to_analog,
+    drift_analog_weights,
+    program_analog_weights,
+)
 from tests.unit.simulator.nn.configs import noiseless, normal
 
 METHODS = list(CalibrationMethod)
@@ -54,7 +61,7 @@ def test_noise_management_is_replaced_and_said_so():
     report = calibrate_input_ranges(model, batches())
     assert {tile.noise_management_was for tile in report} == {NoiseManagementType.ABS_MAX}
     for _, layer in analog_layers(model):
-        assert layer.rpu_config.forward.noise_management is NoiseManagementType.NONE
+        assert all(tile.plan.management is NoiseManagementType.NONE for tile in layer.tiles)
         assert not any(tile.plan.is_perfect or tile.plan.static_scale is None for tile in layer.tiles)
 
 
@@ -103,3 +110,80 @@ def test_faulty_arguments_are_all_named():
 def test_data_without_information_is_an_error(data):
     with pytest.raises(ValueError, match=r"no inputs but zeros arrived at the tiles of: 0 \(0, 0\)"):
         calibrate_input_ranges(converted(), data)
+
+
+def ranged(name):
+    """A configuration with input ranges, and noise management of another kind in each."""
+    if name == "preset":
+        return preset("StandardHWATrainingPreset")
+    config = InferenceRPUConfig.model_validate({"pre_post": {"input_range": {"enable": True}}})
+    config.mapping.weight_scaling_omega = 1.0
+    config.forward.noise_management = name
+    return config
+
+
+def network_on(config):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
+    for index, parameter in enumerate(model.parameters()):
+        parameter.data = 0.3 * normal(*parameter.shape, seed=index)
+    return convert_to_analog(model, config, seed=1).eval()
+
+
+@pytest.mark.parametrize("name", ["AbsMax", "Constant", "AverageAbsMax", "AbsMaxNPSum", "preset"])
+@pytest.mark.parametrize("training", [False, True])
+def test_state_and_configuration_say_everything_of_a_calibrated_model(name, training):
+    model, again = network_on(ranged(name)), network_on(ranged(name))
+    calibrate_input_ranges(model, batches())
+    again.load_state_dict(model.state_dict())
+    outputs = []
+    for one in (model, again):
+        if not training:
+            program_analog_weights(one, repeat=0)
+            drift_analog_weights(one, 3600.0)
+        outputs.append(one.train(training)(5 * batches(1)[0]))
+    assert torch.equal(*outputs)
+    assert ranges(model) == ranges(again)
+
+
+def test_a_model_without_ranges_takes_a_calibrated_state():
+    model, again = converted(), converted()
+    calibrate_input_ranges(model, batches())
+    again.load_state_dict(model.state_dict())
+    x = batches(1)[0]
+    assert torch.equal(model(x), again(x))
+    assert not any(
+        tile.input_range.requires_grad for _, layer in analog_layers(model) for tile in layer.tiles
+    )
+
+
+def test_calibration_leaves_the_configuration_as_it_is():
+    config = ranged("AbsMax")
+    model = network_on(config)
+    calibrate_input_ranges(model, batches())
+    layers = [layer for _, layer in analog_layers(model)]
+    assert all(effective(layer.rpu_config) == effective(config) for layer in layers)
+
+
+def test_the_configuration_of_layers_cannot_be_changed():
+    config = ranged("AbsMax")
+    _, layer = next(iter(analog_layers(network_on(config))))
+    with pytest.raises(AttributeError, match=r"IOParameters.inp_res: .*convert the network anew"):
+        layer.rpu_config.forward.inp_res = 0.5
+    config.forward.inp_res = 0.5  # the caller's own stays the caller's
+    copied = layer.rpu_config.model_copy(deep=True)
+    copied.forward.inp_res = 0.25
+    assert layer.rpu_config.forward.inp_res != 0.25
+
+
+@pytest.mark.parametrize("had_ranges", [False, True])
+def test_a_refused_calibration_leaves_the_tiles_as_they_were(had_ranges):
+    model = network_on(ranged("AbsMax")) if had_ranges else converted()
+    x, before = batches(1)[0], model.state_dict()
+    y = model(x)
+    with pytest.raises(ValueError, match="no inputs but zeros"):
+        calibrate_input_ranges(model, [torch.zeros(2, 1, 6, 6)])
+    after = model.state_dict()
+    assert {key: value.tolist() for key, value in before.items()} == {
+        key: value.tolist() for key, value in after.items()
+    }
+    assert torch.equal(model(x), y)
