@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from app.compare.endpoints import router as compare_router
 from app.configs.endpoints import router as configs_router
 from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore
+from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.health.endpoints import router as health_router
 from app.jobs.broker import Doorbell, make_celery
 from app.jobs.endpoints import router as jobs_router
+from app.jobs.housekeeping import Reaper
+from app.jobs.storage import claim_storage
 from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
@@ -26,6 +32,9 @@ from app.models.endpoints import router as models_router
 from app.settings import Settings
 from app.webhooks.endpoints import router as webhooks_router
 
+log = logging.getLogger(__name__)
+
+_BROKER_ANSWER_S = 2.0
 _DESCRIPTION = """
 What is a trained network's accuracy one second, one hour, one year after it is programmed onto an analog
 in-memory-computing chip, and how much of the loss does hardware-aware fine-tuning win back?
@@ -58,11 +67,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
         watch = JobWatch(database, settings.watch_interval_s)
+        doorbell = Doorbell(make_celery(settings, answer_timeout_s=_BROKER_ANSWER_S))
+        reaper = Reaper(database, max_attempts=settings.max_attempts, interval_s=settings.sweep_s)
+        reaper.start()
         app.state.services = Services(
             settings=settings,
             database=database,
             blobs=blobs,
-            doorbell=Doorbell(make_celery(settings)),
+            schema=SchemaGuard(database, when_right=partial(_mark_storage, database, blobs)),
+            doorbell=doorbell,
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
         )
@@ -71,6 +84,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 yield
         finally:
             await watch.close()
+            await run_in_threadpool(reaper.close)
+            await run_in_threadpool(doorbell.close)
             database.dispose()
 
     app = FastAPI(
@@ -99,6 +114,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router)
     return app
+
+
+def _mark_storage(database: Database, blobs: BlobStore) -> None:
+    try:
+        claim_storage(database, blobs)
+    except OSError as error:
+        log.warning(
+            "the storage could not be marked as this database's: %s", error
+        )  # readiness tells it, too
 
 
 def _version() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -85,11 +85,24 @@ class Settings(BaseSettings):
     item_timeout_s: Annotated[
         float, Field(gt=0, description="Wall-clock limit of one attempt at a work item.")
     ] = 24 * 3600.0
+    item_silence_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="A runner that gives no sign of life for so long is killed; an attempt is spent.",
+        ),
+    ] = 1800.0
     item_memory_bytes: Annotated[
         int | None,
         Field(description="Memory limit of a work item's process (Linux, data segment); unset: none."),
     ] = None
-    max_attempts: Annotated[int, Field(ge=1, description="Attempts at a work item before the job fails.")] = 3
+    max_attempts: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Attempts in a row at a work item that make no progress before the job fails.",
+        ),
+    ] = 3
     cancel_grace_s: Annotated[
         float,
         Field(gt=0, description="Seconds from asking a runner to stop to SIGTERM, and again to SIGKILL."),
@@ -97,6 +110,13 @@ class Settings(BaseSettings):
     threads_per_item: Annotated[
         int, Field(ge=1, description="CPU threads of one work item; stored with each job at submission.")
     ] = Field(default_factory=_default_threads)
+    loops: Annotated[
+        Literal["compiled", "plain"],
+        Field(
+            description="How the CPU computes: loops that numba compiles, or plain torch, which is several "
+            "times slower; stored with each job at submission, since sums differ in the last bits."
+        ),
+    ] = "compiled"
     repeats_per_shard: Annotated[
         int, Field(ge=1, description="At least so many chip instances in one evaluation work item.")
     ] = 5

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
+from app.db.blobs import BlobMissing
 from app.jobs import recording
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
 from simulator.data.loading import Dataset, Split, load_dataset
@@ -17,7 +19,7 @@ from simulator.evaluate import Samples
 from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
 from simulator.onnx.importer import ImportedModel, import_model
 from simulator.tasks import Task
-from worker.runner import ItemFailedError, Work
+from worker.runner import InputGone, ItemFailedError, Work
 
 
 class Bench:
@@ -36,8 +38,7 @@ class Bench:
         wanted = self.spec["device"]
         if wanted == "auto":
             found = "cuda" if torch.cuda.is_available() else "cpu"
-            with self.work.transaction() as session:
-                wanted = recording.pin_device(session, self.work.lease, found)
+            wanted = self.work.tell(recording.pin_device, found=found)
         if wanted == "cuda" and not torch.cuda.is_available():
             raise ItemFailedError("device_unavailable", "this job runs on CUDA and this worker has none")
         return torch.device(wanted)
@@ -45,6 +46,8 @@ class Bench:
     @cached_property
     def _dataset(self) -> Dataset:
         row = self.work.dataset_row
+        if row is not None and not self.work.blobs.exists(row.blob_key):
+            raise BlobMissing(row.blob_key)
         path = None if row is None else self.work.blobs.path(row.blob_key)
         return load_dataset(
             self.work.job.dataset_ref,
@@ -96,9 +99,7 @@ class Bench:
     def ready(self, variant: str) -> nn.Module:
         """Return the analog model of a variant with its final input ranges."""
         analog = self.analog(variant)
-        with self.work.transaction() as session:
-            was_calibrated = recording.has_item(session, self.work.job.id, f"calibrate:{variant}")
-        if was_calibrated:
+        if self.work.ask(recording.has_item, self.work.job.id, f"calibrate:{variant}"):
             self._load(analog, f"calibrate:{variant}")
         return analog
 
@@ -112,13 +113,18 @@ class Bench:
         batches = self.train.inputs[0].split(self.evaluate["batch_size"])[: method.batches]
         calibrate_input_ranges(
             model,
-            batches,
+            self._stoppable(batches),
             method=method.method,
             quantile=method.quantile,
             std_alpha=method.std_alpha,
             seed=self.seed,
         )
         return model
+
+    def _stoppable(self, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        for batch in batches:
+            self.work.check_stop()
+            yield batch
 
     def convert(self, module: nn.Module) -> nn.Module:
         """Return the module with its layers on tiles, by the job's configuration."""
@@ -138,10 +144,19 @@ class Bench:
         model.load_state_dict(self.checkpoint(key))
 
     def checkpoint(self, key: str) -> dict[str, torch.Tensor]:
-        """Return the parameters and buffers that an item of the job ended with."""
-        with self.work.transaction() as session:
-            where = recording.checkpoint_of(session, self.work.job.id, key)
-        state = torch.load(io.BytesIO(self.work.blobs.read(where["blob_key"])), weights_only=True)
+        """Return the parameters and buffers that an item of the job ended with.
+
+        Raises:
+            InputGone: the storage has them no more.
+        """
+        where = self.work.ask(recording.checkpoint_of, self.work.job.id, key)
+        if where is None:
+            raise InputGone(key)
+        try:
+            stored = self.work.blobs.read(where["blob_key"])
+        except BlobMissing:
+            raise InputGone(key) from None
+        state = torch.load(io.BytesIO(stored), weights_only=True)
         model: dict[str, torch.Tensor] = state["model"]
         return model
 

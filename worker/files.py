@@ -13,9 +13,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from simulator.nn import analog_state, analyse_layers, conversion_report
+from simulator.numerics import NUMBERS
 from worker.runner import Work
 
-_PACKAGES = ("torch", "numpy", "onnx", "driftline")
+_PACKAGES = ("torch", "numpy", "numba", "llvmlite", "onnx", "driftline")
 
 
 def provenance(work: Work, device: torch.device) -> bytes:
@@ -29,6 +30,7 @@ def provenance(work: Work, device: torch.device) -> bytes:
         "config_hash": job.config_hash,
         "model": {"id": work.model.id, "sha256": work.model.sha256},
         "dataset": {"ref": job.dataset_ref, "sha256": None if dataset is None else dataset.sha256},
+        "numbers": NUMBERS,
         "execution": job.execution,
         "device": str(device),
         "versions": {name: _version(name) for name in _PACKAGES},

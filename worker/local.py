@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,7 +31,25 @@ log = logging.getLogger(__name__)
 
 _START_S = 60.0
 _STOP_S = 30.0
+_WATCH_S = 0.5
+_LONGEST_PAUSE_S = 30.0
 _PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class _Start:
+    """How a process is started, and when it may be again."""
+
+    command: list[str]
+    pass_fds: tuple[int, ...]
+    next_at: float = 0.0
+    _pause_s: float = 0.0
+
+    def note(self, now: float) -> None:
+        """Note a start: the next one waits longer if it comes soon."""
+        soon = now - self.next_at < _LONGEST_PAUSE_S
+        self._pause_s = min(max(2 * self._pause_s, _WATCH_S), _LONGEST_PAUSE_S) if soon else _WATCH_S
+        self.next_at = now + self._pause_s
 
 
 class LocalService:
@@ -41,6 +60,8 @@ class LocalService:
         self._workers = workers
         self._abandoned: set[int] = set()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._starts: dict[str, _Start] = {}
+        self._listener: socket.socket | None = None
         # A short path of our own: unix socket addresses are limited to about 100 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="driftline-"))
         self._environment = {**os.environ, **settings.to_environment()}
@@ -62,7 +83,7 @@ class LocalService:
     def _start(self) -> None:
         settings = self._settings
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        listener = socket.create_server((settings.host, settings.port))
+        listener = self._listener = socket.create_server((settings.host, settings.port))
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
         if settings.redis_url is None:
@@ -81,7 +102,6 @@ class LocalService:
             str(listener.fileno()),
         ]
         self._spawn("api", [*api, "--no-access-log", "--log-level", "warning"], pass_fds=(listener.fileno(),))
-        listener.close()
         self._await_ready()
 
     def _start_broker(self) -> None:
@@ -100,6 +120,8 @@ class LocalService:
         self._environment["REDIS_URL"] = f"unix://{path}"
 
     def _spawn(self, name: str, command: list[str], pass_fds: tuple[int, ...] = ()) -> int:
+        start = self._starts.setdefault(name, _Start(command, pass_fds))
+        start.note(time.monotonic())
         # In a session of its own: Ctrl-C reaches this process alone, which stops the others in order.
         child = self._children[name] = subprocess.Popen(
             command,
@@ -146,16 +168,21 @@ class LocalService:
                 return f"the {name} process ended with status {child.returncode}"
         return None
 
-    def watch(self, stop: threading.Event) -> str | None:
-        """Wait until the event is set, or until a child process has ended, which is told."""
-        while not stop.wait(0.5):
-            broken = self._broken()
-            if broken is not None:
-                return broken
-        return None
+    def watch(self, stop: threading.Event) -> None:
+        """Wait until the event is set; start what has ended again, ever slower where it ends at once."""
+        while not stop.wait(_WATCH_S):
+            now = time.monotonic()
+            for name, child in list(self._children.items()):
+                start = self._starts[name]
+                if child.pid in self._abandoned or child.poll() is None or now < start.next_at:
+                    continue
+                log.error("the %s process ended with status %s; it is started again", name, child.returncode)
+                self._spawn(name, start.command, start.pass_fds)
 
     def stop(self) -> None:
         """Stop everything: the API first, then the workers, which give their items back, then the broker."""
+        if self._listener is not None:
+            self._listener.close()
         workers = [name for name in self._children if name not in ("api", "broker")]
         for names in (["api"], workers, ["broker"]):
             children = [self._children.pop(name) for name in names if name in self._children]
@@ -215,15 +242,12 @@ def main() -> int:
             log.info(
                 "Driftline is at %s (documentation at %s/docs); Ctrl-C stops it", service.url, service.url
             )
-            broken = service.watch(stop)
+            service.watch(stop)
     except OSError as error:
         log.error("cannot listen on %s:%d: %s", settings.host, settings.port, error)  # noqa: TRY400
         return 1
     except RuntimeError as error:
         log.error("%s", error)  # noqa: TRY400 - the message says it; a traceback would hide it
-        return 1
-    if broken is not None:
-        log.error("%s; everything is stopped", broken)
         return 1
     log.info("stopped")
     return 0

@@ -2,6 +2,7 @@
 
 supervisor -> zygote: `{"run": {...request...}}`, later perhaps `{"signal": 15}`
 zygote -> supervisor: `{"exit": status}` once, where status is as `os.waitstatus_to_exitcode` gives it
+worker -> zygote: `{"abilities": {}}`, answered by `{"abilities": {...}}`
 Either side closing the socket ends the runner.
 """
 
@@ -12,21 +13,52 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from app.jobs.abilities import abilities
 from app.jobs.items import Lease
 
 # Raised when `worker.speed` measures something else, so that machines are measured anew.
 SPEED_REVISION = 5
 
-# The exit codes of a runner. It has told the database everything, unless it crashed.
+# The exit codes of a runner. Where it is not EXIT_TOLD, the database has still to be told how it ended.
 EXIT_TOLD = 0
 EXIT_OUT_OF_MEMORY = 77
+EXIT_STORAGE_FULL = 78
+EXIT_DATABASE_AWAY = 79
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What the machine of a worker is able to do.
+
+    Attributes:
+        devices: `cpu`, and `cuda` where there is one.
+        loops: `plain`, and `compiled` where numba works.
+        missing: why there are no compiled loops; None where there are.
+    """
+
+    devices: tuple[str, ...]
+    loops: tuple[str, ...]
+    missing: str | None = None
+
+    def names(self) -> list[str]:
+        """Return the abilities as work items require them."""
+        return abilities(self.devices, self.loops)
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a runner has to know: its lease, and where database and blobs are."""
+    """What a runner has to know: its lease, and where database and blobs are.
+
+    Attributes:
+        lease: of its item.
+        lease_s: how long the database may be away before the item is given up.
+        database_url: of the database.
+        blob_folder: of the blob store.
+        memory_bytes: limit of its memory; None is none.
+    """
 
     lease: Lease
+    lease_s: float
     database_url: str
     blob_folder: str
     memory_bytes: int | None

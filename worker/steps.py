@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import chain
 
+from app.db.blobs import BlobMissing
 from app.jobs import recording
 from app.jobs.items import repeats_of
 from app.jobs.recording import Counts
@@ -19,6 +21,8 @@ from worker.bench import Bench, checkpoint_of
 from worker.files import analog_state_file, conversion_file, provenance
 from worker.runner import ItemFailedError, Work
 
+log = logging.getLogger(__name__)
+
 DESCRIBED_SAMPLES = 64
 
 
@@ -28,9 +32,8 @@ def verify(work: Work) -> None:
 
     found = verify_import(work.blobs.read(work.model.blob_key), seed=0)
     failed = not found.max_rel_diff <= FAIL  # NaN fails
-    with work.transaction() as session:
-        state = "failed" if failed else "passed"
-        recording.save_verification(session, work.lease, state=state, max_rel_diff=found.max_rel_diff)
+    state = "failed" if failed else "passed"
+    work.tell(recording.save_verification, state=state, max_rel_diff=found.max_rel_diff)
     if failed:
         raise ItemFailedError(
             "import_mismatch",
@@ -42,8 +45,7 @@ def verify(work: Work) -> None:
             f"the imported model differs from {found.reference} by {found.max_rel_diff:.2g} of the largest "
             "output"
         )
-        with work.transaction() as session:
-            recording.save_warning(session, work.lease, code="import_inexact", message=message)
+        work.tell(recording.save_warning, code="import_inexact", message=message)
 
 
 def calibrate(work: Work) -> None:
@@ -51,10 +53,7 @@ def calibrate(work: Work) -> None:
     bench = Bench(work)
     variant = work.payload["variant"]
     model = bench.calibrated(bench.analog(variant))
-    key = f"jobs/{work.job.id}/checkpoints/calibrated-{variant}"
-    work.blobs.write(key, checkpoint_of(model))
-    with work.transaction() as session:
-        recording.save_checkpoint(session, work.lease, {"blob_key": key})
+    work.tell(recording.save_checkpoint, blob_key=work.blobs.put(checkpoint_of(model)).key)
 
 
 def finetune(work: Work) -> None:
@@ -64,33 +63,25 @@ def finetune(work: Work) -> None:
     spec = FinetuneSpec.model_validate(bench.spec["finetune"])
     digital = bench.imported.module.to(bench.device)
     teacher = None if spec.distillation is None else copy.deepcopy(digital)
-    checkpoint = work.item.checkpoint
+    last_epoch, resume = _checkpoint(work)
     model = bench.convert(digital) if variant == "hwa" else digital
-    if variant == "hwa" and checkpoint is None:
+    if variant == "hwa" and resume is None:
         model = bench.calibrated(model)  # a checkpoint has the ranges already
     samples_an_epoch = len(bench.train.first(spec.max_samples))
-    resume = None if checkpoint is None else work.blobs.read(checkpoint["blob_key"])
-    work.set_done(0 if checkpoint is None else (checkpoint["epoch"] + 1) * samples_an_epoch)
-    last_key = None if checkpoint is None else checkpoint["blob_key"]
+    work.set_done((last_epoch + 1) * samples_an_epoch)
 
     def on_epoch(report: EpochReport, state: bytes) -> None:
-        nonlocal last_key
-        key = f"jobs/{work.job.id}/checkpoints/{variant}-{report.epoch}"
-        work.blobs.write(key, state)
         metrics = asdict(report)
         epoch = metrics.pop("epoch")
-        with work.transaction() as session:
-            recording.save_epoch(
-                session,
-                work.lease,
-                epoch=epoch,
-                metrics=metrics,
-                checkpoint={"epoch": epoch, "blob_key": key},
-                progress_done=(epoch + 1) * samples_an_epoch,
-            )
-        if last_key is not None and last_key != key:
-            work.blobs.delete(last_key)
-        last_key = key
+        unused = work.tell(
+            recording.save_epoch,
+            epoch=epoch,
+            metrics=metrics,
+            blob_key=work.blobs.put(state).key,
+            progress_done=(epoch + 1) * samples_an_epoch,
+        )
+        if unused is not None:
+            work.blobs.delete(unused)
 
     try:
         train(
@@ -109,6 +100,18 @@ def finetune(work: Work) -> None:
         raise ItemFailedError("non_finite_loss", str(error)) from error
 
 
+def _checkpoint(work: Work) -> tuple[int, bytes | None]:
+    """Return the last epoch that was stored and its checkpoint; -1 and None to begin with the first."""
+    checkpoint = work.item.checkpoint
+    if checkpoint is None:
+        return -1, None
+    try:
+        return int(checkpoint["epoch"]), work.blobs.read(checkpoint["blob_key"])
+    except BlobMissing as missing:
+        log.warning("%s, the last checkpoint: training begins anew", missing)
+        return -1, None
+
+
 def baseline(work: Work) -> None:
     """Score a model in floating point, and store the files that describe it."""
     bench = Bench(work)
@@ -122,8 +125,7 @@ def baseline(work: Work) -> None:
         check_stop=work.check_stop,
         on_batch=work.advance,
     )
-    with work.transaction() as session:
-        recording.save_baseline(session, work.lease, variant=variant, counts=_counts(result))
+    work.tell(recording.save_baseline, variant=variant, counts=_counts(result))
     if variant == "digital":
         work.save_artifact("provenance.json", "application/json", provenance(work, bench.device))
     if variant == "hwa":
@@ -139,33 +141,29 @@ def evaluate(work: Work) -> None:
     variant = work.payload["variant"]
     times_s = bench.evaluate["t_inference"]
 
-    def finished() -> set[tuple[int, float]]:
-        with work.transaction() as session:
-            return recording.finished_cells(session, work.job.id, variant)
-
-    ranges, done = repeats_of(work.payload), finished()
+    ranges = repeats_of(work.payload)
+    done = work.ask(recording.finished_cells, work.job.id, variant)
     shard = [(repeat, t) for ends in ranges for repeat in range(*ends) for t in times_s]
     work.set_done(sum(cell in done for cell in shard) * len(bench.test))
     model = bench.ready(variant)
 
     def on_cell(repeat: int, t_inference_s: float, result: Score) -> None:
-        with work.transaction() as session:
-            recording.save_cell(
-                session,
-                work.lease,
-                variant=variant,
-                repeat=repeat,
-                t_inference=t_inference_s,
-                counts=_counts(result),
-                samples=len(bench.test),
-            )
+        work.tell(
+            recording.save_cell,
+            variant=variant,
+            repeat=repeat,
+            t_inference=t_inference_s,
+            counts=_counts(result),
+            samples=len(bench.test),
+        )
 
-    while ranges:
+    evaluated = 0
+    while evaluated < len(ranges):
         evaluate_cells(
             model,
             bench.test,
             task=bench.task,
-            repeats=chain(*(range(*ends) for ends in ranges)),
+            repeats=chain(*(range(*ends) for ends in ranges[evaluated:])),
             times_s=times_s,
             batch_size=bench.evaluate["batch_size"],
             done=done,
@@ -173,8 +171,10 @@ def evaluate(work: Work) -> None:
             check_stop=work.check_stop,
             on_batch=work.advance,
         )
+        evaluated = len(ranges)
         ranges = work.take_over()
-        done = finished() if ranges else done
+        if evaluated < len(ranges):
+            done = work.ask(recording.finished_cells, work.job.id, variant)
 
 
 def describe(work: Work) -> None:

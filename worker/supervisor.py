@@ -15,13 +15,25 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-from app.db.session import Database
+from sqlalchemy.orm import Session
+
+from app.db.session import Database, is_transient, reason
 from app.jobs import items
 from app.jobs.items import Failure, Lease, LeaseLost
 from app.settings import Settings
-from worker.protocol import EXIT_OUT_OF_MEMORY, EXIT_TOLD, LineReader, RunRequest, send
+from worker.protocol import (
+    EXIT_DATABASE_AWAY,
+    EXIT_OUT_OF_MEMORY,
+    EXIT_STORAGE_FULL,
+    EXIT_TOLD,
+    Abilities,
+    LineReader,
+    RunRequest,
+    send,
+)
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +87,22 @@ class ZygoteHandle:
             else:
                 return connection
 
+    def abilities(self) -> Abilities:
+        """Return what this machine is able to do; waits until the zygote has imported everything.
+
+        Raises:
+            OSError: the zygote does not start, or ended meanwhile.
+        """
+        reader = LineReader()
+        with self.connect() as connection:
+            connection.settimeout(_ZYGOTE_START_S)
+            send(connection, {"abilities": {}})
+            while data := connection.recv(65536):
+                for message in reader.feed(data):
+                    found = message["abilities"]
+                    return Abilities(tuple(found["devices"]), tuple(found["loops"]), found["missing"])
+        raise ConnectionError("the zygote ended before it said what it is able to do")
+
     def close(self) -> None:
         """End the zygote and its runners."""
         with self._lock:
@@ -86,6 +114,26 @@ class ZygoteHandle:
                     self._process.kill()
                     self._process.wait()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Outcome(StrEnum):
+    """How carrying an item ended, as the log says it."""
+
+    TOLD = "ended"
+    GIVEN_BACK = "was given back"
+    STORAGE_FULL = "was given back, since the storage is full"
+    CRASHED = "crashed"
+    LOST = "went to another worker"
+    UNTOLD = "ended while the database was away"
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What the database says of an item while its runner works."""
+
+    is_ours: bool
+    should_stop: bool
+    is_silent: bool
 
 
 @dataclass
@@ -114,91 +162,153 @@ class Supervisor:
         self._zygote = zygote
         self.shutting_down = threading.Event()
 
-    def carry(self, lease: Lease) -> None:
+    def carry(self, lease: Lease) -> Outcome:
         """Run the item to its end, or to the loss of its lease; the database knows the outcome afterwards."""
         request = RunRequest(
             lease=lease,
+            lease_s=self._settings.lease_s,
             database_url=self._settings.resolved_database_url,
             blob_folder=str((self._settings.data_dir / "blobs").absolute()),
             memory_bytes=self._settings.item_memory_bytes,
         )
+        run = _Run(self._settings, self._database, lease, self.shutting_down)
         try:
-            status = self._run(lease, request)
+            with self._zygote.connect() as connection:
+                status = run.attend(connection, request)
         except OSError as error:
-            log.exception("the runner could not be started")
-            status = None
+            log.exception("job %s: the runner of %s could not be started", lease.job_id, lease.key)
             crash = Failure("worker_lost", f"the runner could not be started: {error}", retryable=True)
-        else:
-            crash = _crash_failure(status)
+            return self._settle(lease, None, crash)
         if status == EXIT_TOLD:
-            return
-        with contextlib.suppress(LeaseLost), self._database.transaction() as session:
+            return Outcome.TOLD
+        return self._settle(lease, status, run.failure or _crash_failure(status))
+
+    def _settle(self, lease: Lease, status: int | None, crash: Failure) -> Outcome:
+        """Tell the database how a runner ended that did not tell it itself."""
+
+        def settle(session: Session) -> Outcome:
             if self.shutting_down.is_set():
                 items.release(session, lease)
-            elif items.stop_requested(session, lease):
+                return Outcome.GIVEN_BACK
+            if items.stop_requested(session, lease):
                 items.stopped(session, lease)
-            else:
-                log.warning("the runner of %s ended with status %s", lease.key, status)
-                items.crash(session, lease, crash, max_attempts=self._settings.max_attempts)
+                return Outcome.TOLD
+            if status == EXIT_STORAGE_FULL:
+                items.release(session, lease, reason="storage_full")
+                return Outcome.STORAGE_FULL
+            items.crash(session, lease, crash, max_attempts=self._settings.max_attempts)
+            return Outcome.CRASHED
 
-    def _run(self, lease: Lease, request: RunRequest) -> int | None:
-        """Return the runner's exit status; None when the zygote died with it."""
-        reader = LineReader()
+        try:
+            outcome = self._database.retrying(settle, for_s=self._settings.lease_s, what=lease.key)
+        except LeaseLost:
+            return Outcome.LOST
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            return Outcome.UNTOLD  # the lease runs out, and the item is taken back
+        if outcome is Outcome.CRASHED:
+            told = "job %s: the runner of %s ended with status %s: %s"
+            log.warning(told, lease.job_id, lease.key, status, crash.message)
+        return outcome
+
+
+class _Run:
+    """A runner at work: renews its lease, passes on stops, notices when it hangs."""
+
+    def __init__(
+        self, settings: Settings, database: Database, lease: Lease, shutting_down: threading.Event
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._lease = lease
+        self._shutting_down = shutting_down
+        self._stop: _Stop | None = None
+        self._is_away = False
+        self.failure: Failure | None = None  # why it was killed, where that was decided here
+
+    def attend(self, connection: socket.socket, request: RunRequest) -> int | None:
+        """Have the item run; return the runner's exit status, None when the zygote died with it."""
+        settings, reader = self._settings, LineReader()
         started = time.monotonic()
-        beat_at = started + self._settings.heartbeat_s
-        stop: _Stop | None = None
-        with self._zygote.connect() as connection:
-            send(connection, {"run": request.to_json()})
-            while True:
-                wait = max(0.0, min(beat_at - time.monotonic(), _LOOK_S))
-                if select.select([connection], [], [], wait)[0]:
-                    data = connection.recv(65536)
-                    if not data:
-                        return None
-                    for message in reader.feed(data):
-                        return int(message["exit"])
-                now = time.monotonic()
-                if now - started > self._settings.item_timeout_s:
-                    self._time_out(lease)
-                    started = now  # said once; the next heartbeat finds the lease gone
-                if now >= beat_at:
-                    beat_at = now + self._settings.heartbeat_s
-                    stop = self._beat(lease, connection, stop)
-                if stop is None and self.shutting_down.is_set():
-                    stop = _Stop(now, self._settings.cancel_grace_s)  # the runner does not know: tell it now
-                if stop is not None and (number := stop.due(now)) is not None:
-                    _signal(connection, number)
+        beat_at = started + settings.heartbeat_s
+        send(connection, {"run": request.to_json()})
+        while True:
+            wait = max(0.0, min(beat_at - time.monotonic(), _LOOK_S))
+            if select.select([connection], [], [], wait)[0]:
+                data = connection.recv(65536)
+                if not data:
+                    return None
+                for message in reader.feed(data):
+                    return int(message["exit"])
+            now = time.monotonic()
+            if now - started > settings.item_timeout_s:
+                self._time_out()
+                started = now  # said once; the next heartbeat finds the lease gone
+            if now >= beat_at:
+                beat_at = now + settings.heartbeat_s
+                self._beat(connection)
+            if self._stop is None and self._shutting_down.is_set():
+                self._stop = _Stop(now, settings.cancel_grace_s)  # the runner does not know: tell it now
+            if self._stop is not None and (number := self._stop.due(now)) is not None:
+                _signal(connection, number)
 
-    def _beat(self, lease: Lease, connection: socket.socket, stop: _Stop | None) -> _Stop | None:
-        """Renew the lease; kill the runner when it is lost, and watch whether it should stop."""
-        if not self._renew(lease):
-            log.info("%s is no longer ours; its runner is killed", lease.key)
+    def _beat(self, connection: socket.socket) -> None:
+        """Renew the lease; kill the runner when it is lost or hangs, and watch whether it should stop."""
+        heard = self._hear()
+        if heard is None:
+            return
+        if not heard.is_ours:
+            log.info(
+                "job %s: %s is no longer ours; its runner is killed", self._lease.job_id, self._lease.key
+            )
             _signal(connection, signal.SIGKILL)
-        elif stop is None and self._should_stop(lease):
+        elif heard.is_silent:
+            silence_s = self._settings.item_silence_s
+            self.failure = Failure(
+                "stalled", f"a work item gave no sign of life for {silence_s:g} s", retryable=True
+            )
+            _signal(connection, signal.SIGKILL)
+        elif heard.should_stop and self._stop is None:
             grace_s = self._settings.cancel_grace_s
-            return _Stop(time.monotonic() + grace_s, grace_s)
-        return stop
+            self._stop = _Stop(time.monotonic() + grace_s, grace_s)
 
-    def _renew(self, lease: Lease) -> bool:
+    def _hear(self) -> _Heard | None:
+        """Renew the lease and look at the item; None when the database is away for a moment.
+
+        The lease runs on then, and the fence protects what is there.
+        """
+        lease = self._lease
         try:
             with self._database.transaction() as session:
-                return items.renew(session, lease, lease_s=self._settings.lease_s)
-        except Exception:
-            # The database is away for a moment; the lease runs on, and the fence protects what is there.
-            log.exception("could not renew the lease of %s", lease.key)
-            return True
+                is_ours = items.renew(session, lease, lease_s=self._settings.lease_s)
+                heard = _Heard(
+                    is_ours,
+                    should_stop=items.stop_requested(session, lease),
+                    is_silent=items.is_silent(session, lease, for_s=self._settings.item_silence_s),
+                )
+        except Exception as error:
+            if not is_transient(error):
+                log.exception("job %s: could not renew the lease of %s", lease.job_id, lease.key)
+            elif not self._is_away:
+                told = "job %s: could not renew the lease of %s: %s"
+                log.warning(told, lease.job_id, lease.key, reason(error))
+            self._is_away = True
+            return None
+        self._is_away = False
+        return heard
 
-    def _should_stop(self, lease: Lease) -> bool:
-        with self._database.reading() as session:
-            return items.stop_requested(session, lease)
-
-    def _time_out(self, lease: Lease) -> None:
+    def _time_out(self) -> None:
         limit = self._settings.item_timeout_s
         failure = Failure(
             "timeout", f"a work item ran longer than {limit:g} s; split the job or make it smaller"
         )
-        with contextlib.suppress(LeaseLost), self._database.transaction() as session:
-            items.fail(session, lease, failure)
+        with contextlib.suppress(LeaseLost):
+            self._database.retrying(
+                lambda session: items.fail(session, self._lease, failure),
+                for_s=self._settings.lease_s,
+                what=self._lease.key,
+            )
 
 
 def _signal(connection: socket.socket, number: int) -> None:
@@ -214,6 +324,8 @@ def _crash_failure(status: int | None) -> Failure:
             "a work item ran out of memory; lower evaluate.batch_size or finetune.batch_size",
             retryable=True,
         )
+    if status == EXIT_DATABASE_AWAY:
+        return Failure("database_away", "the database was away for longer than a lease", retryable=True)
     if status is not None and status < 0:
         name = signal.Signals(-status).name
         return Failure(

@@ -16,13 +16,14 @@ import signal
 import socket
 import sys
 import threading
-from dataclasses import dataclass, field
+import traceback
+from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
-from worker.protocol import LineReader, RunRequest, send
+from worker.protocol import Abilities, LineReader, RunRequest, send
 
 _STDIN = 0
-_OPTIONAL = ("psycopg", "simulator.tile.kernels")  # extras: postgres, fast
+_OPTIONAL = ("psycopg", "simulator.tile.kernels")  # an extra; and what the worker says is missing
 _PRELOAD = (
     "torch",
     "torch.fx",
@@ -100,6 +101,9 @@ class Zygote:
         for message in client.reader.feed(data):
             if "run" in message:
                 self._fork(client, message["run"])
+            elif "abilities" in message:
+                with contextlib.suppress(OSError):
+                    send(client.connection, {"abilities": asdict(_abilities())})
             elif "signal" in message and client.child is not None:
                 # The child is not reaped yet, so the number is still its own.
                 os.kill(client.child, message["signal"])
@@ -132,6 +136,8 @@ class Zygote:
             from worker.runner import run
 
             code = run(RunRequest.from_json(request))
+        except BaseException:  # noqa: BLE001 - nothing above would say it
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -158,6 +164,22 @@ class Zygote:
                 os.kill(client.child, signal.SIGKILL)
 
 
+def _abilities() -> Abilities:
+    """Find what this machine can do without running a torch operation."""
+    from torch import cuda
+
+    devices, loops, missing = ["cpu"], ["plain"], None
+    if cuda.is_available():  # by NVML, see `main`: it leaves no context that a fork could not use
+        devices.append("cuda")
+    try:
+        importlib.import_module("simulator.tile.kernels")
+    except ImportError as error:
+        missing = str(error)
+    else:
+        loops.append("compiled")
+    return Abilities(tuple(devices), tuple(loops), missing)
+
+
 def _die_with(life: int) -> None:
     os.read(life, 1)  # returns only when the zygote is gone
     os._exit(1)
@@ -165,6 +187,7 @@ def _die_with(life: int) -> None:
 
 def main(socket_path: str) -> None:
     """Import what runners need and serve on the socket."""
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(socket_path)
     listener.listen(64)  # supervisors may connect while the imports still run

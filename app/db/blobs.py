@@ -1,7 +1,9 @@
 """The blob store: files too large for the database, by key, in a folder that all processes share.
 
 A blob appears whole or not at all, and is never changed: it is written beside its place, flushed to disk and
-renamed. Keys are made by the service (hashes and ids), never by a client.
+renamed. Keys are made by the service (hashes and ids), never by a client. What jobs make is named by its
+content (`put`), so jobs with equal files share one; the table `job_blobs` counts the uses, and a sweep
+removes what nothing uses any more (`app.jobs.storage`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,39 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 _KEY = re.compile(r"[a-z0-9][a-zA-Z0-9_.-]*(/[a-zA-Z0-9][a-zA-Z0-9_.-]*)*")
+
+
+_CONTENT = "content"
+_PROBE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """A blob that is named by its content.
+
+    Attributes:
+        key: where it is.
+        sha256: of its bytes.
+        size_bytes: how many they are.
+    """
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+class BlobMissing(FileNotFoundError):  # noqa: N818 - a fact that the reader has to act on
+    """The database names a blob that the storage does not have, as after a restored backup."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the storage has no {key}")
+        self.key = key
 
 
 class BlobStore:
@@ -43,8 +73,25 @@ class BlobStore:
         return self.path(key).is_file()
 
     def read(self, key: str) -> bytes:
-        """Return the blob's bytes; FileNotFoundError if there is none."""
-        return self.path(key).read_bytes()
+        """Return the blob's bytes.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        try:
+            return self.path(key).read_bytes()
+        except FileNotFoundError:
+            raise BlobMissing(key) from None
+
+    def put(self, data: bytes) -> StoredBlob:
+        """Store the bytes under their content's name; where they are already, they are found anew."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = f"{_CONTENT}/{sha256[:2]}/{sha256}"
+        try:
+            os.utime(self.path(key))  # a sweep lets young files alone
+        except FileNotFoundError:
+            self.write(key, data)
+        return StoredBlob(key, sha256, len(data))
 
     def write(self, key: str, data: bytes) -> str:
         """Store the bytes under the key and return their sha256."""
@@ -86,6 +133,15 @@ class BlobStore:
         """Remove all blobs under a prefix such as `jobs/<id>`."""
         shutil.rmtree(self.path(prefix), ignore_errors=True)
 
+    def keys(self, *, older_than_s: float) -> Iterator[str]:
+        """Iterate over the keys of what jobs made, as far as it was written so long ago."""
+        limit = time.time() - older_than_s
+        for prefix in (_CONTENT, "jobs"):
+            for path in self.path(prefix).rglob("*"):
+                with suppress(FileNotFoundError):
+                    if path.is_file() and path.stat().st_mtime < limit:
+                        yield path.relative_to(self._folder).as_posix()
+
     def drop_abandoned(self, older_than_s: float = 3600.0) -> int:
         """Remove temporary files that a killed process left; return how many."""
         limit = time.time() - older_than_s
@@ -101,3 +157,30 @@ class BlobStore:
         with self.incoming() as (file, _):
             file.write(b"ready")
             file.flush()
+
+    def check_room(self) -> None:
+        """Raise OSError unless a blob of some size can be written."""
+        with self.incoming() as (file, _):
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+
+    # --- which database's this storage is -------------------------------------------------------------------
+
+    def identity(self) -> str | None:
+        """Return the name of the installation that the storage belongs to; None when nobody has said."""
+        try:
+            return self._identity_path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+
+    def adopt_identity(self, identity: str) -> None:
+        """Say which installation the storage belongs to."""
+        with self.incoming() as (file, path):
+            file.write(identity.encode("ascii"))
+            file.flush()
+            path.replace(self._identity_path)
+
+    @property
+    def _identity_path(self) -> Path:
+        return self._folder / "installation"

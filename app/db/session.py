@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
+
+log = logging.getLogger(__name__)
 
 _BUSY_TIMEOUT_S = 30
 _READ_ONLY = "driftline_read_only"
+# As many connections as the API has threads that use one.
+_POOL = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 10.0}
+_CONNECT_TIMEOUT_S = 5
+_STATEMENT_TIMEOUT_MS = 60_000
+_LOCK_TIMEOUT_MS = 20_000
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+# What SQLite calls an operational error and another attempt would meet again.
+_LASTING = ("no such table", "no such column", "syntax error", "readonly database", "unable to open")
+
+Result = TypeVar("Result")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether a database error may be gone at another attempt.
+
+    Such are lost, refused and cut connections, a server that restarts, deadlocks, locks that were not had in
+    time, and a pool without a free connection.
+    """
+    if isinstance(error, PoolTimeoutError | InterfaceError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError) and not any(what in str(error.orig) for what in _LASTING)
 
 
 class Database:
@@ -28,12 +58,19 @@ class Database:
                 raise ValueError("the database must be a file: several processes share it")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine = create_engine(
-                parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, json_serializer=_to_json
+                parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, json_serializer=_to_json, **_POOL
             )
             event.listen(self.engine, "connect", partial(_prepare_sqlite, foreign_keys=sqlite_foreign_keys))
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = create_engine(parsed, pool_pre_ping=True, json_serializer=_to_json)
+            timeouts = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
+            self.engine = create_engine(
+                parsed,
+                connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": timeouts},
+                pool_pre_ping=True,
+                json_serializer=_to_json,
+                **_POOL,
+            )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
     @contextmanager
@@ -52,9 +89,56 @@ class Database:
             session.connection(execution_options=options)
             yield session
 
+    def retrying(
+        self, work: Callable[[Session], Result], *, for_s: float, what: str, read_only: bool = False
+    ) -> Result:
+        """Do the work in a transaction, anew while the database is away for a moment; return its result.
+
+        The outcome of a commit whose answer is lost is unknown: the work must be one that may be done twice.
+
+        Args:
+            work: what is done with the session.
+            for_s: how long it is tried, from the first fault on.
+            what: names the work in the log.
+            read_only: whether it only reads.
+
+        Raises:
+            SQLAlchemyError: the fault is not transient, or it lasted.
+        """
+        pause_s = _FIRST_PAUSE_S
+        failing_since: float | None = None
+        while True:
+            try:
+                with self.reading() if read_only else self.transaction() as session:
+                    result = work(session)
+            except Exception as error:
+                now = time.monotonic()
+                if failing_since is None:
+                    failing_since = now
+                if not is_transient(error) or now - failing_since > for_s:
+                    raise
+                if pause_s == _FIRST_PAUSE_S:
+                    log.warning(
+                        "the database is away (%s: %s); trying again for %g s", what, reason(error), for_s
+                    )
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                if failing_since is not None:
+                    log.info(
+                        "the database is back (%s, after %.1f s)", what, time.monotonic() - failing_since
+                    )
+                return result
+
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def reason(error: BaseException) -> str:
+    """Return a database error in one line."""
+    told = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+    return (told.strip().splitlines() or [type(error).__name__])[0]
 
 
 def _to_json(value: Any) -> str:

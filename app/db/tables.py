@@ -11,6 +11,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from app.db.ids import new_id
 from app.db.types import Json, UtcDateTime, utc_now
 
+# Of items of before this was told: any device, compiled loops.
+DEFAULT_ABILITY = "auto/compiled"
+
 _ID = String(36)
 _NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -134,15 +137,21 @@ class WorkItem(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(Json)
     # Keys of the items of the same job that must have succeeded before.
     needs: Mapped[list[str]] = mapped_column(Json)
+    # What a worker must be able to do, as `app.jobs.abilities` names it.
+    requires: Mapped[str] = mapped_column(String(32), default=DEFAULT_ABILITY)
     priority: Mapped[int] = mapped_column(Integer, default=0)
     state: Mapped[str] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(Integer, default=0)
+    # Attempts since the last one that made progress: so many may fail in a row.
+    barren_attempts: Mapped[int] = mapped_column(Integer, default=0)
     lease_token: Mapped[int] = mapped_column(BigInteger, default=0)
     lease_owner: Mapped[str | None] = mapped_column(Text)
     lease_expires_s: Mapped[float | None] = mapped_column(Double)
     rung_at_s: Mapped[float] = mapped_column(Double, default=0.0)
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    # When its runner last gave a sign of life, on the database's clock.
+    heard_at_s: Mapped[float] = mapped_column(Double, default=0.0)
     # The last fine-tuning checkpoint: {"epoch": n, "blob_key": ...}.
     checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json)
     failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
@@ -228,6 +237,26 @@ class Artifact(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
+class JobBlob(Base):
+    """A use of a blob by a job. Blobs are named by their content: jobs with equal files share them."""
+
+    __tablename__ = "job_blobs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # What it is to the job, such as `checkpoint:finetune:hwa` or `artifact:finetuned.onnx`.
+    role: Mapped[str] = mapped_column(String(192), primary_key=True)
+    blob_key: Mapped[str] = mapped_column(Text, index=True)
+
+
+class ServiceFact(Base):
+    """Something that is true of the whole installation, such as which storage belongs to this database."""
+
+    __tablename__ = "service_facts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+
+
 class Speed(Base):
     """How fast a worker's machine is, as a calibration on it measured; estimates are made from it."""
 
@@ -250,6 +279,10 @@ class Worker(Base):
     hostname: Mapped[str] = mapped_column(Text)
     pid: Mapped[int] = mapped_column(Integer)
     concurrency: Mapped[int] = mapped_column(Integer)
+    # What it is able to do, as work items require it; None when it does not say.
+    able: Mapped[list[str] | None] = mapped_column(Json)
+    # Why it takes no work at present; None when it does.
+    idle_reason: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at_s: Mapped[float] = mapped_column(Double)
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.health.repository import WorkerRepository
 from app.health.schemas import Check, Readiness, WorkerView
 from app.jobs.items import database_time_s
+from app.jobs.storage import storage_fault
 from app.kit.services import Services
 from app.settings import Settings
 
@@ -55,6 +56,10 @@ def _alive_since_s(session: Session, settings: Settings) -> float:
 
 def _database_and_workers(services: Services) -> tuple[Check, Check]:
     try:
+        fault = services.schema.fault()
+        if fault is not None:
+            unknown = Check(status="degraded", detail="unknown while the schema is another one")
+            return Check(status="failed", detail=fault), unknown
         with services.database.reading() as session:
             alive = WorkerRepository(session).count_heard_since(_alive_since_s(session, services.settings))
     except SQLAlchemyError:
@@ -71,6 +76,12 @@ def _database_and_workers(services: Services) -> tuple[Check, Check]:
 def _storage(services: Services) -> Check:
     try:
         services.blobs.check_writable()
+        with services.database.reading() as session:
+            fault = storage_fault(session, services.blobs)
+        if fault is not None:
+            return Check(status="failed", detail=fault)
+    except SQLAlchemyError:
+        return Check(status="degraded", detail="unknown while the database does not work")
     except OSError:
         log.exception("the storage failed the readiness check")
         return Check(status="failed", detail="the blob store cannot be written")

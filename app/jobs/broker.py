@@ -1,11 +1,12 @@
 """The doorbell: Celery messages that say "there is work". The database says what work, to whoever comes.
 
-A message that is lost costs a few seconds, until a worker's sweeper rings again; it never costs a job.
+A message that is lost costs a few seconds, until a worker's sweep finds the work; it never costs a job.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 from celery import Celery
@@ -17,10 +18,17 @@ log = logging.getLogger(__name__)
 WORK_TASK = "driftline.work"
 QUEUE = "driftline"
 _CONNECT_TIMEOUT_S = 2.0
+_PAUSE_S = 1.0
+_MOST_RINGS = 64
 
 
-def make_celery(settings: Settings) -> Celery:
-    """Return the Celery application: on Redis when there is one, else on files in the data folder."""
+def make_celery(settings: Settings, *, answer_timeout_s: float = 30.0) -> Celery:
+    """Return the Celery application: on Redis when there is one, else on files in the data folder.
+
+    Args:
+        settings: which broker.
+        answer_timeout_s: how long the broker is waited for once it has taken a connection.
+    """
     celery = Celery("driftline", set_as_current=False)
     celery.conf.update(
         task_default_queue=QUEUE,
@@ -32,19 +40,19 @@ def make_celery(settings: Settings) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=_CONNECT_TIMEOUT_S,
-        **_transport(settings),
+        **_transport(settings, answer_timeout_s),
     )
     return celery
 
 
-def _transport(settings: Settings) -> dict[str, Any]:
+def _transport(settings: Settings, answer_timeout_s: float) -> dict[str, Any]:
     if settings.redis_url is not None:
         url = settings.redis_url
         if url.startswith("unix://"):
             url = "redis+socket://" + url.removeprefix("unix://")
         options: dict[str, Any] = {
             "socket_connect_timeout": _CONNECT_TIMEOUT_S,
-            "socket_timeout": 30.0,
+            "socket_timeout": answer_timeout_s,
             "socket_keepalive": True,
             "health_check_interval": 10,
             "global_keyprefix": "driftline:",
@@ -64,19 +72,67 @@ def _transport(settings: Settings) -> dict[str, Any]:
 
 
 class Doorbell:
-    """Rings for workers, after a commit. It never fails: a bell that cannot ring is only logged."""
+    """Rings for workers, after a commit. It never fails and nobody waits for it.
+
+    A thread of its own sends the messages, so a broker that takes connections and answers nothing holds up
+    nothing but that thread. After a failure it lets the broker alone for a moment: a worker's sweep finds the
+    work meanwhile.
+    """
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
+        self._wanted = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._is_failing = False
 
-    def ring(self, times: int = 1) -> bool:
-        """Send so many messages; return whether the broker took them."""
+    def ring(self, times: int = 1) -> None:
+        """Have so many messages sent, soon."""
+        with self._changed:
+            if self._closed:
+                return
+            self._wanted = min(self._wanted + times, _MOST_RINGS)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._send, name="doorbell", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
+        """Send what is left, if the broker takes it in time, and ring no more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wanted:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                times, self._wanted = self._wanted, 0
+            if not self._send_now(times):
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, _PAUSE_S)
+                    self._wanted = 0  # workers sweep for what was missed
+                    if self._closed:
+                        return
+
+    def _send_now(self, times: int) -> bool:
         try:
             for _ in range(times):
                 self._celery.send_task(WORK_TASK, ignore_result=True, retry=False)
         except Exception as error:  # noqa: BLE001 - brokers raise all sorts; the sweeper rings again
-            log.warning("the broker does not answer (%s); a worker's sweep will find the work", error)
+            if not self._is_failing:
+                log.warning("the broker does not answer (%s); workers find the work by sweeping", error)
+            self._is_failing = True
             return False
+        if self._is_failing:
+            log.info("the broker answers again")
+        self._is_failing = False
         return True
 
     def check(self) -> None:

@@ -132,7 +132,8 @@ def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules
 def _is_static(config: InferenceRPUConfig) -> bool:
     """Tell whether the input scale is the same for all vectors, which is computed faster."""
     fixed = (NoiseManagementType.NONE, NoiseManagementType.CONSTANT)
-    return config.forward.is_perfect or config.forward.noise_management in fixed
+    is_calibrated = config.pre_post.input_range.enable  # a job calibrates every range
+    return is_calibrated or config.forward.is_perfect or config.forward.noise_management in fixed
 
 
 def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str, Any]) -> float:

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Artifact, Baseline, Cell, Dataset, Epoch, Job, Model, WorkItem
-from app.jobs.items import Lease, hold, set_progress
+from app.db.blobs import StoredBlob
+from app.db.tables import Artifact, Baseline, Cell, Dataset, Epoch, Job, JobBlob, Model, WorkItem
+from app.jobs.abilities import required
+from app.jobs.items import Lease, hear_of, hold, made_progress, set_progress
 from app.jobs.states import record
 
 
@@ -67,6 +69,7 @@ def save_cell(
     cell = Cell(job_id=job.id, variant=variant, repeat=repeat, t_inference=t_inference, **counts.columns())
     session.add(cell)
     set_progress(job, item, min(item.progress_total, item.progress_done + samples))
+    made_progress(item)
     data = {"variant": variant, "repeat": repeat, "t_inference": t_inference, **counts.columns()}
     record(session, job, "cell.finished", data)
 
@@ -78,6 +81,7 @@ def save_baseline(session: Session, lease: Lease, *, variant: str, counts: Count
         return
     session.add(Baseline(job_id=job.id, variant=variant, **counts.columns()))
     set_progress(job, item, item.progress_total)
+    made_progress(item)
     record(session, job, "baseline.finished", {"variant": variant, **counts.columns()})
 
 
@@ -87,23 +91,50 @@ def save_epoch(
     *,
     epoch: int,
     metrics: dict[str, float | None],
-    checkpoint: dict[str, Any],
+    blob_key: str,
     progress_done: int,
-) -> None:
-    """Store a finished fine-tuning epoch together with the checkpoint to go on from."""
+) -> str | None:
+    """Store a finished fine-tuning epoch together with the checkpoint to go on from.
+
+    Returns:
+        The key of the checkpoint before, when nothing else uses it.
+    """
     job, item = hold(session, lease)
     variant = str(item.payload["variant"])
     if session.get(Epoch, (job.id, variant, epoch)) is None:
         session.add(Epoch(job_id=job.id, variant=variant, epoch=epoch, **metrics))
         record(session, job, "epoch.finished", {"variant": variant, "epoch": epoch, **metrics})
-    item.checkpoint = checkpoint
+    item.checkpoint = {"epoch": epoch, "blob_key": blob_key}
     set_progress(job, item, progress_done)
+    made_progress(item)
+    return use_blob(session, job.id, f"checkpoint:{item.key}", blob_key)
 
 
-def save_checkpoint(session: Session, lease: Lease, checkpoint: dict[str, Any]) -> None:
+def save_checkpoint(session: Session, lease: Lease, blob_key: str) -> None:
     """Note where what the item made is."""
+    job, item = hold(session, lease)
+    item.checkpoint = {"blob_key": blob_key}
+    use_blob(session, job.id, f"checkpoint:{item.key}", blob_key)
+
+
+def use_blob(session: Session, job_id: str, role: str, blob_key: str) -> str | None:
+    """Note that a job uses a blob; return the key of what was in its place if nothing uses that any more."""
+    use = session.get(JobBlob, (job_id, role))
+    if use is None:
+        session.add(JobBlob(job_id=job_id, role=role, blob_key=blob_key))
+        return None
+    before, use.blob_key = use.blob_key, blob_key
+    session.flush()
+    if before == blob_key:
+        return None
+    others = select(JobBlob.role).where(JobBlob.blob_key == before).limit(1)
+    return before if session.scalars(others).first() is None else None
+
+
+def save_sign_of_life(session: Session, lease: Lease) -> None:
+    """Note that the item's runner is at work, where it counts nothing."""
     _, item = hold(session, lease)
-    item.checkpoint = checkpoint
+    hear_of(item)
 
 
 def save_progress(session: Session, lease: Lease, done: int) -> None:
@@ -121,18 +152,18 @@ def save_warning(session: Session, lease: Lease, *, code: str, message: str) -> 
         record(session, job, "job.warning", warning)
 
 
-def save_artifact(
-    session: Session, lease: Lease, *, name: str, media_type: str, size_bytes: int, sha256: str, blob_key: str
-) -> None:
+def save_artifact(session: Session, lease: Lease, *, name: str, media_type: str, blob: StoredBlob) -> None:
     """Store or replace an artifact of the job."""
     job, _ = hold(session, lease)
+    use_blob(session, job.id, f"artifact:{name}", blob.key)
     artifact = session.get(Artifact, (job.id, name)) or Artifact(job_id=job.id, name=name)
     artifact.media_type = media_type
-    artifact.size_bytes = size_bytes
-    artifact.sha256 = sha256
-    artifact.blob_key = blob_key
+    artifact.size_bytes = blob.size_bytes
+    artifact.sha256 = blob.sha256
+    artifact.blob_key = blob.key
     session.add(artifact)
-    record(session, job, "artifact.created", {"name": name, "size_bytes": size_bytes, "sha256": sha256})
+    told = {"name": name, "size_bytes": blob.size_bytes, "sha256": blob.sha256}
+    record(session, job, "artifact.created", told)
 
 
 def save_verification(session: Session, lease: Lease, *, state: str, max_rel_diff: float | None) -> None:
@@ -168,15 +199,15 @@ def pin_device(session: Session, lease: Lease, found: str) -> str:
     job, _ = hold(session, lease)
     if "device" not in job.execution:
         job.execution = {**job.execution, "device": found}
+        statement = update(WorkItem).where(WorkItem.job_id == job.id).values(requires=required(job))
+        session.execute(statement.execution_options(synchronize_session=False))
     return str(job.execution["device"])
 
 
-def checkpoint_of(session: Session, job_id: str, key: str) -> dict[str, Any]:
-    """Return where the last checkpoint of the job's fine-tuning item is."""
+def checkpoint_of(session: Session, job_id: str, key: str) -> dict[str, Any] | None:
+    """Return where what an item of the job made is; None while it is made again."""
     query = select(WorkItem.checkpoint).where(WorkItem.job_id == job_id, WorkItem.key == key)
     checkpoint: dict[str, Any] | None = session.scalars(query).one()
-    if checkpoint is None:
-        raise LookupError(f"item {key} of job {job_id} has no checkpoint")
     return checkpoint
 
 

@@ -1,9 +1,12 @@
 """Results by content: what was computed before is not computed again, down to single cells.
 
 A variant's numbers depend on the model, the data, the configuration, the fine-tuning (if it is trained), the
-seed and what decides the last bits (batch sizes, threads, device). Their hash is the variant's result key.
-Cells of jobs with the same key are equal, so a new job takes over those that are there; more repeats or
-times compute only the new ones.
+seed and what decides the last bits (batch sizes, threads, device, compiled loops). Their hash is the
+variant's result key. Cells of jobs with the same key are equal, so a new job takes over those that are there;
+more repeats or times compute only the new ones.
+
+Nothing is locked and no file is copied: blobs are named by their content, and a blob that was in use a moment
+ago is still there (`app.jobs.storage`). Should one be missing all the same, a runner computes it again.
 """
 
 from __future__ import annotations
@@ -11,21 +14,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
-from app.db.tables import Artifact, Baseline, Cell, Dataset, Epoch, Job, JobResultKey, Model, WorkItem
+from app.db.tables import (
+    Artifact,
+    Baseline,
+    Cell,
+    Dataset,
+    Epoch,
+    Job,
+    JobBlob,
+    JobResultKey,
+    Model,
+    WorkItem,
+)  # fmt: skip
 from app.db.types import utc_now
+from app.jobs.abilities import loops_of
 from app.jobs.items import repeats_of
 from app.jobs.planning import ANALOG, TRAINED
-from app.jobs.states import FINAL, ItemState, lock
+from app.jobs.states import FINAL, ItemState
+from simulator.numerics import NUMBERS
 
-# Part of every key: raised when a change to the simulator changes its numbers.
-NUMBERS = 7
 _MOST_SOURCES = 20
 # What the items write besides rows.
 _BASELINE_FILES = {"digital": ("provenance.json",), "hwa": ("finetuned.onnx",)}
@@ -43,6 +56,7 @@ def result_keys(job: Job, model: Model, dataset: Dataset | None) -> dict[str, st
         "max_samples": evaluate["max_samples"],
         "batch_size": evaluate["batch_size"],
         "threads": job.execution["threads"],
+        "loops": loops_of(job),
         "device": spec["device"],
     }
     analog = {
@@ -64,21 +78,15 @@ def _hash(value: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Copy:
-    source_key: str
-    target_key: str
-
-
 class Reuse:
     """Takes over what earlier jobs computed into a new job, before it is stored."""
 
-    def __init__(self, session: Session, job: Job, keys: dict[str, str]) -> None:
+    def __init__(self, session: Session, job: Job, keys: dict[str, str], blobs: BlobStore) -> None:
         self._session = session
         self._job = job
         self._keys = keys
+        self._blobs = blobs
         self._used: set[str] = set()
-        self._copies: list[_Copy] = []
 
     def take_over(self, items: Sequence[WorkItem]) -> None:
         """Add the rows that are there already, and mark the items that have nothing left to do as done.
@@ -101,11 +109,6 @@ class Reuse:
         self._skip_needless(items)
         self._job.progress_done = sum(item.progress_done for item in items)
 
-    def copy_blobs(self, blobs: BlobStore) -> None:
-        """Copy the files that were taken over, so that deleting either job leaves the other whole."""
-        for copy in self._copies:
-            blobs.write(copy.target_key, blobs.read(copy.source_key))
-
     def _sources(self, variant: str, key: str) -> Sequence[Job]:
         query = (
             select(Job)
@@ -127,8 +130,6 @@ class Reuse:
         baseline_item = by_key.get(f"baseline:{variant}")
         description = by_key.get(f"describe:{variant}")
         for source in sources:
-            if lock(self._session, source.id) is None:
-                continue  # deleted meanwhile; the others cannot be until this is committed
             theirs = self._items(source.id)
             for kind in ("finetune", "calibrate"):
                 key = f"{kind}:{variant}"
@@ -145,9 +146,9 @@ class Reuse:
         is_resting = source.state in FINAL  # a running job replaces its checkpoints
         if ours.checkpoint is not None or theirs.checkpoint is None or not (is_done or is_resting):
             return
-        target = f"jobs/{self._job.id}/checkpoints/{ours.key.replace(':', '-')}-{source.id}"
-        self._copies.append(_Copy(theirs.checkpoint["blob_key"], target))
-        ours.checkpoint = {**theirs.checkpoint, "blob_key": target}
+        if not self._share(theirs.checkpoint["blob_key"], f"checkpoint:{ours.key}"):
+            return
+        ours.checkpoint = theirs.checkpoint
         ours.progress_done = theirs.progress_done
         if is_done:
             self._finish(ours)
@@ -161,24 +162,34 @@ class Reuse:
         row = self._session.get(Baseline, (source.id, ours.payload["variant"]))
         if row is None or theirs is None or theirs.state != ItemState.SUCCEEDED:
             return
-        self._add_copy(row)
-        self._take_artifacts(source, _BASELINE_FILES.get(ours.payload["variant"], ()))
-        self._finish(ours)
-        self._used.add(source.id)
-
-    def _take_description(self, source: Job, theirs: WorkItem | None, ours: WorkItem) -> None:
-        if theirs is not None and theirs.state == ItemState.SUCCEEDED:
-            self._take_artifacts(source, _DESCRIPTION_FILES)
+        if self._take_artifacts(source, _BASELINE_FILES.get(ours.payload["variant"], ())):
+            self._add_copy(row)
             self._finish(ours)
             self._used.add(source.id)
 
-    def _take_artifacts(self, source: Job, names: Iterable[str]) -> None:
-        for name in names:
-            artifact = self._session.get(Artifact, (source.id, name))
-            if artifact is not None:
-                target = f"jobs/{self._job.id}/artifacts/{name}"
-                self._copies.append(_Copy(artifact.blob_key, target))
-                self._add_copy(artifact, blob_key=target)
+    def _take_description(self, source: Job, theirs: WorkItem | None, ours: WorkItem) -> None:
+        is_done = theirs is not None and theirs.state == ItemState.SUCCEEDED
+        if is_done and self._take_artifacts(source, _DESCRIPTION_FILES):
+            self._finish(ours)
+            self._used.add(source.id)
+
+    def _take_artifacts(self, source: Job, names: Iterable[str]) -> bool:
+        """Take files over, all or none; return whether they were taken."""
+        found = [self._session.get(Artifact, (source.id, name)) for name in names]
+        there = [artifact for artifact in found if artifact is not None]
+        if not all(self._blobs.exists(artifact.blob_key) for artifact in there):
+            return False
+        for artifact in there:
+            self._share(artifact.blob_key, f"artifact:{artifact.name}")
+            self._add_copy(artifact)
+        return True
+
+    def _share(self, blob_key: str, role: str) -> bool:
+        """Use a blob of another job; return False where the storage does not have it."""
+        if not self._blobs.exists(blob_key):
+            return False
+        self._session.add(JobBlob(job_id=self._job.id, role=role, blob_key=blob_key))
+        return True
 
     def _take_cells(self, variant: str, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
         evaluate = self._job.spec["evaluate"]

@@ -11,6 +11,7 @@ from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Cell, Job, WorkItem
 from app.db.types import utc_now
 from app.jobs import items, plots, results, tabular
+from app.jobs.abilities import required
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
 from app.jobs.formats import ResultsFormat
@@ -47,7 +48,7 @@ class JobService:
         Args:
             request: the well-formed request.
             settings: limits, and how work is cut.
-            blobs: where files that are taken over are copied.
+            blobs: where files that are taken over lie.
             fresh: take nothing over.
             retry_of: the job that is tried again.
             extends: the job that gets more repeats or times.
@@ -61,6 +62,8 @@ class JobService:
         job = _new_job(request, found, settings)
         sizes = _sizes(job.spec, found.dataset_report)
         work = _plan(job.spec, sizes, found, settings)
+        for item in work:
+            item.requires = required(job)
         job.progress_total = sum(item.progress_total for item in work)
         job.retry_of, job.extends = retry_of, extends
         keys = result_keys(job, found.model, found.dataset)
@@ -132,10 +135,9 @@ class JobService:
         return self.submit(request, settings, blobs, extends=job.id)
 
     def _take_over(self, job: Job, work: list[WorkItem], keys: dict[str, str], blobs: BlobStore) -> None:
-        reuse = Reuse(self._session, job, keys)
-        reuse.take_over(work)
-        self._session.flush()
-        reuse.copy_blobs(blobs)
+        Reuse(self._session, job, keys, blobs).take_over(work)
+        for item in work:
+            item.requires = required(job)  # the device of what was taken over, too
         if job.cached_from:
             record(self._session, job, "job.reused", {"jobs": job.cached_from, "done": job.progress_done})
         if all(item.state == ItemState.SUCCEEDED for item in work):
@@ -257,6 +259,7 @@ def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
         config_hash=config_hash(request.config),
         execution={
             "threads": settings.threads_per_item,
+            "loops": settings.loops,
             "batch_size": spec["evaluate"]["batch_size"],
             "instances_at_once": 1,
         },

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection
 
 from app.db.blobs import BlobStore
+from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.jobs.broker import Doorbell
 from app.jobs.watch import JobWatch
 from app.kit.inspection import Inspector
+from app.kit.problems import Unavailable
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Services:
     settings: Settings
     database: Database
     blobs: BlobStore
+    schema: SchemaGuard
     doorbell: Doorbell
     inspector: Inspector
     watch: JobWatch
@@ -46,15 +49,30 @@ def write_transaction(connection: HTTPConnection) -> Iterator[Session]:
 
     An exception of the endpoint rolls back; one of the commit itself becomes the answer.
     """
-    with services_of(connection).database.transaction() as session:
+    services = services_of(connection)
+    require_schema(services)
+    with services.database.transaction() as session:
         yield session
     run_after_commit(session)
 
 
 def read_snapshot(connection: HTTPConnection) -> Iterator[Session]:
     """Yield the request's session for reading one consistent snapshot."""
-    with services_of(connection).database.reading() as session:
+    services = services_of(connection)
+    require_schema(services)
+    with services.database.reading() as session:
         yield session
+
+
+def require_schema(services: Services) -> None:
+    """Refuse to work on a database whose schema is older or newer than the code.
+
+    Raises:
+        Unavailable: it is; the answer says what to run.
+    """
+    fault = services.schema.fault()
+    if fault is not None:
+        raise Unavailable(fault, code="schema_mismatch")
 
 
 def after_commit(session: Session, action: Callable[[], object]) -> None:

@@ -1,6 +1,6 @@
 """The steps of a forward and backward pass that compiled kernels do in one go, where they are at hand.
 
-Kernels need numba (the extra `fast`), the CPU and float32. Everything here has its plain form in torch, which
+Kernels need numba, the CPU and float32. Everything here has its plain form in torch, which
 runs otherwise and gives the same numbers; sums, of squares or of gradients, agree to rounding.
 """
 

@@ -1,6 +1,6 @@
 """Loops over values that do in one pass what takes torch a pass for each step; compiled when imported.
 
-They need numba (the extra `fast`), which brings its own compiler; `simulator.tile.fused` decides when they
+They need numba, which brings its own compiler; `simulator.tile.fused` decides when they
 run. Every operation and its rounding is that of the torch code that they stand in for, so the numbers are
 equal bit for bit (sums excepted, which are added in another order).
 

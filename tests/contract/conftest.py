@@ -83,7 +83,8 @@ def leftovers(settings):
     """What lies in the blob store."""
 
     def found() -> list[str]:
-        return [path.name for path in (settings.data_dir / "blobs").rglob("*") if path.is_file()]
+        paths = (settings.data_dir / "blobs").rglob("*")
+        return [path.name for path in paths if path.is_file() and path.name != "installation"]
 
     return found
 

@@ -45,7 +45,11 @@ def leftovers_in():
 
     def found(data_dir: Path) -> list[str]:
         folder = data_dir / "blobs"
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        return sorted(
+            str(path.relative_to(folder))
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "installation"
+        )
 
     return found
 

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from app.db.session import Database
 from app.db.tables import Cell, Event, Job, WorkItem
 from app.jobs import items, recording
+from app.jobs.housekeeping import reap_expired
 from app.jobs.items import Failure, Lease, LeaseLost
 from app.jobs.recording import Counts
 from app.jobs.states import TransitionError, lock
@@ -89,8 +90,7 @@ def test_priority_comes_before_age(database: Database, make_job: MakeJob) -> Non
 def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
     stale = take(database, job_id, lease_s=-1)  # has run out already
-    with database.transaction() as session:
-        assert job_id in items.reap(session, max_attempts=3)
+    assert reap_expired(database, max_attempts=3) == [job_id]
     fresh = take(database, job_id, owner="w2")
     assert (fresh.token, fresh.attempt) == (2, 2)
     with database.transaction() as session:
@@ -121,8 +121,7 @@ def test_a_lease_that_is_renewed_is_not_reaped(database: Database, make_job: Mak
     lease = take(database, job_id, lease_s=-1)
     with database.transaction() as session:
         assert items.renew(session, lease, lease_s=60)
-    with database.transaction() as session:
-        assert job_id not in items.reap(session, max_attempts=3)
+    assert reap_expired(database, max_attempts=3) == []
 
 
 def test_the_third_crash_fails_the_job(database: Database, make_job: MakeJob) -> None:
@@ -182,8 +181,7 @@ def test_cancelling_a_job_whose_worker_died_ends_with_the_lease(
         job = lock(session, job_id)
         assert job is not None
         items.cancel(session, job)
-    with database.transaction() as session:
-        items.reap(session, max_attempts=3)
+    reap_expired(database, max_attempts=3)
     assert job_of(database, job_id).state == "cancelled"
 
 
@@ -280,8 +278,8 @@ def take_over(database: Database, lease: Lease) -> tuple[list[list[int]], int]:
 def test_a_runner_takes_over_the_next_items_of_its_variant(database: Database, make_job: MakeJob) -> None:
     job_id = evaluation(database, make_job, variants="aab")
     lease = take(database, job_id)
-    assert take_over(database, lease) == ([[5, 10]], 0)
-    assert take_over(database, lease) == ([], 0)  # another variant
+    assert take_over(database, lease) == ([[0, 5], [5, 10]], 0)
+    assert take_over(database, lease) == ([[0, 5], [5, 10]], 0)  # the next one is another variant
     item = item_of(database, lease)
     assert items.repeats_of(item.payload) == [[0, 5], [5, 10]]
     assert item.progress_total == 200
@@ -309,18 +307,18 @@ def test_the_next_attempt_goes_on_with_what_was_taken_over(database: Database, m
 def test_what_was_taken_over_is_taken_over_with_its_item(database: Database, make_job: MakeJob) -> None:
     job_id = evaluation(database, make_job)
     first, second = take(database, job_id), take(database, job_id)
-    assert take_over(database, second) == ([[10, 15]], 0)
+    assert take_over(database, second) == ([[5, 10], [10, 15]], 0)
     with database.transaction() as session:
         recording.save_progress(session, second, 70)
         items.release(session, second)
-    assert take_over(database, first) == ([[5, 10], [10, 15]], 70)
+    assert take_over(database, first) == ([[0, 5], [5, 10], [10, 15]], 70)
     assert item_of(database, first).progress_total == 300
 
 
 def test_nothing_is_taken_over_where_another_job_comes_first(database: Database, make_job: MakeJob) -> None:
     lease = take(database, evaluation(database, make_job))
     evaluation(database, make_job, priority=1)
-    assert take_over(database, lease) == ([], 0)
+    assert take_over(database, lease) == ([[0, 5]], 0)
 
 
 def test_nothing_is_taken_over_when_the_job_is_being_cancelled(database: Database, make_job: MakeJob) -> None:
@@ -330,13 +328,12 @@ def test_nothing_is_taken_over_when_the_job_is_being_cancelled(database: Databas
         job = lock(session, job_id)
         assert job is not None
         items.cancel(session, job)
-    assert take_over(database, lease) == ([], 0)
+    assert take_over(database, lease) == ([[0, 5]], 0)
 
 
 def test_a_worker_that_lost_its_lease_takes_over_nothing(database: Database, make_job: MakeJob) -> None:
     job_id = evaluation(database, make_job)
     lease = take(database, job_id, lease_s=-1.0)
-    with database.transaction() as session:
-        items.reap(session, max_attempts=3)
+    reap_expired(database, max_attempts=3)
     with pytest.raises(LeaseLost):
         take_over(database, lease)

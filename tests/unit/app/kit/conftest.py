@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.db.blobs import BlobStore
+from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import JobTag
 from app.jobs.broker import Doorbell, make_celery
@@ -105,6 +106,7 @@ def services(settings: Settings) -> Services:
         settings,
         database,
         BlobStore(settings.data_dir / "blobs"),
+        SchemaGuard(database),
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from app.db import idempotency as keys
 from app.db.blobs import BlobStore
+from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import IdempotencyKey, RpuConfig
 from app.db.types import utc_now
@@ -86,6 +87,7 @@ def client(database, tmp_path, gate):
         settings,
         database,
         BlobStore(tmp_path / "blobs"),
+        SchemaGuard(database),
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),

@@ -1,0 +1,71 @@
+"""The storage as one with the database: whose it is, and what nothing uses any more."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.blobs import BlobStore
+from app.db.session import Database
+from app.db.tables import JobBlob, ServiceFact
+
+_INSTALLATION = "installation"
+_YOUNG_S = 3600.0  # what a runner has written and not yet told the database of is younger
+_AT_ONCE = 500
+
+
+def installation(session: Session) -> str | None:
+    """Return the name of the installation that the database belongs to; None before an API has started."""
+    fact = session.get(ServiceFact, _INSTALLATION)
+    return None if fact is None else fact.value
+
+
+def claim_storage(database: Database, blobs: BlobStore) -> None:
+    """Make the storage known as this database's, unless it is another's: what an API does when it starts."""
+    with database.transaction() as session:
+        name = installation(session)
+        if name is None:
+            name = blobs.identity() or str(uuid.uuid4())
+            session.add(ServiceFact(name=_INSTALLATION, value=name))
+    if blobs.identity() is None:
+        blobs.adopt_identity(name)
+
+
+def storage_fault(session: Session, blobs: BlobStore) -> str | None:
+    """Say why the storage is not the one that belongs to the database; None when it is."""
+    name, found = installation(session), blobs.identity()
+    if name is None or name == found:
+        return None
+    what = "has no mark of an installation" if found is None else "belongs to another installation"
+    return f"the storage {what}: let DRIFTLINE_DATA_DIR be the API's folder, shared by all machines"
+
+
+class UnusedBlobs:
+    """Removes what no job uses any more.
+
+    A blob goes when nothing uses it at two looks in a row: a job that took it over from one that was deleted
+    in that moment has told the database by then.
+    """
+
+    def __init__(self, database: Database, blobs: BlobStore, *, young_s: float = _YOUNG_S) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._young_s = young_s
+        self._suspects: set[str] = set()
+
+    def look(self) -> int:
+        """Look once; return how many blobs were removed."""
+        keys = sorted(self._blobs.keys(older_than_s=self._young_s))
+        unused: set[str] = set()
+        with self._database.reading() as session:
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                used = set(session.scalars(select(JobBlob.blob_key).where(JobBlob.blob_key.in_(some))))
+                unused.update(key for key in some if key not in used)
+        gone = unused & self._suspects
+        for key in gone:
+            self._blobs.delete(key)
+        self._suspects = unused - gone
+        return len(gone)

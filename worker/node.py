@@ -1,0 +1,273 @@
+"""One worker: takes items from the queue while it is able to, and keeps house. It imports no torch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from celery import Celery
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from app.db import idempotency
+from app.db.blobs import BlobStore
+from app.db.schema import SchemaGuard
+from app.db.session import Database, is_transient, reason
+from app.db.tables import Worker
+from app.jobs import items
+from app.jobs.broker import Doorbell
+from app.jobs.housekeeping import reap_expired
+from app.jobs.items import Lease
+from app.jobs.storage import UnusedBlobs, storage_fault
+from app.settings import Settings
+from worker.gauge import Gauge
+from worker.protocol import Abilities
+from worker.supervisor import Outcome, Supervisor, ZygoteHandle
+from worker.webhooks import WebhookSender
+
+log = logging.getLogger(__name__)
+
+_TIDY_S = 600.0
+_FORGOTTEN_S = 600.0  # a worker that was silent for so long leaves the list
+
+
+class Node:
+    """One worker process: its database, its zygote, and the housekeeping that every worker shares in.
+
+    Work comes in two ways: the broker's messages call `work`, and each sweep starts it for what nobody took.
+    So a worker needs no broker.
+    """
+
+    def __init__(self, settings: Settings, celery: Celery) -> None:
+        self.settings = settings
+        self.database = Database(settings.resolved_database_url)
+        self.blobs = BlobStore(settings.data_dir / "blobs")
+        self.zygote = ZygoteHandle()
+        self.supervisor = Supervisor(settings, self.database, self.zygote)
+        self.doorbell = Doorbell(celery)
+        self.webhooks = WebhookSender(settings, self.database)
+        self.id = f"{socket.gethostname()}:{os.getpid()}"
+        self._schema = SchemaGuard(self.database)
+        self._unused = UnusedBlobs(self.database, self.blobs)
+        self._gauge = Gauge(self.database, settings.threads_per_item)
+        self._slots = threading.Semaphore(settings.concurrency)
+        self._claiming = threading.Lock()
+        self._held: set[str] = set()  # ids of the items that are being carried
+        self._able: Abilities | None = None
+        self._idle_reason: str | None = "it starts"
+        self._storage_is_full = False
+        self._failing: set[str] = set()  # chores that failed last time
+        self._closed = threading.Event()
+        self._own_threads: list[threading.Thread] = []
+        self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
+
+    def start(self) -> None:
+        """Warm up the zygote, start the housekeeping and appear in the table of workers."""
+        self.zygote.start()
+        self._housekeeper.start()
+        self.webhooks.start()
+
+    # --- work ----------------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Carry queued items one after another until there are none, if a slot is free."""
+        if not self._slots.acquire(blocking=False):
+            return  # who holds the slots looks for more when it is done
+        try:
+            while (lease := self._claim()) is not None:
+                self._carry(lease)
+                self._ring_for_others()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("the database does not answer (%s); the next sweep goes on", reason(error))
+        finally:
+            self._slots.release()
+
+    def _claim(self) -> Lease | None:
+        """Claim an item, unless this worker should take none at present."""
+        if self.supervisor.shutting_down.is_set() or self._idle_reason is not None or self._able is None:
+            return None
+        able = self._able.names()
+
+        def claim(session: Session) -> Lease | None:
+            lost = items.unheld(session, owner=self.id, held=self._held)
+            return lost or items.claim(session, owner=self.id, lease_s=self.settings.lease_s, able=able)
+
+        with self._claiming:
+            lease = self.database.retrying(claim, for_s=self.settings.lease_s, what="claiming an item")
+            if lease is not None:
+                self._held.add(lease.item_id)
+        return lease
+
+    def _carry(self, lease: Lease) -> None:
+        log.info("job %s: %s starts, attempt %d", lease.job_id, lease.key, lease.attempt)
+        begun = time.monotonic()
+        self._gauge.give_way()
+        try:
+            outcome = self.supervisor.carry(lease)
+        finally:
+            with self._claiming:
+                self._held.discard(lease.item_id)
+        log.info("job %s: %s %s after %.1f s", lease.job_id, lease.key, outcome, time.monotonic() - begun)
+        if outcome is Outcome.STORAGE_FULL:
+            self._storage_is_full = True
+            self._be_idle("the storage is full: free some space")
+
+    def _ring_for_others(self) -> None:
+        """Ring once for every item that became claimable and was not rung for."""
+        with self.database.transaction() as session:
+            waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
+        # This thread takes one of them itself.
+        if len(waiting) > 1:
+            self.doorbell.ring(len(waiting) - 1)
+
+    # --- housekeeping --------------------------------------------------------------------------------------
+
+    def _keep_house(self) -> None:
+        started_at = datetime.now(UTC)
+        tidied = time.monotonic()
+        while not self._closed.is_set():
+            self._try("looking whether it can work", self._look_at_itself)
+            if self._idle_reason is None or self._schema_is_right():
+                self._try("saying that it lives", lambda: self._say_alive(started_at))
+                self._try("taking back lost items", self._reap)
+                self._try("dropping old answers", self._drop_answers)
+                self._try("looking for work", self._look_for_work)
+            if time.monotonic() - tidied > _TIDY_S:
+                tidied = time.monotonic()
+                self._try("removing unused files", self._tidy)
+            # By then the zygote is warm and does not disturb the measurement.
+            if self._closed.wait(self.settings.sweep_s):
+                return
+            self._try("measuring the speed", self._gauge.give_way if self._held else self._gauge.tick)
+
+    def _try(self, what: str, chore: Callable[[], object]) -> None:
+        """Do a chore; say once that it fails, however often it is tried again."""
+        try:
+            chore()
+        except Exception as error:
+            if what not in self._failing:
+                told = "%s failed (%s); it is tried again"
+                log.warning(told, what, reason(error), exc_info=None if is_transient(error) else error)
+            self._failing.add(what)
+        else:
+            if what in self._failing:
+                log.info("%s works again", what)
+            self._failing.discard(what)
+
+    def _look_at_itself(self) -> None:
+        """Find out whether this worker can work at all, and say when that changes."""
+        if self._able is None:
+            self._able = self.zygote.abilities()
+            if self._able.missing:
+                log.error(
+                    "this worker has no compiled loops (%s): it takes no items of jobs that are computed "
+                    "with them, all but those submitted under DRIFTLINE_LOOPS=plain; install numba",
+                    self._able.missing,
+                )
+        fault = self._schema.fault()
+        if fault is None:
+            with self.database.reading() as session:
+                fault = storage_fault(session, self.blobs)
+        if fault is None and self._storage_is_full:
+            try:
+                self.blobs.check_room()
+            except OSError as error:
+                fault = f"the storage is full ({error.strerror}): free some space"
+            else:
+                self._storage_is_full = False
+        self._be_idle(fault)
+
+    def _schema_is_right(self) -> bool:
+        try:
+            return self._schema.fault() is None
+        except Exception:  # noqa: BLE001 - told where this worker looks at itself
+            return False
+
+    def _be_idle(self, fault: str | None) -> None:
+        if fault == self._idle_reason:
+            return
+        if fault is not None:
+            log.error("this worker takes no work: %s", fault)
+        elif self._idle_reason is not None:
+            log.info("this worker takes work")
+        self._idle_reason = fault
+
+    def _say_alive(self, started_at: datetime) -> None:
+        with self.database.transaction() as session:
+            now_s = items.database_time_s(session)
+            row = session.get(Worker, self.id) or Worker(id=self.id)
+            row.hostname = socket.gethostname()
+            row.pid = os.getpid()
+            row.concurrency = self.settings.concurrency
+            row.able = None if self._able is None else self._able.names()
+            row.idle_reason = self._idle_reason
+            row.started_at = started_at
+            row.heartbeat_at_s = now_s
+            session.add(row)
+            gone = Worker.heartbeat_at_s < now_s - _FORGOTTEN_S
+            session.execute(delete(Worker).where(gone, Worker.id != self.id))
+
+    def _reap(self) -> None:
+        reap_expired(self.database, max_attempts=self.settings.max_attempts, spared_owner=self.id)
+
+    def _drop_answers(self) -> None:
+        with self.database.transaction() as session:
+            idempotency.drop_expired(session)
+
+    def _look_for_work(self) -> None:
+        """Ring for items that nobody took, and start on them here, broker or not."""
+        with self.database.transaction() as session:
+            waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
+        if not waiting or self.supervisor.shutting_down.is_set():
+            return
+        self.doorbell.ring(min(len(waiting), 64))
+        self._own_threads = [thread for thread in self._own_threads if thread.is_alive()]
+        for _ in range(min(len(waiting), self.settings.concurrency - len(self._own_threads))):
+            thread = threading.Thread(target=self.work, name="sweep-work", daemon=True)
+            self._own_threads.append(thread)
+            thread.start()
+
+    def _tidy(self) -> None:
+        self.blobs.drop_abandoned()
+        removed = self._unused.look()
+        if removed:
+            log.info("removed %d files that no job uses any more", removed)
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask the runners to stop and give their items back."""
+        self.supervisor.shutting_down.set()
+
+    def close(self) -> None:
+        """Stop everything that this process started."""
+        self.stop()
+        self._closed.set()
+        for thread in (self._housekeeper, *self._own_threads):
+            thread.join(2 * self.settings.cancel_grace_s + 5)
+        self._gauge.give_way()
+        self.webhooks.close()
+        self.doorbell.close()
+        self.zygote.close()
+        with self._leaving(), self.database.transaction() as session:
+            row = session.get(Worker, self.id)
+            if row is not None:
+                session.delete(row)
+        self.database.dispose()
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("could not leave the table of workers: %s", reason(error))
