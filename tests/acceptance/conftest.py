@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,9 @@ def runners_of(worker: int) -> list[int]:
 
 
 def kill(pid: int) -> None:
-    """Kill a process as the kernel's out-of-memory killer would."""
-    os.kill(pid, signal.SIGKILL)
+    """Kill a process as the kernel's out-of-memory killer would; one that has just ended is left alone."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
