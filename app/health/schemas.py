@@ -37,6 +37,10 @@ class WorkerView(BaseModel):
     concurrency: int = Field(description="Work items at once.")
     running_items: int = Field(description="Work items that it holds now.")
     alive: bool = Field(description="Whether it has been heard of lately.")
+    able: list[str] | None = Field(
+        default=None, description="What it can do: devices and loops, as jobs need them."
+    )
+    idle_reason: str | None = Field(default=None, description="Why it takes no work; null when it does.")
     started_at: datetime
     last_seen_at: datetime
 

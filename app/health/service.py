@@ -43,6 +43,8 @@ def workers(session: Session, settings: Settings) -> list[WorkerView]:
             concurrency=worker.concurrency,
             running_items=items,
             alive=worker.heartbeat_at_s >= alive_since_s,
+            able=worker.able,
+            idle_reason=worker.idle_reason,
             started_at=worker.started_at,
             last_seen_at=datetime.fromtimestamp(worker.heartbeat_at_s, UTC),
         )

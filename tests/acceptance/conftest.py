@@ -15,6 +15,7 @@ import pytest
 
 from app.settings import Settings
 from client import Driftline
+from client.api import FINAL_STATES
 from worker.local import LocalService
 
 MODEL = Path(__file__).parents[2] / "examples" / "mnist_cnn.onnx"
@@ -122,3 +123,39 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "sqlite, files":
         monkeypatch.setattr("worker.local._broker_binary", lambda: None)
     return {}
+
+
+def run_job(driftline: Driftline) -> dict[str, Any]:
+    """Run the small job to its end; return what it found."""
+    model = driftline.upload_model(MODEL)
+    job = driftline.submit(small_job(model["id"]))
+    return finished(driftline, job["id"])
+
+
+def finished(driftline: Driftline, job_id: str) -> dict[str, Any]:
+    """Wait for a job; return what it found."""
+
+    def ended() -> dict[str, Any] | None:
+        job = driftline.job(job_id)
+        return job if job["state"] in FINAL_STATES else None
+
+    job = until(ended, "the job to end")
+    assert job["state"] == "succeeded", job["failure"]
+    results = driftline.results(job_id, cells=True)
+    epochs = driftline.history(job_id)["epochs"]
+    return {
+        "cells": results["cells"],
+        "baseline": results["baseline"],
+        "epochs": [(one["epoch"], one["train_loss"], one["train_accuracy"]) for one in epochs],
+    }
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one worker with one shard computes when nothing happens to it."""
+    settings = Settings(
+        data_dir=tmp_path_factory.mktemp("undisturbed"), port=0, threads_per_item=1, worker_concurrency=1,
+        repeats_per_shard=1000, sweep_s=1.0,
+    )  # fmt: skip
+    with LocalService(settings) as service, Driftline(service.url) as driftline:
+        return run_job(driftline)

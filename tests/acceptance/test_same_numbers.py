@@ -9,39 +9,18 @@ import pytest
 
 from client import Driftline
 
-from .conftest import MODEL, StartService, children_of, kill, processes, runners_of, small_job, until
-
-
-def run_job(driftline: Driftline) -> dict[str, Any]:
-    model = driftline.upload_model(MODEL)
-    job = driftline.submit(small_job(model["id"]))
-    return finished(driftline, job["id"])
-
-
-def finished(driftline: Driftline, job_id: str) -> dict[str, Any]:
-    job = driftline.wait(job_id)
-    assert job["state"] == "succeeded", job["failure"]
-    results = driftline.results(job_id, cells=True)
-    epochs = driftline.history(job_id)["epochs"]
-    return {
-        "cells": results["cells"],
-        "baseline": results["baseline"],
-        "epochs": [(one["epoch"], one["train_loss"], one["train_accuracy"]) for one in epochs],
-    }
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What one worker with one shard computes when nothing happens to it."""
-    from app.settings import Settings
-    from worker.local import LocalService
-
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("undisturbed"), port=0, threads_per_item=1, worker_concurrency=1,
-        repeats_per_shard=1000, sweep_s=1.0,
-    )  # fmt: skip
-    with LocalService(settings) as service, Driftline(service.url) as driftline:
-        return run_job(driftline)
+from .conftest import (
+    MODEL,
+    StartService,
+    children_of,
+    finished,
+    kill,
+    processes,
+    run_job,
+    runners_of,
+    small_job,
+    until,
+)
 
 
 def test_on_four_workers_in_five_shards(start_service: StartService, undisturbed: dict[str, Any]) -> None:

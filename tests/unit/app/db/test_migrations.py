@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.script import ScriptDirectory
 
 from app.db.migrate import alembic_config, migrate
+from app.db.schema import REVISION
 from app.db.session import Database
 
 ROWS = [
@@ -54,6 +56,11 @@ def test_rows_of_the_first_schema_survive_every_migration(empty_url: str) -> Non
 
 def test_the_migrations_make_what_the_tables_say(database_url: str) -> None:
     command.check(alembic_config(database_url))
+
+
+def test_the_code_names_the_newest_migration(database_url: str) -> None:
+    scripts = ScriptDirectory.from_config(alembic_config(database_url))
+    assert scripts.get_current_head() == REVISION
 
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:

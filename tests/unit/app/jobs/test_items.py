@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from app.db.session import Database
 from app.db.tables import Cell, Event, Job, WorkItem
 from app.jobs import items, recording
+from app.jobs.abilities import abilities
 from app.jobs.housekeeping import reap_expired
 from app.jobs.items import Failure, Lease, LeaseLost
 from app.jobs.recording import Counts
@@ -337,3 +338,128 @@ def test_a_worker_that_lost_its_lease_takes_over_nothing(database: Database, mak
     reap_expired(database, max_attempts=3)
     with pytest.raises(LeaseLost):
         take_over(database, lease)
+
+
+def require(database: Database, job_id: str, ability: str) -> None:
+    with database.transaction() as session:
+        session.execute(update(WorkItem).where(WorkItem.job_id == job_id).values(requires=ability))
+
+
+def test_a_worker_claims_what_it_is_able_to_do(database: Database, make_job: MakeJob) -> None:
+    for _ in range(20):  # more than are looked at
+        require(database, make_job(("evaluate:0", []), priority=1), "cuda/compiled")
+    job_id = make_job(("evaluate:0", []))
+    require(database, job_id, "auto/plain")
+    able = abilities(["cpu"], ["plain"])
+    with database.transaction() as session:
+        lease = items.claim(session, owner="w", lease_s=60, able=able)
+    assert lease is not None
+    assert lease.job_id == job_id
+
+
+def test_the_first_item_fixes_the_device_for_all(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []), ("evaluate:1", []))
+    with database.transaction() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(spec={"device": "auto"}))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        assert recording.pin_device(session, lease, found="cuda") == "cuda"
+    with database.transaction() as session:
+        able = abilities(["cpu"], ["plain", "compiled"])
+        assert items.claim(session, owner="w", lease_s=60, able=able, job_id=job_id) is None
+
+
+def test_attempts_are_counted_anew_after_progress(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    for repeat in range(5):
+        lease = take(database, job_id)
+        with database.transaction() as session:
+            recording.save_cell(
+                session,
+                lease,
+                variant="hwa",
+                repeat=repeat,
+                t_inference=1.0,
+                counts=Counts(total=1, loss_sum=0.5),
+                samples=1,
+            )
+        with database.transaction() as session:
+            items.crash(session, lease, CRASH, max_attempts=2)
+    assert job_of(database, job_id).state == "running"
+    lease = take(database, job_id)  # the second attempt in a row without progress
+    with database.transaction() as session:
+        items.crash(session, lease, CRASH, max_attempts=2)
+    assert job_of(database, job_id).state == "failed"
+
+
+def test_a_worker_spares_its_own_items(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    take(database, job_id, owner="me", lease_s=-1)
+    assert reap_expired(database, max_attempts=3, spared_owner="me") == []
+    assert reap_expired(database, max_attempts=3, spared_owner="another") == [job_id]
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again(database: Database, make_job: MakeJob) -> None:
+    lease = take(database, make_job(("evaluate:0", [])), owner="me")
+    with database.transaction() as session:
+        assert items.unheld(session, owner="me", held={lease.item_id}) is None
+        assert items.unheld(session, owner="another", held=()) is None
+        assert items.unheld(session, owner="me", held=()) == lease
+
+
+def test_a_silent_runner_is_told_from_one_at_work(database: Database, make_job: MakeJob) -> None:
+    lease = take(database, make_job(("evaluate:0", [])))
+
+    def is_silent(for_s: float) -> bool:
+        with database.reading() as session:
+            return items.is_silent(session, lease, for_s=for_s)
+
+    assert not is_silent(60)
+    assert is_silent(-1)
+    with database.transaction() as session:
+        session.execute(update(WorkItem).where(WorkItem.id == lease.item_id).values(heard_at_s=0.0))
+    assert is_silent(60)
+    with database.transaction() as session:
+        recording.save_sign_of_life(session, lease)
+    assert not is_silent(60)
+
+
+def test_what_is_gone_is_computed_again(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("finetune:hwa", []), ("evaluate:0", ["finetune:hwa"]))
+    first = take(database, job_id)
+    with database.transaction() as session:
+        recording.save_checkpoint(session, first, "content/0")
+        items.succeed(session, first)
+    second = take(database, job_id)
+    with database.transaction() as session:
+        items.compute_again(session, second, "finetune:hwa")
+    assert job_of(database, job_id).progress_done == 0
+    again = take(database, job_id)
+    assert again.key == "finetune:hwa"
+    with database.transaction() as session:
+        assert items.claim(session, owner="w", lease_s=60, job_id=job_id) is None  # it waits
+        assert items.succeed(session, again) == ["evaluate:0"]
+    last = take(database, job_id)
+    with database.transaction() as session:
+        items.succeed(session, last)
+    assert job_of(database, job_id).state == "succeeded"
+
+
+def test_a_job_whose_lease_ran_out_is_cancelled_at_once(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    take(database, job_id, lease_s=-1)
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+    assert job_of(database, job_id).state == "cancelled"
+
+
+def test_progress_wakes_nobody(database: Database, make_job: MakeJob) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    before = job_of(database, job_id).version
+    with database.transaction() as session:
+        recording.save_progress(session, lease, 50)
+    job = job_of(database, job_id)
+    assert (job.version, job.progress_done) == (before, 50)
