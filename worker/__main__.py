@@ -3,29 +3,67 @@
 from __future__ import annotations
 
 import logging
+import signal
+import time
 import warnings
 
 from celery.platforms import SecurityWarning
+from celery.worker import state
 
-from worker.celery_app import celery_app, settings
+from worker.celery_app import celery_app, node, settings
+
+log = logging.getLogger(__name__)
+
+_PAUSE_S = 5.0
 
 
 def main() -> None:
-    """Run until SIGTERM or Ctrl-C; unfinished work items go back to the queue."""
+    """Run until SIGTERM or Ctrl-C; unfinished work items go back to the queue.
+
+    Celery listens to the broker and ends when that answers with an error, for example since its disk is full.
+    The node works all the same, so Celery is started anew beside it.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # messages are JSON, whoever runs this
-    celery_app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool=threads",
-            f"--concurrency={settings.concurrency}",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "--loglevel=WARNING",
-        ]
-    )
+    signal.signal(signal.SIGTERM, lambda *_: node.stop())  # until Celery puts its own there
+    node.start()
+    try:
+        while not node.stopping:
+            _listen()
+            if not node.stopping:
+                log.warning("the broker failed; listening to it again in %g s", _PAUSE_S)
+                _wait(_PAUSE_S)
+    except KeyboardInterrupt:
+        log.info("interrupted")
+    finally:
+        node.close()
+
+
+def _listen() -> None:
+    state.should_stop = state.should_terminate = None
+    try:
+        celery_app.worker_main(
+            [
+                "--quiet",
+                "worker",
+                "--pool=threads",
+                f"--concurrency={settings.concurrency}",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "--loglevel=WARNING",
+            ]
+        )
+    except SystemExit as end:
+        if end.code:
+            log.debug("Celery ended with %s", end.code)
+
+
+def _wait(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not node.stopping and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

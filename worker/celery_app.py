@@ -1,11 +1,11 @@
-"""The Celery side of a worker: starts the node and hands it the doorbell's messages."""
+"""The Celery side of a worker: hands the doorbell's messages to the node."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import setup_logging, worker_shutting_down
 
 from app.jobs.broker import WORK_TASK, make_celery
 from app.settings import Settings
@@ -13,7 +13,7 @@ from worker.node import Node
 
 settings = Settings()
 celery_app = make_celery(settings)
-_node: Node | None = None
+node = Node(settings, celery_app)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -23,28 +23,12 @@ def _keep_logging(**_: Any) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-@worker_init.connect  # type: ignore[untyped-decorator]
-def _on_init(**_: Any) -> None:
-    # Before the broker is asked for: a worker whose broker is away sweeps all the same.
-    global _node  # noqa: PLW0603 - Celery's signals know no object of ours
-    _node = Node(settings, celery_app)
-    _node.start()
-
-
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _on_shutting_down(**_: Any) -> None:
-    if _node is not None:
-        _node.stop()
-
-
-@worker_shutdown.connect  # type: ignore[untyped-decorator]
-def _on_shutdown(**_: Any) -> None:
-    if _node is not None:
-        _node.close()
+    node.stop()
 
 
 @celery_app.task(name=WORK_TASK)  # type: ignore[untyped-decorator]
 def work() -> None:
     """Do what the database says is to be done."""
-    if _node is not None:
-        _node.work()
+    node.work()

@@ -136,6 +136,10 @@ class LocalService:
         """Start a worker process and return its number."""
         return self._spawn(name, [sys.executable, "-m", "worker"])
 
+    def set_environment(self, **variables: str) -> None:
+        """Let processes that are started from now on have these variables."""
+        self._environment.update(variables)
+
     @property
     def data_dir(self) -> Path:
         """Where the service keeps its files."""

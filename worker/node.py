@@ -57,6 +57,7 @@ class Node:
         self._unused = UnusedBlobs(self.database, self.blobs)
         self._gauge = Gauge(self.database, settings.threads_per_item)
         self._slots = threading.Semaphore(settings.concurrency)
+        self._asked = threading.Event()  # whether there may be work that nobody has looked for
         self._claiming = threading.Lock()
         self._held: set[str] = set()  # ids of the items that are being carried
         self._able: Abilities | None = None
@@ -76,9 +77,19 @@ class Node:
     # --- work ----------------------------------------------------------------------------------------------
 
     def work(self) -> None:
-        """Carry queued items one after another until there are none, if a slot is free."""
-        if not self._slots.acquire(blocking=False):
-            return  # who holds the slots looks for more when it is done
+        """Carry queued items one after another until there are none, if a slot is free.
+
+        Where none is, those who hold them look once more when they are done.
+        """
+        self._asked.set()
+        while self._asked.is_set() and self._slots.acquire(blocking=False):
+            try:
+                self._asked.clear()
+                self._carry_all()
+            finally:
+                self._slots.release()
+
+    def _carry_all(self) -> None:
         try:
             while (lease := self._claim()) is not None:
                 self._carry(lease)
@@ -87,8 +98,6 @@ class Node:
             if not is_transient(error):
                 raise
             log.warning("the database does not answer (%s); the next sweep goes on", reason(error))
-        finally:
-            self._slots.release()
 
     def _claim(self) -> Lease | None:
         """Claim an item, unless this worker should take none at present."""
@@ -242,6 +251,11 @@ class Node:
             log.info("removed %d files that no job uses any more", removed)
 
     # --- the end -------------------------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the worker shuts down."""
+        return self.supervisor.shutting_down.is_set()
 
     def stop(self) -> None:
         """Ask the runners to stop and give their items back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -333,3 +334,45 @@ def test_a_job_whose_worker_is_dead_can_be_cancelled(start_service: StartService
         kill(worker)
         driftline.cancel(job)
         until(lambda: driftline.job(job)["state"] == "cancelled", "the job to be cancelled", 20)
+
+
+def test_a_runner_that_hangs_is_killed_and_its_item_is_done_again(
+    start_service: StartService, undisturbed: dict[str, Any]
+) -> None:
+    with start_service(item_silence_s=8.0, max_attempts=10) as (service, driftline):
+        job = submit(driftline)
+        in_training(driftline, job)
+        _send(until(lambda: runners_of(service.process_id("worker 0")), "a runner")[0], signal.SIGSTOP)
+        assert finished(driftline, job) == undisturbed
+        requeued = [event["data"] for event in driftline.events(job) if event["type"] == "item.requeued"]
+        assert "stalled" in {event["reason"] for event in requeued}
+
+
+def test_a_worker_without_compiled_loops_takes_the_jobs_that_need_none(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken" / "numba"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('numba is broken here')")
+    with start_service(workers=0) as (service, driftline):
+        compiled = quick(driftline)
+        service.set_environment(PYTHONPATH=str(broken.parent))
+        service.start_worker("worker 0")
+        (worker,) = until(lambda: _able(driftline), "the worker to say what it can do")
+        assert worker["able"] == ["auto/plain", "cpu/plain"]
+        time.sleep(3)  # it sweeps a few times
+        assert driftline.job(compiled)["state"] == "queued"
+        service.set_environment(PYTHONPATH="")
+        service.start_worker("worker 1")
+        finished(driftline, compiled)
+    with start_service(workers=0, loops="plain", data_dir=tmp_path / "plain") as (service, driftline):
+        service.set_environment(PYTHONPATH=str(broken.parent))
+        service.start_worker("worker 0")
+        job = quick(driftline)
+        finished(driftline, job)
+        provenance = json.loads(driftline.artifact(job, "provenance.json"))
+        assert provenance["execution"]["loops"] == "plain"
+
+
+def _able(driftline: Driftline) -> list[dict[str, Any]]:
+    return [worker for worker in driftline._json("GET", "/v1/workers")["items"] if worker["able"]]
