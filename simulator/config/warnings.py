@@ -77,16 +77,21 @@ def _range_not_learned(c: InferenceRPUConfig) -> bool:
     return _no_input_range(c) or not c.pre_post.input_range.learn_input_range
 
 
+def _no_worst_case_round(c: InferenceRPUConfig) -> bool:
+    worst_case = c.forward.bound_management is BoundManagementType.ITERATIVE_WORST_CASE
+    managed = c.forward.noise_management is not NoiseManagementType.NONE
+    return not worst_case or not managed or _no_bound_management(c)
+
+
 def _nm_without_threshold(c: InferenceRPUConfig) -> bool:
-    without = (NoiseManagementType.NONE, NoiseManagementType.AVERAGE_ABS_MAX)
-    return c.forward.noise_management in without or c.forward.nm_thres <= 0
+    management, forward = c.forward.noise_management, c.forward
+    averages = management is NoiseManagementType.AVERAGE_ABS_MAX and _no_worst_case_round(c)
+    return management is NoiseManagementType.NONE or averages or forward.nm_thres <= 0
 
 
 def _nm_without_wmax(c: InferenceRPUConfig) -> bool:
-    return (
-        c.forward.noise_management is not NoiseManagementType.ABS_MAX_NP_SUM
-        and c.forward.bound_management is not BoundManagementType.ITERATIVE_WORST_CASE
-    )
+    is_sum = c.forward.noise_management is NoiseManagementType.ABS_MAX_NP_SUM
+    return not is_sum and _no_worst_case_round(c)
 
 
 def _modifier_is_not(*kinds: WeightModifierType) -> Condition:
@@ -157,18 +162,16 @@ NO_EFFECT: dict[str, tuple[Condition, str]] = {
     "forward.inp_sto_round": (_no_dac, "the DAC does not round (inp_res or inp_bound is off)"),
     "forward.out_sto_round": (_no_adc, "the ADC does not round (out_res or out_bound is off)"),
     "forward.out_noise_std": (lambda c: c.forward.out_noise == 0, "out_noise is 0"),
-    "forward.out_nonlinearity": (lambda c: _is_off(c.forward.out_bound), "out_bound is off"),
+    "forward.out_nonlinearity": (lambda c: c.forward.out_nonlinearity < 0, "it is negative"),
     "forward.out_nonlinearity_std": (
-        lambda c: c.forward.out_nonlinearity == 0 or _is_off(c.forward.out_bound),
-        "out_nonlinearity is 0, or out_bound is off",
+        lambda c: c.forward.out_nonlinearity <= 0,
+        "out_nonlinearity is not positive",
     ),
     "forward.slope_calibration": (
         lambda c: (
-            c.forward.slope_calibration < 0
-            or (c.forward.out_nonlinearity == 0 and c.forward.r_series == 0)
-            or _is_off(c.forward.out_bound)
+            c.forward.slope_calibration < 0 or (c.forward.out_nonlinearity <= 0 and c.forward.r_series == 0)
         ),
-        "it is negative, or neither out_nonlinearity nor r_series is set, or out_bound is off",
+        "it is negative, or neither out_nonlinearity nor r_series is positive",
     ),
     "forward.ir_drop_g_ratio": (lambda c: c.forward.ir_drop == 0, "ir_drop is 0"),
     "forward.v_offset_w_min": (_no_offset, "neither v_offset_std nor r_series is set"),
@@ -180,7 +183,10 @@ NO_EFFECT: dict[str, tuple[Condition, str]] = {
     "forward.max_bm_res": (_no_limit_of_scales, "bound management (and AbsMaxNPSum) or the DAC is off"),
     "forward.bm_test_negative_bound": (_no_bound_management, "bound management is off"),
     "forward.nm_thres": (_nm_without_threshold, "the noise management type has no threshold"),
-    "forward.nm_assumed_wmax": (_nm_without_wmax, "only AbsMaxNPSum and IterativeWorstCase use it"),
+    "forward.nm_assumed_wmax": (
+        _nm_without_wmax,
+        "AbsMaxNPSum uses it, and IterativeWorstCase beside noise management",
+    ),
     "forward.nm_decay": (
         lambda c: c.forward.noise_management is not NoiseManagementType.AVERAGE_ABS_MAX,
         "only AverageAbsMax uses it",

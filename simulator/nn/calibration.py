@@ -139,7 +139,7 @@ class _Observer:
         options.enable, options.init_from_data = True, 0
         self.tile.rpu_config.forward.noise_management = NoiseManagementType.NONE
         if self.tile.input_range is None:
-            self.tile.enable_input_range(learn=options.learn_input_range)
+            self.tile.enable_input_range(learn=False)  # it was not configured to be learned
         self.tile.recompile()
         if self.settings.method in _OF_IDEAL_ACTIVATIONS:
             self.tile.use_plan(replace(self.tile.plan, is_perfect=True))

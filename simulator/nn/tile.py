@@ -254,7 +254,14 @@ class AnalogTile(nn.Module):
             given, learns = x, torch.is_grad_enabled()
             learner = self._learner(given, product, clipping) if learns else None
             clipped_at = input_range if learner is None else input_range.detach()
-            x = clip_to_range(given, clipped_at, options, clipping, self._range_step)
+            x = clip_to_range(
+                given,
+                clipped_at,
+                options,
+                clipping,
+                self._range_step,
+                dac_clips=not self._ranged_plan.passes_range,
+            )
             if learns:
                 saving = converted_again(x, given, input_range, self._range_step)
             product = self._with_bias_in_range(product)

@@ -103,3 +103,10 @@ def test_faulty_arguments_are_all_named():
 def test_data_without_information_is_an_error(data):
     with pytest.raises(ValueError, match=r"no inputs but zeros arrived at the tiles of: 0 \(0, 0\)"):
         calibrate_input_ranges(converted(), data)
+
+
+def test_a_range_that_was_not_there_before_is_not_learned():
+    model = converted()
+    before = {name for name, _ in model.named_parameters()}
+    calibrate_input_ranges(model, batches())
+    assert {name for name, _ in model.named_parameters()} == before
