@@ -448,10 +448,14 @@ class AnalogTile(nn.Module):
         device = logical_OI.device
         target = self.target_weights(logical_OI).detach()
         model = build_noise_model(self.rpu_config.noise_model)
+        faults = None
+        if model.has_stuck_devices:
+            faults = self.context.instance_stream(Purpose.FAULTS, self.key, device=device).open()
         self.programmed = model.program(
             target,
             programming=self.context.instance_stream(Purpose.PROGRAMMING, self.key, device=device).open(),
             drift=self.context.instance_stream(Purpose.DRIFT, self.key, device=device).open(),
+            faults=faults,
         )
         self.analog_weights = self.programmed.weights_OI
         self.repeat = self.context.repeat

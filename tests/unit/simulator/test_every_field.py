@@ -251,10 +251,15 @@ MODELS: dict[str, tuple[Node, dict[str, tuple[Node, Any, frozenset[str]]]]] = {
         },
     ),
 }
+LIMITS: dict[str, tuple[Node, Any, frozenset[str]]] = {
+    "states": ({}, 4, DEVICES),
+    "stuck_at_zero": ({}, 0.2, DEVICES),
+    "stuck_at_max": ({}, 0.2, DEVICES),
+}
 MODEL_ROWS = [
     (name, field, {**forward(), "noise_model": {"type": name, **base, **more}}, value, aspects)
     for name, (base, rows) in MODELS.items()
-    for field, (more, value, aspects) in rows.items()
+    for field, (more, value, aspects) in {**rows, **LIMITS}.items()
 ]
 MODEL_NEVER = {("ReRamWan2022NoiseModel", "device_state")}
 
