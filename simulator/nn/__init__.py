@@ -17,10 +17,12 @@ from simulator.nn.model import (
     noise_context,
     post_update_step,
     program_analog_weights,
+    remap_for_programming,
     set_modifier_strength,
 )
 from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
+from simulator.nn.tile import NotProgrammedWarning
 
 __all__ = [
     "AnalogConv1d",
@@ -37,6 +39,7 @@ __all__ = [
     "ConversionReport",
     "LayerAnalysis",
     "LayerReport",
+    "NotProgrammedWarning",
     "TileAnalysis",
     "TileReport",
     "analog_layers",
@@ -53,5 +56,6 @@ __all__ = [
     "perfect_error",
     "post_update_step",
     "program_analog_weights",
+    "remap_for_programming",
     "set_modifier_strength",
 ]

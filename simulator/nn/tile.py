@@ -6,6 +6,7 @@ that block divided by the mapping scale.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
@@ -63,6 +64,20 @@ def _outside_autograd(method: Callable[Parameters, None]) -> Callable[Parameters
     return run
 
 
+class NotProgrammedWarning(UserWarning):
+    """A state dict was loaded that came from a programmed model, or into one: the chip is not part of it."""
+
+
+_WAS_PROGRAMMED = "was_programmed"
+
+
+def _note_programming(
+    tile: nn.Module, _state: dict[str, Any], _prefix: str, local_metadata: dict[str, Any]
+) -> None:
+    """Leave a note beside a state dict (in torch's metadata) that its model was programmed."""
+    local_metadata[_WAS_PROGRAMMED] = getattr(tile, "programmed", None) is not None
+
+
 class AnalogTile(nn.Module):
     """A crossbar of `[out, in]` devices (pairs) behind one set of DACs and ADCs.
 
@@ -100,6 +115,7 @@ class AnalogTile(nn.Module):
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
+        self.register_state_dict_post_hook(_note_programming)
         self.recompile()
 
     def _register_scales(self) -> None:
@@ -536,9 +552,20 @@ class AnalogTile(nn.Module):
         self._instance = self._kept = None
         return self
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        """Load weights' scales and ranges; a chip is neither in a state dict nor left from before."""
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         self._range_from_data = True
+        if local_metadata.get(_WAS_PROGRAMMED) or self.programmed is not None:
+            self.forget_programming()
+            warnings.warn(
+                "a state dict holds weights, scales and input ranges, and no programmed chip: the model "
+                "computes with its clean weights until program_analog_weights(model, repeat=...) programs one",
+                NotProgrammedWarning,
+                stacklevel=2,
+            )
 
     def extra_repr(self) -> str:
         """Name the tile's size."""
