@@ -20,6 +20,7 @@ from simulator.nn.model import (
     remap_for_programming,
     set_modifier_strength,
 )
+from simulator.nn.readout import CoarseReadout, coarse_readouts
 from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
 from simulator.nn.tile import NotProgrammedWarning
@@ -36,6 +37,7 @@ __all__ = [
     "AnalogRNN",
     "AnalogSequential",
     "CalibratedTile",
+    "CoarseReadout",
     "ConversionReport",
     "LayerAnalysis",
     "LayerReport",
@@ -47,6 +49,7 @@ __all__ = [
     "analyse_layers",
     "bind_noise_context",
     "calibrate_input_ranges",
+    "coarse_readouts",
     "conversion_report",
     "convert_to_analog",
     "convert_to_digital",

@@ -115,7 +115,7 @@ class AnalogTile(nn.Module):
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
-        self.register_state_dict_post_hook(_note_programming)
+        self.register_state_dict_post_hook(_note_programming)  # type: ignore[no-untyped-call]
         self.recompile()
 
     def _register_scales(self) -> None:
@@ -562,7 +562,7 @@ class AnalogTile(nn.Module):
             self.forget_programming()
             warnings.warn(
                 "a state dict holds weights, scales and input ranges, and no programmed chip: the model "
-                "computes with its clean weights until program_analog_weights(model, repeat=...) programs one",
+                "computes with its clean weights until program_analog_weights programs one",
                 NotProgrammedWarning,
                 stacklevel=2,
             )
