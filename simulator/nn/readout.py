@@ -38,9 +38,9 @@ class CoarseReadout:
         """Say it in a sentence, with what to do."""
         return (
             f"{self.layer} ({self.row}, {self.column}): drift compensation reads {self.smallest:.3g} where "
-            f"one step of the ADC is {self.code:.3g} ({100 * self.share:.0f} % of its readouts are below one), so "
-            "its factor is coarse and biased. Give the ADC more steps or a smaller out_bound, or leave drift "
-            "compensation out"
+            f"one step of the ADC is {self.code:.3g} ({100 * self.share:.0f} % of its readouts are less), so "
+            "that its factor is coarse and biased. Give the ADC more steps or a smaller out_bound, or leave "
+            "drift compensation out"
         )
 
 
