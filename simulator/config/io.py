@@ -18,8 +18,14 @@ from simulator.config.base import (
 from simulator.config.enums import AnalogMVType, BoundManagementType, NoiseManagementType, WeightNoiseType
 
 _REFUSED_VALUES = {
-    AnalogMVType.SPLIT_MODE: "SplitMode has no inference tile; use OnePass or PosNegSeparate",
-    AnalogMVType.BIT_WISE: "BitWise has no inference tile; use OnePass or PosNegSeparate",
+    AnalogMVType.SPLIT_MODE: (
+        "SplitMode is not simulated: of the reference's tiles only that with time-dependent IR drop "
+        "(TorchInferenceRPUConfigIRDropT) has it; use OnePass or PosNegSeparate"
+    ),
+    AnalogMVType.BIT_WISE: (
+        "BitWise is not simulated: of the reference's tiles only that with time-dependent IR drop "
+        "(TorchInferenceRPUConfigIRDropT) has it; use OnePass or PosNegSeparate"
+    ),
     BoundManagementType.SHIFT: "Shift exists in the reference by name only; use Iterative or None",
 }
 

@@ -51,8 +51,9 @@ def calibrate_input_ranges(
 
     Max takes the largest |x|, CacheQuantile the quantile of |x| over a sample of input vectors; both look at
     the activations of perfect products. MovingQuantile and MovingStd average over batches, running the real
-    forward pass with the ranges found so far. Vectors of zeros do not count. Input ranges are enabled,
-    noise management is set to None, and ranges are no longer initialised from training batches.
+    forward pass with the ranges found so far. Vectors of zeros do not count; the vectors of a convolution are
+    those of its maps, the channels of a place, and not its patches (docs/quirks.md, 63). Input ranges are
+    enabled, noise management is set to None, and ranges are no longer initialised from training batches.
 
     Args:
         model: an analog model; its clean weights are used unless it is programmed.
