@@ -196,7 +196,7 @@ def _refuse_faults(
     for name in configs:
         spoiled = not_finite(*modules[name].parameters())
         if spoiled is not None and _reason_to_stay_digital(name, modules[name], rules) is None:
-            faults.append(f"{name or 'the layer'}: {spoiled}")
+            faults.append(f"{name or 'the layer'}: {spoiled}, and would make their whole tile so")
     seen: set[str] = set()
     for config in {id(config): config for config in configs.values()}.values():
         for fault in unsupported(config):

@@ -49,9 +49,7 @@ def not_finite(*parameters: Tensor | None) -> str | None:
     if count == 0:
         return None
     size = sum(one.numel() for one in given)
-    return (
-        f"{count} of {size} weights are NaN or infinite, and would make their whole tile so: mend them first"
-    )
+    return f"{count} of {size} weights are NaN or infinite"
 
 
 def _sizes(stretches: Iterable[slice]) -> list[int]:
@@ -251,7 +249,9 @@ class AnalogLayer(nn.Module):
             ValueError: weights are NaN or infinite: one would spoil its whole tile.
         """
         if fault := not_finite(self.weight, self.bias):
-            raise ValueError(f"{self.layer_name or type(self).__name__}: {fault}")
+            raise ValueError(
+                f"{self.layer_name or type(self).__name__}: {fault}, and would make their whole tile so"
+            )
         for slot, tile in self.tile_slots():
             tile.program(self.logical_block(slot))
 
