@@ -8,11 +8,17 @@ from __future__ import annotations
 import copy
 import importlib.util
 from collections.abc import Callable
+from enum import Enum
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from simulator.config import InferenceRPUConfig, preset
+from simulator.config.base import TypedConfig
+from simulator.config.faults import leaf_fields
 
 AIHWKIT = importlib.util.find_spec("aihwkit") is not None
 LIGHTNING = importlib.util.find_spec("aihwkit_lightning") is not None
@@ -23,17 +29,30 @@ def configurations() -> dict[str, Any]:
     if not AIHWKIT:
         return {}
     from aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel
-    from aihwkit.simulator.configs import InferenceRPUConfig, WeightNoiseType
+    from aihwkit.simulator import configs
     from aihwkit.simulator.presets import StandardHWATrainingPreset
 
-    example = InferenceRPUConfig()
-    example.forward.inp_res = 1 / 64.0
-    example.forward.out_res = 1 / 256.0
-    example.forward.w_noise_type = WeightNoiseType.ADDITIVE_CONSTANT
-    example.forward.w_noise = 0.02
+    example = with_fields_of(preset("PCMExamplePreset"), configs.InferenceRPUConfig())
     example.noise_model = PCMLikeNoiseModel(g_max=25.0)
     example.drift_compensation = GlobalDriftCompensation()
     return {"PCMExample": example, "StandardHWATraining": StandardHWATrainingPreset()}
+
+
+def with_fields_of(ours: InferenceRPUConfig, theirs: Any) -> Any:
+    """Set what differs from the defaults, which are the same, in a configuration of the same field names.
+
+    Args:
+        ours: what is simulated; its noise model and drift compensation are objects of other classes there.
+        theirs: changed in place, and returned.
+    """
+    for dotted, value, default in leaf_fields(ours):
+        if value == default or isinstance(value, TypedConfig):
+            continue
+        *parents, name = dotted.split(".")
+        part = reduce(getattr, parents, theirs)
+        kind = type(getattr(part, name))
+        setattr(part, name, kind(value.value) if isinstance(value, Enum) else value)
+    return theirs
 
 
 def convert(digital: nn.Module, config: Any) -> nn.Module:

@@ -37,6 +37,7 @@ class Purpose(StrEnum):
 
     PROGRAMMING = "programming"
     DRIFT = "drift"
+    FAULTS = "faults"
     READ = "read"
     INSTANCE = "instance"
     COMPENSATION = "compensation"

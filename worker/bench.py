@@ -16,7 +16,7 @@ from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
 from simulator.data.loading import Dataset, Split, load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
-from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
+from simulator.nn import analog_layers, convert_to_analog, convert_to_digital, remap_for_programming
 from simulator.onnx.importer import ImportedModel, import_model
 from simulator.tasks import Task
 from worker.runner import InputGone, ItemFailedError, Work
@@ -94,6 +94,7 @@ class Bench:
         analog = self.convert(self.imported.module)
         if variant == "hwa":
             self._load(analog, "finetune:hwa")
+            remap_for_programming(analog)
         return analog.eval()
 
     def ready(self, variant: str) -> nn.Module:

@@ -18,8 +18,14 @@ from simulator.config.base import (
 from simulator.config.enums import AnalogMVType, BoundManagementType, NoiseManagementType, WeightNoiseType
 
 _REFUSED_VALUES = {
-    AnalogMVType.SPLIT_MODE: "SplitMode has no inference tile; use OnePass or PosNegSeparate",
-    AnalogMVType.BIT_WISE: "BitWise has no inference tile; use OnePass or PosNegSeparate",
+    AnalogMVType.SPLIT_MODE: (
+        "SplitMode is not simulated: of the reference's tiles only that with time-dependent IR drop "
+        "(TorchInferenceRPUConfigIRDropT) has it; use OnePass or PosNegSeparate"
+    ),
+    AnalogMVType.BIT_WISE: (
+        "BitWise is not simulated: of the reference's tiles only that with time-dependent IR drop "
+        "(TorchInferenceRPUConfigIRDropT) has it; use OnePass or PosNegSeparate"
+    ),
     BoundManagementType.SHIFT: "Shift exists in the reference by name only; use Iterative or None",
 }
 
@@ -92,13 +98,20 @@ class IOParameters(StrictModel):
         description="Conductance of the wire between two neighbouring cells over g_max (unit-free).",
     )
     out_nonlinearity: Number = Field(
-        default=0.0, description="Saturation of the ADC: y / (1 + |out_nonlinearity / out_bound * y|)."
+        default=0.0,
+        description=(
+            "Saturation of the ADC: y / (1 + |out_nonlinearity / out_bound * y|), with 1 in the place of an "
+            "out_bound that is off; negative: none."
+        ),
     )
     out_nonlinearity_std: NonNegative = Field(
         default=0.0, description="Relative spread of out_nonlinearity over outputs, fixed per chip instance."
     )
     slope_calibration: Number = Field(
-        default=0.0, description="Share of the saturation at out_bound that the calibrated slope makes good."
+        default=0.0,
+        description=(
+            "Share of the saturation at out_bound (1 where it is off) that the calibrated slope makes good."
+        ),
     )
     v_offset_std: NonNegative = Field(
         default=0.0, description="Spread of the voltage offsets relative to the read voltage, per output."
@@ -130,7 +143,12 @@ class IOParameters(StrictModel):
         description="Cap of the AbsMax and Max scale, or the Constant scale, in input units; <= 0: none.",
     )
     nm_assumed_wmax: Number = Field(
-        default=0.6, gt=0, description="Largest weight assumed by AbsMaxNPSum (normalised weight units)."
+        default=0.6,
+        gt=0,
+        description=(
+            "Largest weight assumed by AbsMaxNPSum (normalised weight units), beside out_bound, or beside 1 "
+            "where that is off."
+        ),
     )
     nm_decay: Number = Field(
         default=0.001, gt=0, le=1, description="Decay per batch of AverageAbsMax's running mean (unit-free)."

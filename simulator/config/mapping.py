@@ -34,7 +34,11 @@ class MappingParameter(StrictModel):
 
 
 class InputRangeParameter(StrictModel):
-    """A static input range per tile: inputs are clipped to it and divided by it before the DAC."""
+    """A static input range per tile: inputs are clipped to it and divided by it before the DAC.
+
+    The range of a convolution is initialised, learned and calibrated on the maps that arrive, where each
+    value counts once, and not on their patches, which repeat values and hold the zeros of the padding.
+    """
 
     enable: Switch = Field(default=False, description="Whether tiles have an input range.")
     learn_input_range: Switch = Field(default=True, description="Learn the range while fine-tuning.")

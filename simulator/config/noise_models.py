@@ -10,10 +10,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from simulator.config.base import NonNegative, Number, Positive, StrictModel, TypedConfig, custom_error
+from simulator.config.base import (
+    Fraction,
+    NonNegative,
+    Number,
+    Positive,
+    StrictModel,
+    TypedConfig,
+    custom_error,
+)
 from simulator.config.converters import ConverterConfig
 from simulator.config.enums import DeviceState
 
+StateCount = Annotated[int, Field(ge=2, le=1 << 20, strict=True)]
 Coefficients = Annotated[tuple[Number, ...], Field(min_length=1, max_length=16)]
 
 DEFAULT_G_MAX_US = 25.0
@@ -33,6 +42,43 @@ class NoiseModelConfig(TypedConfig):
             "anew (as the reference does), or every device's own conductance."
         ),
     )
+    states: StateCount | None = Field(
+        default=None,
+        description=(
+            "Conductances that a device can be programmed to, evenly spaced from g_min to g_max of the "
+            "converter; each device takes the nearest, before programming noise. null: any conductance. With "
+            "one pair n states make 2 n - 1 weights: 128 states are 8-bit weights."
+        ),
+    )
+    stuck_at_zero: Fraction = Field(
+        default=0.0,
+        description=(
+            "Share of the devices (not of the weights) that stay at the converter's smallest conductance "
+            "(g_min, 0 by default), drawn per chip instance; without programming noise, drift and read noise."
+        ),
+    )
+    stuck_at_max: Fraction = Field(
+        default=0.0,
+        description=(
+            "Share of the devices (not of the weights) that stay at the converter's g_max, drawn per chip "
+            "instance; without programming noise, drift and read noise."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _shares_are_of_one_whole(self) -> Self:
+        if self.stuck_at_zero + self.stuck_at_max > 1:
+            raise custom_error(
+                "shares_exceed_one",
+                f"stuck_at_zero ({self.stuck_at_zero:g}) and stuck_at_max ({self.stuck_at_max:g}) are shares "
+                "of the same devices: together they are 1 at most",
+            )
+        return self
+
+    @property
+    def has_stuck_devices(self) -> bool:
+        """Whether some devices of a chip instance are stuck."""
+        return self.stuck_at_zero > 0 or self.stuck_at_max > 0
 
 
 class PairNoiseModelConfig(NoiseModelConfig):

@@ -106,8 +106,10 @@ def standard_hwa_training() -> InferenceRPUConfig:
 
 
 def floating_point() -> InferenceRPUConfig:
-    """Plain products: only programming noise, drift and read noise of the PCM devices remain."""
-    return InferenceRPUConfig(forward=IOParameters(is_perfect=True))
+    """Plain products, tiles of any size; programming noise, drift and read noise of PCM devices remain."""
+    return InferenceRPUConfig(
+        mapping=MappingParameter(max_input_size=0, max_output_size=0), forward=IOParameters(is_perfect=True)
+    )
 
 
 def pcm_custom_drift() -> InferenceRPUConfig:

@@ -17,12 +17,14 @@ from simulator.config.enums import (
 from simulator.config.faults import ConfigWarning, leaf_fields, pointer_to
 from simulator.config.measured import MeasuredNoiseModel
 from simulator.config.noise_models import HermesNoiseModel, PCMLikeNoiseModel, ReRamWan2022NoiseModel
+from simulator.config.plausible import implausible_values
 from simulator.config.rpu import InferenceRPUConfig
 from simulator.config.training import FinetuneSpec, StepSchedule
 
 Condition = Callable[[InferenceRPUConfig], bool]
 
 _WAN_PUBLISHED_TIMES_S = (1.0, 86400.0, 172800.0)
+_WAN_REFERENCE_US = 40.0
 _DEFAULT_OUT_NOISE = 0.06
 
 
@@ -77,16 +79,21 @@ def _range_not_learned(c: InferenceRPUConfig) -> bool:
     return _no_input_range(c) or not c.pre_post.input_range.learn_input_range
 
 
+def _no_worst_case_round(c: InferenceRPUConfig) -> bool:
+    worst_case = c.forward.bound_management is BoundManagementType.ITERATIVE_WORST_CASE
+    managed = c.forward.noise_management is not NoiseManagementType.NONE
+    return not worst_case or not managed or _no_bound_management(c)
+
+
 def _nm_without_threshold(c: InferenceRPUConfig) -> bool:
-    without = (NoiseManagementType.NONE, NoiseManagementType.AVERAGE_ABS_MAX)
-    return c.forward.noise_management in without or c.forward.nm_thres <= 0
+    management, forward = c.forward.noise_management, c.forward
+    averages = management is NoiseManagementType.AVERAGE_ABS_MAX and _no_worst_case_round(c)
+    return management is NoiseManagementType.NONE or averages or forward.nm_thres <= 0
 
 
 def _nm_without_wmax(c: InferenceRPUConfig) -> bool:
-    return (
-        c.forward.noise_management is not NoiseManagementType.ABS_MAX_NP_SUM
-        and c.forward.bound_management is not BoundManagementType.ITERATIVE_WORST_CASE
-    )
+    is_sum = c.forward.noise_management is NoiseManagementType.ABS_MAX_NP_SUM
+    return not is_sum and _no_worst_case_round(c)
 
 
 def _modifier_is_not(*kinds: WeightModifierType) -> Condition:
@@ -157,18 +164,16 @@ NO_EFFECT: dict[str, tuple[Condition, str]] = {
     "forward.inp_sto_round": (_no_dac, "the DAC does not round (inp_res or inp_bound is off)"),
     "forward.out_sto_round": (_no_adc, "the ADC does not round (out_res or out_bound is off)"),
     "forward.out_noise_std": (lambda c: c.forward.out_noise == 0, "out_noise is 0"),
-    "forward.out_nonlinearity": (lambda c: _is_off(c.forward.out_bound), "out_bound is off"),
+    "forward.out_nonlinearity": (lambda c: c.forward.out_nonlinearity < 0, "it is negative"),
     "forward.out_nonlinearity_std": (
-        lambda c: c.forward.out_nonlinearity == 0 or _is_off(c.forward.out_bound),
-        "out_nonlinearity is 0, or out_bound is off",
+        lambda c: c.forward.out_nonlinearity <= 0,
+        "out_nonlinearity is not positive",
     ),
     "forward.slope_calibration": (
         lambda c: (
-            c.forward.slope_calibration < 0
-            or (c.forward.out_nonlinearity == 0 and c.forward.r_series == 0)
-            or _is_off(c.forward.out_bound)
+            c.forward.slope_calibration < 0 or (c.forward.out_nonlinearity <= 0 and c.forward.r_series == 0)
         ),
-        "it is negative, or neither out_nonlinearity nor r_series is set, or out_bound is off",
+        "it is negative, or neither out_nonlinearity nor r_series is positive",
     ),
     "forward.ir_drop_g_ratio": (lambda c: c.forward.ir_drop == 0, "ir_drop is 0"),
     "forward.v_offset_w_min": (_no_offset, "neither v_offset_std nor r_series is set"),
@@ -180,7 +185,10 @@ NO_EFFECT: dict[str, tuple[Condition, str]] = {
     "forward.max_bm_res": (_no_limit_of_scales, "bound management (and AbsMaxNPSum) or the DAC is off"),
     "forward.bm_test_negative_bound": (_no_bound_management, "bound management is off"),
     "forward.nm_thres": (_nm_without_threshold, "the noise management type has no threshold"),
-    "forward.nm_assumed_wmax": (_nm_without_wmax, "only AbsMaxNPSum and IterativeWorstCase use it"),
+    "forward.nm_assumed_wmax": (
+        _nm_without_wmax,
+        "AbsMaxNPSum uses it, and IterativeWorstCase beside noise management",
+    ),
     "forward.nm_decay": (
         lambda c: c.forward.noise_management is not NoiseManagementType.AVERAGE_ABS_MAX,
         "only AverageAbsMax uses it",
@@ -305,12 +313,91 @@ NOISE_MODEL_NO_EFFECT: dict[str, tuple[NoiseCondition, str]] = {
 # The parts of a measured model that are left out leave their scales nothing to scale.
 _MEASURED_SCALES = {"prog_noise_scale": "programming", "drift_scale": "drift", "read_noise_scale": "read"}
 
+
+def _is_idle(dotted: str, c: InferenceRPUConfig) -> bool:
+    """Tell whether a field has no effect with any value: a default is idle without being set."""
+    if dotted.startswith("forward.") and dotted not in _KEPT_BY_PERFECT and _is_perfect(c):
+        return True
+    converters = {
+        "forward.inp_res": _is_off(c.forward.inp_bound),
+        "forward.out_res": _is_off(c.forward.out_bound),
+    }
+    return converters.get(dotted, False) or (dotted in NO_EFFECT and NO_EFFECT[dotted][0](c))
+
+
+def _acts_before_programming_alone(c: InferenceRPUConfig) -> bool:
+    return c.modifier.enable_during_test and not _no_modifier(c)
+
+
+def _step_of_outputs(c: InferenceRPUConfig) -> float:
+    """The ADC's step, in units of what one device of |w| = 1 gives at input 1."""
+    res = c.forward.out_res
+    return 0.0 if _no_adc(c) or _is_perfect(c) else 2 * c.forward.out_bound * (1 / res if res > 1 else res)
+
+
+def _readout_is_below_a_code(c: InferenceRPUConfig) -> bool:
+    """Tell whether one step is more than the largest weight, so that single weights are rounded away."""
+    largest = c.mapping.weight_scaling_omega or 1.0
+    return c.drift_compensation is not None and _step_of_outputs(c) > largest
+
+
+def _refers_to_another_g_max_than_the_reference(c: InferenceRPUConfig) -> bool:
+    model = c.noise_model
+    return (
+        isinstance(model, ReRamWan2022NoiseModel)
+        and model.coeff_dic is None
+        and model.coeff_g_max_reference is None
+        and model.effective_g_max_us != _WAN_REFERENCE_US
+    )
+
+
+# Where it is said, its code, when it holds, what is said.
+DOUBTFUL: tuple[tuple[str, str, Condition, Callable[[InferenceRPUConfig], str]], ...] = (
+    (
+        "/modifier/enable_during_test",
+        "no_effect_once_programmed",
+        _acts_before_programming_alone,
+        lambda _: (
+            "modifier.enable_during_test acts on models that are not programmed; an evaluation on chips "
+            "reads what was programmed, so it changes nothing there. For weights of few bits, finitely many "
+            "conductances or stuck devices set noise_model.states, stuck_at_zero and stuck_at_max"
+        ),
+    ),
+    (
+        "/drift_compensation",
+        "coarse_readout",
+        _readout_is_below_a_code,
+        lambda c: (
+            f"drift compensation reads single weights through the ADC, whose step of "
+            f"{_step_of_outputs(c):.3g} is more than the largest weight, "
+            f"{c.mapping.weight_scaling_omega or 1.0:g}: the factor is rounding and noise. Give the ADC more "
+            "steps or a smaller out_bound, or set drift_compensation to null"
+        ),
+    ),
+    (
+        "/noise_model",
+        "deviates",
+        _refers_to_another_g_max_than_the_reference,
+        lambda _: (
+            f"the published polynomial of Wan et al. refers to g_max = {_WAN_REFERENCE_US:g} uS and is "
+            "scaled to yours here; aihwkit 1.2.0 applies it unscaled (quirk 41), so that its noise is "
+            "stronger and its accuracy lower, by up to 17 points where we compared"
+        ),
+    ),
+)
+
 # A perfect product still has these.
 _KEPT_BY_PERFECT = frozenset({"forward.is_perfect", "forward.mv_type", "forward.out_scale"})
 
 
 def warnings_for(config: InferenceRPUConfig) -> list[ConfigWarning]:
-    """Return what is set without effect (`no_effect`) and doubtful defaults (`default_out_noise`)."""
+    """Return what is doubtful about a configuration.
+
+    That is: fields without effect (`no_effect`, and `no_effect_once_programmed`), values that say something
+    else than was probably meant (`implausible_value`), readouts for drift compensation that the ADC rounds
+    away (`coarse_readout`), presets that differ much from the reference (`deviates`), and the default of the
+    output noise (`default_out_noise`).
+    """
     found = []
     for dotted, value, default in leaf_fields(config):
         if value == default:
@@ -320,6 +407,17 @@ def warnings_for(config: InferenceRPUConfig) -> list[ConfigWarning]:
         elif dotted in NO_EFFECT and NO_EFFECT[dotted][0](config):
             found.append(_no_effect(dotted, NO_EFFECT[dotted][1]))
     found += _noise_model_warnings(config.noise_model)
+    idle = {one.pointer for one in found}
+    found += [
+        ConfigWarning(pointer_to(dotted), "implausible_value", message)
+        for dotted, message in implausible_values(config)
+        if pointer_to(dotted) not in idle and not _is_idle(dotted, config)
+    ]
+    found += [
+        ConfigWarning(pointer, code, message(config))
+        for pointer, code, doubtful, message in DOUBTFUL
+        if doubtful(config)
+    ]
     if config.forward.out_noise == _DEFAULT_OUT_NOISE and not _is_perfect(config):
         message = "forward.out_noise is the reference's default 0.06: set what your ADC has"
         found.append(ConfigWarning("/forward/out_noise", "default_out_noise", message))

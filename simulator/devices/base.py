@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from simulator.config import ConverterConfig, DeviceState, DriftCompensationConfig, NoiseModelConfig
 from simulator.devices.registry import Registry
+from simulator.devices.states import cells_with_stuck, draw_stuck, nearest_level, with_stuck
 
 # Below this, a tile's weights count as zero: the scale to conductances stays finite.
 SMALLEST_WEIGHT = 1e-7
@@ -80,6 +81,10 @@ class ProgrammedWeights:
         states: what was drawn for good with the programming (drift exponents), one per device of a cell.
         lone: the conducting device of each cell in the net state, where the other one never will conduct, so
             that half of the work is enough; None otherwise.
+        stuck_us: what stuck devices are stuck at, NaN for the others, one tensor per device of a cell; None
+            where no device is stuck.
+        healthy: what time does to the cells without a stuck device in the net state, where some cells have
+            one: those keep every device's own conductance, since a stuck device is none of a net weight.
     """
 
     weights_OI: Tensor  # noqa: N815 - the suffix names the axes
@@ -87,6 +92,8 @@ class ProgrammedWeights:
     params: Params | None
     states: tuple[Tensor | None, ...]
     lone: LoneDevices | None = None
+    stuck_us: tuple[Tensor, ...] | None = None
+    healthy: ProgrammedWeights | None = None
 
 
 class BaseNoiseModel(ABC):
@@ -106,7 +113,13 @@ class BaseNoiseModel(ABC):
 
     def __init__(self, config: NoiseModelConfig, converter: BaseConductanceConverter) -> None:
         self.converter = converter
+        self._limits = config
         self.device_state = config.device_state
+
+    @property
+    def has_stuck_devices(self) -> bool:
+        """Whether programming draws which devices are stuck."""
+        return self._limits.has_stuck_devices
 
     @property
     def g_max(self) -> float:
@@ -136,7 +149,12 @@ class BaseNoiseModel(ABC):
 
     @torch.no_grad()
     def program(
-        self, target_OI: Tensor, *, programming: torch.Generator, drift: torch.Generator
+        self,
+        target_OI: Tensor,
+        *,
+        programming: torch.Generator,
+        drift: torch.Generator,
+        faults: torch.Generator | None = None,
     ) -> ProgrammedWeights:
         """Program a tile.
 
@@ -144,15 +162,53 @@ class BaseNoiseModel(ABC):
             target_OI: the weights to program, [out, in].
             programming: stream of the programming noise, on the weights' device.
             drift: stream of the drift exponents, on the weights' device.
+            faults: stream of the stuck devices, on the weights' device; needed where the model has some.
+
+        Raises:
+            ValueError: there are stuck devices to be drawn, and no stream for them.
         """
-        targets, params = self.converter.convert_to_conductances(target_OI.detach())
+        target_OI = target_OI.detach()
+        targets, params = self._targets(target_OI)
         programmed = [self.program_conductance(g, generator=programming) for g in targets]
         states = tuple(self.draw_state(g, generator=drift) for g in targets)
+        stuck_us = self._stuck(targets, faults)
+        if stuck_us is not None:
+            programmed = with_stuck(programmed, stuck_us)
         weights_OI = self.converter.convert_back_to_weights(programmed, params)
         if self.drifts_from_target:
-            return ProgrammedWeights(weights_OI, tuple(targets), params, states)
+            return ProgrammedWeights(weights_OI, tuple(targets), params, states, stuck_us=stuck_us)
         if self.device_state is DeviceState.PER_DEVICE:
-            return ProgrammedWeights(weights_OI, tuple(programmed), params, states)
+            return ProgrammedWeights(weights_OI, tuple(programmed), params, states, stuck_us=stuck_us)
+        if stuck_us is None:
+            return self._in_net_state(weights_OI, states)
+        # what is stuck does not count in the largest weight, which the second conversion scales by
+        others_OI = torch.where(cells_with_stuck(stuck_us), target_OI, weights_OI)
+        return ProgrammedWeights(
+            weights_OI,
+            tuple(programmed),
+            params,
+            states,
+            stuck_us=stuck_us,
+            healthy=self._in_net_state(others_OI, states),
+        )
+
+    def _targets(self, target_OI: Tensor) -> tuple[list[Tensor], Params]:
+        """Return the conductances to program, among those that a device can have."""
+        targets, params = self.converter.convert_to_conductances(target_OI)
+        states = self._limits.states
+        if states is None:
+            return targets, params
+        ends_us = self.converter.g_min, self.converter.g_max
+        return [nearest_level(g, states, *ends_us) for g in targets], params
+
+    def _stuck(self, targets: list[Tensor], faults: torch.Generator | None) -> tuple[Tensor, ...] | None:
+        if not self.has_stuck_devices:
+            return None
+        if faults is None:
+            raise ValueError("some devices are stuck: pass the stream that says which (faults)")
+        return draw_stuck(targets, self._limits, self.converter.g_min, self.converter.g_max, faults)
+
+    def _in_net_state(self, weights_OI: Tensor, states: tuple[Tensor | None, ...]) -> ProgrammedWeights:
         return ProgrammedWeights(weights_OI, None, None, states, self._lone_devices(weights_OI, states))
 
     def _lone_devices(self, weights_OI: Tensor, states: tuple[Tensor | None, ...]) -> LoneDevices | None:
@@ -178,7 +234,11 @@ class BaseNoiseModel(ABC):
         """
         if not (math.isfinite(t_inference_s) and t_inference_s >= 0):
             raise ValueError(f"t_inference is a finite time >= 0 s after programming, not {t_inference_s!r}")
-        lone = programmed.lone
+        lone, healthy, stuck_us = programmed.lone, programmed.healthy, programmed.stuck_us
+        if healthy is not None and stuck_us is not None:
+            others_OI = self.drift(healthy, t_inference_s, read=read)
+            own_OI = self.drift(replace(programmed, healthy=None), t_inference_s, read=read)
+            return torch.where(cells_with_stuck(stuck_us), own_OI, others_OI)
         if lone is not None:
             g_us = self.drift_conductance(lone.g_us, lone.state, t_inference_s, generator=read)
             return g_us.copysign(programmed.weights_OI).div_(lone.scale)
@@ -190,6 +250,8 @@ class BaseNoiseModel(ABC):
             self.drift_conductance(g, state, t_inference_s, generator=read)
             for g, state in zip(conductances, programmed.states, strict=True)
         ]
+        if stuck_us is not None:
+            drifted = with_stuck(drifted, stuck_us)
         return self.converter.convert_back_to_weights(drifted, params)
 
     def apply_noise(
@@ -200,9 +262,10 @@ class BaseNoiseModel(ABC):
         programming: torch.Generator,
         drift: torch.Generator,
         read: torch.Generator,
+        faults: torch.Generator | None = None,
     ) -> Tensor:
         """Return the weights [out, in] after programming and a time; at 0 s the programmed weights."""
-        programmed = self.program(target_OI, programming=programming, drift=drift)
+        programmed = self.program(target_OI, programming=programming, drift=drift, faults=faults)
         if t_inference_s == 0:
             return programmed.weights_OI
         return self.drift(programmed, t_inference_s, read=read)

@@ -17,10 +17,13 @@ from simulator.nn.model import (
     noise_context,
     post_update_step,
     program_analog_weights,
+    remap_for_programming,
     set_modifier_strength,
 )
+from simulator.nn.readout import CoarseReadout, coarse_readouts
 from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
+from simulator.nn.tile import NotProgrammedWarning
 
 __all__ = [
     "AnalogConv1d",
@@ -34,9 +37,11 @@ __all__ = [
     "AnalogRNN",
     "AnalogSequential",
     "CalibratedTile",
+    "CoarseReadout",
     "ConversionReport",
     "LayerAnalysis",
     "LayerReport",
+    "NotProgrammedWarning",
     "TileAnalysis",
     "TileReport",
     "analog_layers",
@@ -44,6 +49,7 @@ __all__ = [
     "analyse_layers",
     "bind_noise_context",
     "calibrate_input_ranges",
+    "coarse_readouts",
     "conversion_report",
     "convert_to_analog",
     "convert_to_digital",
@@ -53,5 +59,6 @@ __all__ = [
     "perfect_error",
     "post_update_step",
     "program_analog_weights",
+    "remap_for_programming",
     "set_modifier_strength",
 ]

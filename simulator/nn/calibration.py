@@ -50,10 +50,11 @@ def calibrate_input_ranges(
 
     Max takes the largest |x|, CacheQuantile the quantile of |x| over a sample of input vectors; both look at
     the activations of perfect products. MovingQuantile and MovingStd average over batches, running the real
-    forward pass with the ranges found so far. Vectors of zeros do not count. A calibrated range takes the
-    place of noise management and is no longer initialised from training batches; a tile without an input
-    range gets one that is not learned. All of this belongs to the tiles' state: configurations stay as they
-    are. Where calibration is refused, the tiles are as they were.
+    forward pass with the ranges found so far. Vectors of zeros do not count; the vectors of a convolution are
+    those of its maps, the channels of a place, and not its patches (docs/quirks.md, 63). A calibrated range
+    takes the place of noise management and is no longer initialised from training batches; a tile without an
+    input range gets one that is not learned. All of this belongs to the tiles' state: configurations stay as
+    they are. Where calibration is refused, the tiles are as they were.
 
     Args:
         model: an analog model; its clean weights are used unless it is programmed.

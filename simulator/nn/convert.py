@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from simulator.nn.attention import AnalogMultiheadAttention
 from simulator.nn.composite import AnalogComposite
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.equality import check_perfect
-from simulator.nn.layer import AnalogLayer
+from simulator.nn.layer import AnalogLayer, not_finite
 from simulator.nn.linear import AnalogLinear
 from simulator.nn.model import analog_layers, bind_noise_context
 from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
@@ -84,8 +84,8 @@ def convert_to_analog(
         The analog model, in the training mode of the given one.
 
     Raises:
-        ValueError: the model has analog layers already, a pattern matches no layer, or a configuration asks
-            for something that is not supported; all faults at once.
+        ValueError: the model has analog layers already, a pattern matches no layer, weights are NaN or
+            infinite, or a configuration asks for something that is not supported; all faults at once.
         RuntimeError: a converted layer is not the digital one where its products are perfect.
     """
     if any(True for _ in analog_layers(module)):
@@ -97,9 +97,9 @@ def convert_to_analog(
     rules = LayerRules.model_validate({"digital": tuple(digital), "overrides": tuple(overrides)})
     model = copy.deepcopy(module)
     candidates = {name: child for name, child in model.named_modules() if type(child) in ANALOG_TYPES}
-    known = {**candidates, **{name: c for name, c in model.named_modules() if isinstance(c, DIGITAL_TYPES)}}
+    known = {**candidates, **_left_digital(model, candidates)}
     configs = {name: rules.config_for(name, base) for name in candidates if not rules.is_digital(name)}
-    _refuse_faults(rules, configs, known)
+    _refuse_faults(rules, configs, known, candidates)
 
     context = NoiseContext(seed=seed)
     replacements: dict[int, nn.Module] = {}
@@ -148,12 +148,35 @@ def convert_to_digital(model: nn.Module) -> nn.Module:
     return result
 
 
+def _left_digital(model: nn.Module, candidates: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return the layers that hold matrices as analog ones do, and are of no type that runs on tiles.
+
+    Parts of a layer that is converted as a whole are none of them.
+    """
+    kinds: tuple[type[nn.Module], ...] = (*DIGITAL_TYPES, *ANALOG_TYPES)
+    wholes = tuple(f"{name}." if name else "" for name in candidates)
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, kinds) and name not in candidates and not name.startswith(wholes)
+    }
+
+
 def _reason_to_stay_digital(name: str, layer: nn.Module, rules: LayerRules) -> str | None:
     if rules.is_digital(name):
         return "kept digital by name"
+    if hasattr(layer, "parametrizations"):
+        computed = ", ".join(cast("nn.ModuleDict", layer.parametrizations))
+        return (
+            f"its {computed} is computed by a parametrisation: remove_parametrizations leaves a plain layer, "
+            "which runs on tiles"
+        )
     if isinstance(layer, DIGITAL_TYPES):
         kind = "bilinear layers" if isinstance(layer, nn.Bilinear) else "transposed convolutions"
         return f"{kind} run digitally"
+    if type(layer) not in ANALOG_TYPES:
+        base = next(kind.__name__ for kind in ANALOG_TYPES if isinstance(layer, kind))
+        return f"only {base} itself runs on tiles, not its subclass {type(layer).__name__}"
     if isinstance(layer, nn.RNNBase):
         return "its projection has no analog form" if layer.proj_size else None
     if isinstance(layer, nn.MultiheadAttention):
@@ -165,9 +188,16 @@ def _reason_to_stay_digital(name: str, layer: nn.Module, rules: LayerRules) -> s
 
 
 def _refuse_faults(
-    rules: LayerRules, configs: Mapping[str, InferenceRPUConfig], layers: Iterable[str]
+    rules: LayerRules,
+    configs: Mapping[str, InferenceRPUConfig],
+    layers: Iterable[str],
+    modules: Mapping[str, nn.Module],
 ) -> None:
     faults = [f"{fault.pointer}: {fault.message}" for fault in rules.unmatched(layers)]
+    for name in configs:
+        spoiled = not_finite(*modules[name].parameters())
+        if spoiled is not None and _reason_to_stay_digital(name, modules[name], rules) is None:
+            faults.append(f"{name or 'the layer'}: {spoiled}, and would make their whole tile so")
     seen: set[str] = set()
     for config in {id(config): config for config in configs.values()}.values():
         for fault in unsupported(config):

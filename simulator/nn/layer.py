@@ -42,6 +42,16 @@ class InputParts:
         return [parts[which] for which in self._which]
 
 
+def not_finite(*parameters: Tensor | None) -> str | None:
+    """Say how many weights are NaN or infinite, which no device can have; None if all are finite."""
+    given = [one.detach() for one in parameters if one is not None and not one.is_meta]
+    count = sum(int((~one.isfinite()).sum()) for one in given)
+    if count == 0:
+        return None
+    size = sum(one.numel() for one in given)
+    return f"{count} of {size} weights are NaN or infinite"
+
+
 def _sizes(stretches: Iterable[slice]) -> list[int]:
     """Return how long different stretches are, in their order."""
     return [stop - start for start, stop in sorted({(one.start, one.stop) for one in stretches})]
@@ -198,6 +208,20 @@ class AnalogLayer(nn.Module):
                 bias[slot.outputs] *= tile.out_scaling
         return matrix.reshape(weight.shape), bias
 
+    def remap(self) -> None:
+        """Fold learned output scales into the weights, map these anew, and forget what was programmed.
+
+        The layer computes the same digitally. Weights that learned scales were folded into are a new
+        parameter: another layer may share the old one and have other scales.
+        """
+        if any(tile.out_scaling is not None for _, tile in self.tile_slots()):
+            weight, bias = self.effective_weights()
+            self.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
+            if bias is not None and self.bias is not None and self.analog_bias:
+                self.bias = nn.Parameter(bias, requires_grad=self.bias.requires_grad)
+        self.map_weights()
+        self.forget_programming()
+
     @torch.no_grad()
     def post_update_step(self) -> None:
         """Clip and remap every tile's weights after an optimiser step."""
@@ -219,7 +243,15 @@ class AnalogLayer(nn.Module):
     # --- programming ---------------------------------------------------------------------------------------
 
     def program(self) -> None:
-        """Program the present weights onto the chip instance that the noise context is at."""
+        """Program the present weights onto the chip instance that the noise context is at.
+
+        Raises:
+            ValueError: weights are NaN or infinite: one would spoil its whole tile.
+        """
+        if fault := not_finite(self.weight, self.bias):
+            raise ValueError(
+                f"{self.layer_name or type(self).__name__}: {fault}, and would make their whole tile so"
+            )
         for slot, tile in self.tile_slots():
             tile.program(self.logical_block(slot))
 

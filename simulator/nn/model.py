@@ -60,6 +60,23 @@ def bind_noise_context(model: nn.Module, seed: int = 0) -> NoiseContext:
     return context
 
 
+def remap_for_programming(model: nn.Module) -> None:
+    """Map a trained model's weights anew, by its configuration's mapping alone, as a fresh conversion would.
+
+    Training changes weights under mapping scales that come from the weights before it, and learns output
+    scales. Here the scales are folded into the weights, and the largest of these becomes
+    `weight_scaling_omega` on its tile (columnwise where the mapping says so), so that a trained network is
+    programmed as any other: it gives what its exported weights give on the same input ranges. What the model
+    computes digitally stays, and so do input ranges and learned averages; programming is forgotten. Call it
+    after training, before calibration and programming; a second time it changes nothing.
+
+    Args:
+        model: any model, changed in place; one without analog layers is left alone.
+    """
+    for _, layer in analog_layers(model):
+        layer.remap()
+
+
 def program_analog_weights(model: nn.Module, repeat: int | None = None) -> int:
     """Program the present clean weights of every analog layer onto a chip instance.
 

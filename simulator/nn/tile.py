@@ -6,6 +6,7 @@ that block divided by the mapping scale.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
@@ -63,6 +64,20 @@ def _outside_autograd(method: Callable[Parameters, None]) -> Callable[Parameters
     return run
 
 
+class NotProgrammedWarning(UserWarning):
+    """A state dict was loaded that came from a programmed model, or into one: the chip is not part of it."""
+
+
+_WAS_PROGRAMMED = "was_programmed"
+
+
+def _note_programming(
+    tile: nn.Module, _state: dict[str, Any], _prefix: str, local_metadata: dict[str, Any]
+) -> None:
+    """Leave a note beside a state dict (in torch's metadata) that its model was programmed."""
+    local_metadata[_WAS_PROGRAMMED] = getattr(tile, "programmed", None) is not None
+
+
 class AnalogTile(nn.Module):
     """A crossbar of `[out, in]` devices (pairs) behind one set of DACs and ADCs.
 
@@ -102,6 +117,7 @@ class AnalogTile(nn.Module):
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._range_from_data = True
         self._register_scales()
+        self.register_state_dict_post_hook(_note_programming)  # type: ignore[no-untyped-call]
         self.recompile()
 
     def _register_scales(self) -> None:
@@ -277,7 +293,14 @@ class AnalogTile(nn.Module):
             given, learns = x, torch.is_grad_enabled()
             learner = self._learner(given, product, clipping) if learns else None
             clipped_at = input_range if learner is None else input_range.detach()
-            x = clip_to_range(given, clipped_at, options, clipping, self._range_step)
+            x = clip_to_range(
+                given,
+                clipped_at,
+                options,
+                clipping,
+                self._range_step,
+                dac_clips=not self._ranged_plan.passes_range,
+            )
             if learns:
                 saving = converted_again(x, given, input_range, self._range_step)
             product = self._with_bias_in_range(product)
@@ -469,10 +492,14 @@ class AnalogTile(nn.Module):
         device = logical_OI.device
         target = self.target_weights(logical_OI).detach()
         model = build_noise_model(self.rpu_config.noise_model)
+        faults = None
+        if model.has_stuck_devices:
+            faults = self.context.instance_stream(Purpose.FAULTS, self.key, device=device).open()
         self.programmed = model.program(
             target,
             programming=self.context.instance_stream(Purpose.PROGRAMMING, self.key, device=device).open(),
             drift=self.context.instance_stream(Purpose.DRIFT, self.key, device=device).open(),
+            faults=faults,
         )
         self.analog_weights = self.programmed.weights_OI
         self.repeat = self.context.repeat
@@ -553,14 +580,24 @@ class AnalogTile(nn.Module):
         self._instance = self._kept = None
         return self
 
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Load the state, input range included, and run as it says."""
-        if self.input_range is None and f"{prefix}input_range" in state:
-            self.enable_input_range(learn=f"{prefix}batches_seen" in state)
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        """Load scales and ranges, and run as they say; a chip is neither there nor left from before."""
+        if self.input_range is None and f"{prefix}input_range" in state_dict:
+            self.enable_input_range(learn=f"{prefix}batches_seen" in state_dict)
             scale = self.mapping_scale
-            self.to(state[f"{prefix}input_range"].device if scale is None else scale.device)
-        super()._load_from_state_dict(state, prefix, *args)
+            self.to(state_dict[f"{prefix}input_range"].device if scale is None else scale.device)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         self.recompile()
+        if local_metadata.get(_WAS_PROGRAMMED) or self.programmed is not None:
+            self.forget_programming()
+            warnings.warn(
+                "a state dict holds weights, scales and input ranges, and no programmed chip: the model "
+                "computes with its clean weights until program_analog_weights programs one",
+                NotProgrammedWarning,
+                stacklevel=2,
+            )
 
     def extra_repr(self) -> str:
         """Name the tile's size."""

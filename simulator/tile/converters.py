@@ -1,20 +1,44 @@
 """DAC and ADC: rounding to a grid and clipping to a bound, with straight-through gradients.
 
-Rounding is half to even, in float32, as in `rint`. The gradient passes where the rounded value was not
-clipped. Activations are large and fresh memory is expensive, so these are few passes of vectorised kernels in
-few buffers: a boolean mask would be slower than the floats that it is made from.
+Rounding is half to even, in float32, as in `rint`. The gradient passes where nothing was clipped: where a
+value is within the bound, or is rounded to a code within it. The code that a value within the bound is
+rounded to may itself lie above the bound (an odd number of steps): that is rounding, and the gradient passes.
+Activations are large and fresh memory is expensive, so these are few passes of vectorised kernels in few
+buffers: a boolean mask would be slower than the floats that it is made from.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 TOP_CODE_SLACK = 1 + 1e-5  # in float32 the top code may exceed the bound by an ulp: that is not clipping
+JUST_ABOVE_ONE = 1 + 1e-6  # a value at its bound is not clipped
+
+
+def top_code(step: float, bound: float) -> float:
+    """Return what the bound itself is rounded to, in float32; the bound where nothing is rounded."""
+    if step <= 0 or bound == math.inf:
+        return bound
+    return float(np.rint(np.float32(bound) / np.float32(step)) * np.float32(step))
+
+
+@lru_cache(maxsize=256)
+def clipping_limit(step: float, bound: float) -> float:
+    """Return the magnitude from where on a value counts as clipped, before it is rounded.
+
+    That is the bound, or half a step above the largest code within it, whichever is larger.
+    """
+    if step <= 0 or bound == math.inf:
+        return bound * JUST_ABOVE_ONE
+    largest_code = math.floor(bound / step * TOP_CODE_SLACK)
+    return max(bound, (largest_code + 0.5) * step) * JUST_ABOVE_ONE
 
 
 def pass_inside(gradient: Tensor, values: Tensor, limit: float) -> Tensor:
@@ -48,20 +72,21 @@ class _Digitise(torch.autograd.Function):
         dither: Tensor | None,
         scale: Tensor | float,
     ) -> Tensor:
-        ctx.bound, ctx.scale = bound, scale
-        rounded = _rounded(values, step, noise, dither)
+        ctx.limit, ctx.scale = clipping_limit(step, bound), scale
         if bound == math.inf:
+            rounded = _rounded(values, step, noise, dither)
             return rounded if _is_one(scale) else rounded.mul_(scale)
-        ctx.save_for_backward(rounded)
-        result = rounded.clamp(-bound, bound)
+        given = values if noise is None else noise.add_(values)
+        ctx.save_for_backward(given)
+        result = _converted(given, 1.0, step, bound, dither)
         return result if _is_one(scale) else result.mul_(scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.bound < math.inf:
-            (rounded,) = ctx.saved_tensors
-            gradient = pass_inside(gradient, rounded, ctx.bound * TOP_CODE_SLACK)
+        if ctx.limit < math.inf:
+            (given,) = ctx.saved_tensors
+            gradient = pass_inside(gradient, given, ctx.limit)
             gradient = gradient if _is_one(ctx.scale) else gradient.mul_(ctx.scale)
         elif not _is_one(ctx.scale):
             gradient = gradient * ctx.scale
@@ -80,36 +105,69 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch passes arguments by position
-        ctx: Any, values: Tensor, scale: Tensor | float, step: float, bound: float, dither: Tensor | None
+        ctx: Any,
+        values: Tensor,
+        scale: Tensor | float,
+        step: float,
+        bound: float,
+        dither: Tensor | None,
+        passed_from: float,
     ) -> Tensor:
-        rounded = round_(values / scale, step, dither)
-        ctx.scale, ctx.bound = scale, bound
-        if bound == math.inf:
-            return rounded
-        ctx.save_for_backward(rounded)
-        return rounded.clamp(-bound, bound)
+        ctx.scale, ctx.limit, ctx.passed_from = scale, clipping_limit(step, bound), passed_from
+        if bound < math.inf:
+            ctx.save_for_backward(values)
+        return _converted(values, scale, step, bound, dither)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.bound < math.inf:
-            (rounded,) = ctx.saved_tensors
-            gradient = pass_inside(gradient, rounded, ctx.bound * TOP_CODE_SLACK).div_(ctx.scale)
-        else:
-            gradient = gradient / ctx.scale
-        return gradient, None, None, None, None
+        scale = ctx.scale
+        if ctx.limit < math.inf:
+            (values,) = ctx.saved_tensors
+            quotient = values if _is_one(scale) else values / scale
+            inside = pass_inside(gradient, quotient, ctx.limit)
+            if ctx.passed_from < math.inf:
+                inside = torch.where(values.abs() >= ctx.passed_from, gradient, inside)
+            gradient = inside
+        return gradient if _is_one(scale) else gradient / scale, None, None, None, None, None
 
 
-def normalise(
-    values: Tensor, scale: Tensor | float, step: float, bound: float, *, dither: Tensor | None = None
+def normalise(  # noqa: PLR0917 - called for every tile
+    values: Tensor,
+    scale: Tensor | float,
+    step: float,
+    bound: float,
+    dither: Tensor | None = None,
+    passed_from: float = math.inf,
 ) -> Tensor:
-    """Return `clip(round(values / scale), -bound, bound)`; the scale gets no gradient. See `digitise`."""
-    if _is_one(scale):
-        return digitise(values, step, bound, dither=dither)
+    """Return `clip(round(values / scale), -bound, bound)`; the scale gets no gradient.
+
+    Args:
+        values: any shape.
+        scale: what they are divided by; a tensor broadcasts over them.
+        step: the grid's step, 0 without rounding.
+        bound: where values are clipped, infinite without clipping.
+        dither: added in units of steps before rounding.
+        passed_from: the gradient passes at values from this magnitude on, clipped or not: an input range that
+            clips there withholds it from the inputs itself, and learns from it.
+    """
+    if _is_one(scale) and step <= 0 and bound == math.inf:
+        return values
     if values.requires_grad and torch.is_grad_enabled():
-        result: Tensor = _Normalise.apply(values, scale, step, bound, dither)  # type: ignore[no-untyped-call]
+        result: Tensor = _Normalise.apply(values, scale, step, bound, dither, passed_from)  # type: ignore[no-untyped-call]
         return result
-    rounded = round_(values / scale, step, dither)
+    return _converted(values, scale, step, bound, dither)
+
+
+def _converted(
+    values: Tensor, scale: Tensor | float, step: float, bound: float, dither: Tensor | None
+) -> Tensor:
+    if not _is_one(scale):
+        rounded = round_(values / scale, step, dither)
+        return rounded if bound == math.inf else rounded.clamp_(-bound, bound)
+    if step <= 0:
+        return values.clamp(-bound, bound)
+    rounded = round_(values, step, dither, into=torch.empty_like(values))
     return rounded if bound == math.inf else rounded.clamp_(-bound, bound)
 
 

@@ -136,7 +136,7 @@ def vector_scales(x: Tensor, plan: TilePlan, *, dim: int = -1, worst_case: bool 
         return maximum
     positive = x.clamp(min=0).sum(dim=dim, keepdim=True)
     negative = positive - x.sum(dim=dim, keepdim=True)
-    bound_scale = torch.maximum(positive, negative) * (plan.assumed_wmax / plan.out_bound)
+    bound_scale = torch.maximum(positive, negative) * (plan.assumed_wmax / plan.reference_bound)
     if plan.inp_step > 0:
         bound_scale = torch.minimum(bound_scale, maximum * (plan.max_bm_res / plan.inp_step))
     return torch.maximum(maximum, bound_scale)
@@ -239,7 +239,6 @@ class _Call:
             divisor=divisor,
             factor=factor,
             vectors=self.product,
-            is_static=static_scale is not None,
         )
 
     def _with_repeated(
@@ -253,7 +252,6 @@ class _Call:
         divisor: Tensor,
         factor: Tensor,
         vectors: Product | ConvProduct,
-        is_static: bool = False,
     ) -> Tensor:
         """Replace the outputs of the vectors that hit the bound by those of bound management."""
         dim = self.product.vector_dim
@@ -266,13 +264,12 @@ class _Call:
             vectors.vectors(x, places),
             weights[places[0]] if weights.dim() == 3 else weights,
             divisor.movedim(dim, -1).expand(*hit.shape, 1)[places],
-            is_static,
         )
         if isinstance(digital, Tensor) and digital.numel() > 1:
             digital = digital.flatten()
         return y.movedim(dim, -1).index_put(places, repeated * digital).movedim(-1, dim)
 
-    def repeat_rows(self, x_NI: Tensor, weights: Tensor, divisor_N1: Tensor, is_static: bool) -> Tensor:
+    def repeat_rows(self, x_NI: Tensor, weights: Tensor, divisor_N1: Tensor) -> Tensor:
         """Bound management of the vectors that hit the bound: scale them down until their outputs fit."""
         plan = self.plan
         reduction, worst_case = 1.0, plan.worst_case_first
@@ -283,7 +280,7 @@ class _Call:
             x_rows = x_NI[active]
             if not worst_case:
                 reduction *= 2
-            elif not is_static:
+            elif plan.management is not NoiseManagementType.NONE:
                 divisor_N1[active], _ = _usable(vector_scales(x_rows, plan, worst_case=True), plan)
             worst_case = False
             scale = divisor_N1[active] * reduction
@@ -300,7 +297,7 @@ class _Call:
         bound = math.inf if fits else plan.inp_bound
         if self.meter is not None:
             self.meter.count_inputs(x / scale, plan.inp_bound * TOP_CODE_SLACK)
-        converted = normalise(x, scale, plan.inp_step, bound, dither=dither)
+        converted = normalise(x, scale, plan.inp_step, bound, dither, plan.gradient_passes_from)
         if plan.inp_noise > 0:
             converted = converted + normal_like(converted, self.generator, plan.inp_noise)
         if plan.inp_asymmetry != 0:
@@ -425,10 +422,10 @@ class _Call:
     def _calibration_gain(self) -> float:
         """The gain that makes up for nonlinearity and series resistance at a fraction of the out bound."""
         plan, slope = self.plan, self.instance.nonlinearity
-        if plan.slope_calibration == 0 or plan.out_bound == math.inf:
+        if plan.slope_calibration == 0:
             return 1.0
         mean = plan.nonlinearity if slope is None else float(slope.mean())
-        return (1 + (mean + plan.r_series) * plan.slope_calibration * plan.out_bound) ** 2
+        return (1 + (mean + plan.r_series) * plan.slope_calibration * plan.reference_bound) ** 2
 
     def _distort(self, y: Tensor, gain: float) -> Tensor:
         """The ADC's saturating nonlinearity and its weaker negative side."""

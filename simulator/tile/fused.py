@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from simulator.rng import Randomness
 from simulator.tile import draws
-from simulator.tile.converters import TOP_CODE_SLACK
+from simulator.tile.converters import clipping_limit
 
 LONG_ROW = 1 << 10  # what starting a row costs is little against it
 TASK = 1 << 14  # values that a thread takes at once, where no draws say how many
@@ -199,7 +199,7 @@ def convert_outputs(y: Tensor, conversion: OutputConversion) -> Tensor:
 
 
 class _ConvertOutputs(torch.autograd.Function):
-    """The gradient passes, scaled, where the rounded value was not clipped; see `digitise`."""
+    """The gradient passes, scaled, where nothing was clipped; see `digitise`."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, conversion: OutputConversion) -> Tensor:
@@ -422,7 +422,7 @@ def run_output_conversion(  # noqa: PLR0917 - called for every tile
         *power,
         step,
         bound,
-        bound * TOP_CODE_SLACK,
+        clipping_limit(step, bound),
         *scale,
         *bias,
         *hits,

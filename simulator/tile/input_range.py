@@ -15,12 +15,12 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from simulator.config.mapping import InputRangeParameter
 from simulator.tile import fused
-from simulator.tile.converters import pass_inside, round_
+from simulator.tile.converters import JUST_ABOVE_ONE, pass_inside, round_
 from simulator.tile.products import LayerProduct
 
 Layout = tuple[torch.Size, tuple[int, ...]]
 
-_JUST_ABOVE_ONE = 1 + 1e-6  # an input at its range is not clipped
+_JUST_BELOW_ONE = 1 - 1e-6  # an input at its range is clipped, if not by the range, then by the DAC
 MOST_LEARNED_FROM = 64  # one of so many inputs, one by one; of more, together
 
 
@@ -42,9 +42,10 @@ class _ClipToRange(torch.autograd.Function):
         rule: InputRangeParameter,
         clipping: OutputClipping,
         step: float,
+        dac_clips: bool,
     ) -> Tensor:
         ctx.save_for_backward(x, input_range)
-        ctx.rule, ctx.clipping = rule, clipping
+        ctx.rule, ctx.clipping, ctx.dac_clips = rule, clipping, dac_clips
         return _clipped(x, input_range, step)
 
     @staticmethod
@@ -60,8 +61,9 @@ class _ClipToRange(torch.autograd.Function):
             ctx.clipping,
             wants_d_x=wants_d_x,
             wants_d_range=wants_d_range,
+            dac_clips=ctx.dac_clips,
         )
-        return d_x, d_range, None, None, None
+        return d_x, d_range, None, None, None, None
 
 
 def input_gradients(
@@ -73,13 +75,16 @@ def input_gradients(
     *,
     wants_d_x: bool,
     wants_d_range: bool,
+    dac_clips: bool = False,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients at the inputs and at the range, from that at the normalised inputs.
 
-    What a tile returns is multiplied by the range in the end: the gradient is divided by it here.
+    What a tile returns is multiplied by the range in the end: the gradient is divided by it here. The rule
+    sees the gradient of every input that is clipped at the range, whatever the DAC does to it afterwards;
+    `dac_clips` says that it may clip what the range passes, an input at its very end first of all.
     """
     limit = float(input_range)
-    slack_limit = limit * _JUST_ABOVE_ONE
+    slack_limit = limit * (_JUST_BELOW_ONE if dac_clips else JUST_ABOVE_ONE)
     d_x = d_range = None
     if wants_d_range and fused.at_hand(x, gradient):
         d_x, outward, clipped = fused.range_gradients(x, gradient, limit, slack_limit, wants_d_x=wants_d_x)
@@ -146,6 +151,8 @@ def clip_to_range(
     rule: InputRangeParameter,
     clipping: OutputClipping | None = None,
     step: float = 0.0,
+    *,
+    dac_clips: bool = False,
 ) -> Tensor:
     """Return `clip(x, -r, r) / r`, rounded to the DAC's grid where a step is given.
 
@@ -158,10 +165,13 @@ def clip_to_range(
         rule: how the range is learned.
         clipping: filled in by the caller before the backward pass when output clipping is managed.
         step: of the grid, 0 without rounding.
+        dac_clips: whether the DAC may clip what comes out; see `TilePlan.gradient_passes_from`.
     """
     if not torch.is_grad_enabled() or not (x.requires_grad or input_range.requires_grad):
         return _clipped(x, input_range, step)
-    result: Tensor = _ClipToRange.apply(x, input_range, rule, clipping or OutputClipping(), step)  # type: ignore[no-untyped-call]
+    result: Tensor = _ClipToRange.apply(  # type: ignore[no-untyped-call]
+        x, input_range, rule, clipping or OutputClipping(), step, dac_clips
+    )
     return result
 
 

@@ -318,7 +318,7 @@ _OUTPUTS = {
     "power_offset": "d",  # this
     "step": "d",  # of the grid, 0 without rounding
     "bound": "d",  # where values are clipped
-    "limit": "d",  # from where on they count as clipped
+    "limit": "d",  # from where on they count as clipped, before they are rounded
     "scale": "P",  # factor of the result
     "scale_rows": "q",
     "scale_columns": "q",
@@ -477,13 +477,13 @@ def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
         else:
             factor, offset = np.float32(job.power_factor), np.float32(job.power_offset)
             _add_read_noise(part, draws, factors, factor, offset)
+    if job.inside != 0:
+        flags = carray(_pointer(job.inside + first), size, np.uint8)
+        clipped = _find_clipped(part, np.float32(job.limit), flags)
     if job.step > 0:
         _round(part, np.float32(job.step))
     if job.hits != 0:
-        clipped = _find_hits(part, job, first, row, column)
-    if job.inside != 0:
-        flags = carray(_pointer(job.inside + first), size, np.uint8)
-        clipped += _find_clipped(part, np.float32(job.limit), flags)
+        clipped += _find_hits(part, job, first, row, column)
     rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
     scales = _factor(scale, job.scale, rows, columns, div, row, column, size)
     result = part

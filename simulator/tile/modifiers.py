@@ -81,7 +81,7 @@ def _modified(
     clean: Tensor, tile: Tensor, modifier: WeightModifierParameter, generator: torch.Generator
 ) -> Tensor:
     kind = modifier.type
-    w_max = tile.abs().max() if modifier.rel_to_actual_wmax else tile.new_tensor(modifier.assumed_wmax)
+    w_max = _largest_weight(tile, modifier)
 
     def normal() -> Tensor:
         return torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
@@ -105,6 +105,14 @@ def _modified(
     if kind is WeightModifierType.PCM_NOISE:
         result = _pcm_noise(clean, w_max, modifier, generator)
     return result
+
+
+def _largest_weight(tile: Tensor, modifier: WeightModifierParameter) -> Tensor:
+    """The weight that noise and grids refer to; a column that is left undisturbed does not count."""
+    if not modifier.rel_to_actual_wmax:
+        return tile.new_tensor(modifier.assumed_wmax)
+    disturbed = tile[..., :-1] if modifier.copy_last_column else tile
+    return disturbed.abs().max() if disturbed.numel() else tile.new_zeros(())
 
 
 def _per(numerator: float, denominator: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from simulator.config.enums import (
     WeightNoiseType,
 )
 from simulator.config.io import IOParameters
-from simulator.tile.converters import TOP_CODE_SLACK
+from simulator.tile.converters import TOP_CODE_SLACK, top_code
 
 
 def grid_step(resolution: float, bound: float) -> float:
@@ -78,10 +78,12 @@ class TilePlan:
         out_sto_round: whether the ADC rounds stochastically.
         out_scale: digital factor of the result.
         manages_bounds: vectors whose output hit the bound are computed anew.
-        worst_case_first: the second round uses the AbsMaxNPSum scale.
+        worst_case_first: the second round uses the AbsMaxNPSum scale, and starts without a reduction.
         tests_negative_bound: a hit of the negative bound counts.
         max_bound_factor: bound management stops after a round with a larger factor.
         max_bm_res: limits AbsMaxNPSum's scale to this many DAC steps' worth of the absolute maximum.
+        gradient_passes_from: inputs of this magnitude keep their gradient though the DAC clips them: they are
+            at the end of an input range, which learns from it and withholds it from what comes before.
     """
 
     is_perfect: bool
@@ -120,6 +122,12 @@ class TilePlan:
     tests_negative_bound: bool
     max_bound_factor: float
     max_bm_res: float
+    gradient_passes_from: float = math.inf
+
+    @property
+    def reference_bound(self) -> float:
+        """The bound that AbsMaxNPSum, nonlinearity and slope calibration refer to; 1 where there is none."""
+        return self.out_bound if self.out_bound < math.inf else 1.0
 
     @property
     def has_instance_parameters(self) -> bool:
@@ -177,7 +185,7 @@ class TilePlan:
         return (
             self.weight_noise == 0
             and self.nonlinearity == 0
-            and (self.slope_calibration == 0 or self.out_bound == math.inf)
+            and self.slope_calibration == 0
             and self.out_asymmetry == 0
             and self.out_noise_std == 0
             and not self.manages_bounds
@@ -206,9 +214,7 @@ class TilePlan:
     @property
     def top_code_fits(self) -> bool:
         """Whether rounding an input within the DAC's bound never leaves it."""
-        if self.inp_step == 0 or self.inp_bound == math.inf:
-            return True
-        return round(self.inp_bound / self.inp_step) * self.inp_step <= self.inp_bound * TOP_CODE_SLACK
+        return top_code(self.inp_step, self.inp_bound) <= self.inp_bound * TOP_CODE_SLACK
 
     @property
     def largest_input_fits(self) -> bool:
@@ -220,6 +226,19 @@ class TilePlan:
             and self.top_code_fits
             and not self.inp_sto_round
         )
+
+    @property
+    def passes_range(self) -> bool:
+        """Whether the DAC clips no input that an input range has clipped and normalised."""
+        if self.is_perfect or self.inp_bound == math.inf:
+            return True
+        if self.static_scale is not None:
+            return self.inp_bound * self.static_scale >= 1
+        divides_by_maximum = self.management in (
+            NoiseManagementType.ABS_MAX,
+            NoiseManagementType.ABS_MAX_NP_SUM,
+        )
+        return divides_by_maximum and self.scale_threshold == math.inf and self.inp_bound >= 1
 
     def after_input_range(self) -> tuple[TilePlan, float]:
         """Return the plan of a tile behind an input range, and the step that the range's own pass rounds to.
@@ -236,7 +255,7 @@ class TilePlan:
             and self.top_code_fits
         )
         if not converted_once:
-            return self, 0.0
+            return (self if self.passes_range else replace(self, gradient_passes_from=1.0)), 0.0
         return replace(self, inp_step=0.0, inp_bound=math.inf), self.inp_step
 
 
@@ -286,9 +305,11 @@ def compile_plan(forward: IOParameters, *, range_calibrated: bool = False) -> Ti
         r_series=max(forward.r_series, 0.0),
         weight_noise=max(forward.w_noise, 0.0) if noise_type is not WeightNoiseType.NONE else 0.0,
         weight_noise_pcm=noise_type is WeightNoiseType.PCM_READ,
-        nonlinearity=abs(forward.out_nonlinearity) / out_bound,
+        nonlinearity=max(forward.out_nonlinearity, 0.0) / (out_bound if out_bound < math.inf else 1.0),
         nonlinearity_std=max(forward.out_nonlinearity_std, 0.0),
-        slope_calibration=max(forward.slope_calibration, 0.0),
+        slope_calibration=max(forward.slope_calibration, 0.0)
+        if forward.out_nonlinearity > 0 or forward.r_series > 0
+        else 0.0,
         out_asymmetry=max(forward.out_asymmetry, 0.0),
         out_noise=max(forward.out_noise, 0.0),
         out_noise_std=max(forward.out_noise_std, 0.0),
@@ -297,7 +318,8 @@ def compile_plan(forward: IOParameters, *, range_calibrated: bool = False) -> Ti
         out_sto_round=forward.out_sto_round,
         out_scale=forward.out_scale,
         manages_bounds=manages_bounds,
-        worst_case_first=forward.bound_management is BoundManagementType.ITERATIVE_WORST_CASE,
+        worst_case_first=forward.bound_management is BoundManagementType.ITERATIVE_WORST_CASE
+        and management is not NoiseManagementType.ABS_MAX_NP_SUM,
         tests_negative_bound=forward.bm_test_negative_bound,
         max_bound_factor=max_bound_factor,
         max_bm_res=forward.max_bm_res,

@@ -20,15 +20,16 @@ from simulator.tile import fused
 def clip_weights(weights_OI: Tensor, clip: WeightClipParameter) -> Tensor:
     """Return the weights clipped symmetrically around zero.
 
-    FixedValue clips at `fixed_value`; LayerGaussian at `sigma` standard deviations of the tile's weights;
-    AverageChannelMax at the mean over outputs of their absolute maxima. A positive `fixed_value` limits the
-    other two as well; a non-positive one does nothing.
+    FixedValue clips at `fixed_value`; LayerGaussian at `sigma` standard deviations of the tile's weights, and
+    not where all weights are equal; AverageChannelMax at the mean over outputs of their absolute maxima. A
+    positive `fixed_value` limits the other two as well; a non-positive one does nothing.
     """
     if clip.type is WeightClipType.NONE or weights_OI.numel() == 0:
         return weights_OI
     bound = weights_OI.new_tensor(torch.inf)
     if clip.type is WeightClipType.LAYER_GAUSSIAN and weights_OI.numel() > 1:
-        bound = clip.sigma * weights_OI.std()
+        spread = weights_OI.std()
+        bound = torch.where(spread > 0, clip.sigma * spread, bound)
     elif clip.type is WeightClipType.AVERAGE_CHANNEL_MAX:
         bound = weights_OI.abs().amax(dim=1).mean()
     if clip.fixed_value > 0:

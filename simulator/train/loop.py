@@ -19,6 +19,7 @@ from simulator import rng
 from simulator.config import FinetuneSpec, LossType
 from simulator.evaluate import Samples
 from simulator.nn import noise_context, post_update_step, set_modifier_strength
+from simulator.nn.layer import not_finite
 from simulator.tasks import Score, Task, correct, units
 from simulator.train import checkpoint
 from simulator.train.objective import Objective, outputs_of
@@ -51,7 +52,7 @@ class EpochReport:
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss, or a parameter, became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def finetune(
         check_stop: called before every batch; raises to stop.
 
     Raises:
-        NonFiniteLossError: the loss became NaN or infinite.
+        NonFiniteLossError: the loss, or a parameter, became NaN or infinite.
         ValueError: model, task, teacher and specification do not go together; all faults at once.
     """
     _refuse_faults(model, spec, task, teacher)
@@ -175,6 +176,8 @@ class _Training:
         rate = float(self.optimizer.param_groups[0]["lr"])
         set_modifier_strength(self.model, min(1.0, (epoch + 1) / (self.spec.noise_ramp_epochs + 1)))
         loss, right = self._train(epoch)
+        if fault := not_finite(*self.model.parameters()):
+            raise NonFiniteLossError(f"training diverged in epoch {epoch} ({fault}); lower the learning rate")
         self.scheduler.step()
         found = self._validate(epoch)
         return EpochReport(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from simulator import rng
 from simulator.config import EarlyStopping
 from simulator.evaluate import Samples, score
-from simulator.nn import drift_analog_weights, forget_programming, noise_context, program_analog_weights
+from simulator.nn import (
+    drift_analog_weights,
+    noise_context,
+    program_analog_weights,
+    remap_for_programming,
+)
 from simulator.tasks import Score, Task, add
 
 VALIDATION_INSTANCES = 3
@@ -47,29 +52,28 @@ def validate(
 ) -> Score:
     """Score the present weights on chip instances one day after programming; leave the model in training.
 
-    Instances have negative numbers, so evaluation never meets them, and are the same in every epoch: what
-    differs between epochs is the network alone. A digital model is scored as it is.
+    The weights are mapped anew, as they will be when the trained network is programmed. Instances have
+    negative numbers, so evaluation never meets them, and are the same in every epoch: what differs between
+    epochs is the network alone. A digital model is scored as it is.
     """
-    run = partial(score, model, samples, task=task, batch_size=batch_size, check_stop=check_stop)
-    context = noise_context(model)
-    model.eval()
-    try:
-        if context is None:
-            return run()
-        repeat = context.repeat
+
+    def run(network: nn.Module) -> Score:
+        return score(network, samples, task=task, batch_size=batch_size, check_stop=check_stop)
+
+    if noise_context(model) is None:
+        model.eval()
         try:
-            return add([_on_instance(model, instance, run) for instance in range(VALIDATION_INSTANCES)])
+            return run(model)
         finally:
-            forget_programming(model)
-            context.move(repeat=repeat)
-    finally:
-        model.train()
-
-
-def _on_instance(model: nn.Module, instance: int, run: Callable[[], Score]) -> Score:
-    program_analog_weights(model, repeat=-1 - instance)
-    drift_analog_weights(model, VALIDATION_T_INFERENCE_S)
-    return run()
+            model.train()
+    on_chips = copy.deepcopy(model).eval()
+    remap_for_programming(on_chips)
+    scores = []
+    for instance in range(VALIDATION_INSTANCES):
+        program_analog_weights(on_chips, repeat=-1 - instance)
+        drift_analog_weights(on_chips, VALIDATION_T_INFERENCE_S)
+        scores.append(run(on_chips))
+    return add(scores)
 
 
 @dataclass

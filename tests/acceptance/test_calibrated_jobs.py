@@ -13,7 +13,7 @@ from client import Driftline
 from simulator.config import CalibrationSpec, FinetuneSpec, resolve
 from simulator.data.loading import load_dataset
 from simulator.evaluate import Samples, evaluate_cells
-from simulator.nn import calibrate_input_ranges, convert_to_analog
+from simulator.nn import calibrate_input_ranges, convert_to_analog, remap_for_programming
 from simulator.onnx.importer import import_model
 from simulator.tasks import Task
 from simulator.train import finetune
@@ -114,6 +114,7 @@ def computed_by_the_library(name: str) -> tuple[dict[tuple[str, int, float], Any
         seed=seed,
         on_epoch=lambda report, _: losses.append(report.train_loss),
     )
+    remap_for_programming(trained)
     if not resolve(CONFIGS[name]).pre_post.input_range.learn_input_range:
         calibrated(trained)
     cells: dict[tuple[str, int, float], Any] = {}

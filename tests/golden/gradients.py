@@ -46,7 +46,7 @@ def check(case: Case, arrays: Arrays) -> Verdict:
             return judge(np.inf, 1.0, detail=f"{name} exists in one of both only")
         verdict = None if recorded is None else _close(value, recorded, name)
         if verdict is None or not verdict.ok:
-            quirk = _quirk(case, name, inputs, config, expected)
+            quirk = _quirk(case, name, inputs, config, expected, tile=tile)
             if quirk is None:
                 return verdict or judge(np.inf, 1.0, detail=name)
             verdict = _close(value, meant[name], name, quirk)
@@ -86,7 +86,13 @@ def _close(ours: np.ndarray, reference: np.ndarray, what: str, quirk: int | None
 
 
 def _quirk(
-    case: Case, name: str, inputs: dict[str, Any], config: InferenceRPUConfig, expected: dict[str, Any]
+    case: Case,
+    name: str,
+    inputs: dict[str, Any],
+    config: InferenceRPUConfig,
+    expected: dict[str, Any],
+    *,
+    tile: AnalogTile,
 ) -> int | None:
     """Which quirk explains that this quantity was recorded differently; None if nothing does."""
     io, torch_tile = config.forward, is_torch_tile(case)
@@ -103,11 +109,18 @@ def _quirk(
     if torch_tile:
         return None
     limit = config.pre_post.input_range.init_value if config.pre_post.input_range.enable else io.inp_bound
-    if name in ("dX", "d_input_range") and np.any(np.abs(expected["Y"]) >= 0.999 * io.out_bound):
+    if name in ("dX", "d_input_range") and _reaches_the_bound(expected["Y"], tile, config):
         return OUTPUT_MASK_QUIRK
     if name == "dX" and np.any(np.abs(inputs["X"]) > limit):
         return INPUT_MASK_QUIRK
     return WEIGHT_GRADIENT_QUIRK if name == "dW_tile" else None
+
+
+def _reaches_the_bound(y: np.ndarray, tile: AnalogTile, config: InferenceRPUConfig) -> bool:
+    """Whether the tile's own output does, before mapping scale, input range and learned scale."""
+    scale = tile.output_scale()
+    own = y if scale is None else y / scale.detach().numpy()
+    return bool(np.any(np.abs(own) >= 0.999 * config.forward.out_bound * config.forward.out_scale))
 
 
 def _meant(inputs: dict[str, Any], tile: AnalogTile, config: InferenceRPUConfig) -> Gradients:

@@ -237,7 +237,8 @@ def check(case: Case, arrays: Arrays, *, n_rep: int | None = None) -> Verdict:
     config = NoiseModelConfig.members[node["type"]].model_validate(node)
     n, seed = n_rep or case["inputs"]["n_rep"], case["inputs"]["seed"]
     if isinstance(config, ReRamWan2022NoiseModel):
-        quirk = 40 if config.coeff_dic else 41
+        refers_elsewhere = config.coeff_dic is None and config.effective_g_max_us != WAN_G_MAX_REFERENCE_US
+        quirk = 41 if refers_elsewhere else 40
         ours = worst(*_wan_undone(case, config, expected, n, seed), *_wan_as_decided(case, config, n, seed))
         return judge(ours.figure, ours.tolerance, quirk=quirk, detail=ours.detail)
     ours = worst(

@@ -34,11 +34,15 @@ def _step(res: float, bound: float) -> np.float32:
     return F((F(1) / F(res)) if res > 1 else F(res)) * F(2 * bound)
 
 
+def _reference_bound(io: IOParameters) -> float:
+    return io.out_bound if 0 < io.out_bound < math.inf else 1.0
+
+
 def _scale(x: np.ndarray, io: IOParameters, worst_case: bool) -> np.float32:
     kind, threshold = io.noise_management.value, io.nm_thres
     if kind == "None":
         return F(1)
-    if kind == "Constant":
+    if kind == "Constant" and not worst_case:
         return F(threshold) if threshold > 0 else F(1)
     if kind == "Max" and not worst_case:
         value = x.max()
@@ -47,7 +51,7 @@ def _scale(x: np.ndarray, io: IOParameters, worst_case: bool) -> np.float32:
     if threshold > 0:
         value = min(value, F(threshold))
     if kind == "AbsMaxNPSum" or worst_case:
-        total = max(x[x > 0].sum(), -x[x < 0].sum()) * io.nm_assumed_wmax / io.out_bound
+        total = max(x[x > 0].sum(), -x[x < 0].sum()) * io.nm_assumed_wmax / _reference_bound(io)
         step = _step(io.inp_res, io.inp_bound)
         if step > 0:
             total = min(total, value / step * io.max_bm_res)
@@ -76,15 +80,22 @@ def _pass(x: np.ndarray, weights: np.ndarray, io: IOParameters) -> np.ndarray:
 def _adc(y: np.ndarray, io: IOParameters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the rounded values before clipping, the clipped ones, and which were within the bound."""
     bound = io.out_bound if io.out_bound > 0 else math.inf
-    slope = abs(io.out_nonlinearity / bound)
-    calibrated = io.slope_calibration > 0 and bound < math.inf
-    gain = (1 + (slope + io.r_series) * io.slope_calibration * bound) ** 2 if calibrated else 1.0
+    slope = max(io.out_nonlinearity, 0.0) / _reference_bound(io)
+    calibrated = io.slope_calibration > 0 and (slope > 0 or io.r_series > 0)
+    gain = (
+        (1 + (slope + io.r_series) * io.slope_calibration * _reference_bound(io)) ** 2 if calibrated else 1.0
+    )
     y = F(gain) * y / (1 + np.abs(F(slope) * y))
     if io.out_asymmetry > 0:
         y = np.where(y < 0, y * F(1 - io.out_asymmetry), y)
     step = _step(io.out_res, bound)
     rounded = np.rint(y / step) * step if step > 0 else y
-    return rounded, np.clip(rounded, F(-bound), F(bound)), np.abs(rounded) <= bound * SLACK
+    return rounded, np.clip(rounded, F(-bound), F(bound)), _inside(y, rounded, bound)
+
+
+def _inside(values: np.ndarray, rounded: np.ndarray, bound: float) -> np.ndarray:
+    """Which values are within the bound themselves, or are rounded to a code within it."""
+    return (np.abs(values) <= bound * SLACK) | (np.abs(rounded) <= bound * SLACK)
 
 
 def _round(
@@ -94,7 +105,7 @@ def _round(
     scaled = x / scale
     step = _step(io.inp_res, bound)
     converted = np.rint(scaled / step) * step if step > 0 else scaled
-    x_inside = np.abs(converted) <= bound * SLACK
+    x_inside = _inside(scaled, converted, bound)
     converted = np.clip(converted, F(-bound), F(bound))
     converted = np.where(converted < 0, converted * F(1 - io.inp_asymmetry), converted).astype(F)
     parts = [converted]

@@ -251,10 +251,15 @@ MODELS: dict[str, tuple[Node, dict[str, tuple[Node, Any, frozenset[str]]]]] = {
         },
     ),
 }
+LIMITS: dict[str, tuple[Node, Any, frozenset[str]]] = {
+    "states": ({}, 4, DEVICES),
+    "stuck_at_zero": ({}, 0.2, DEVICES),
+    "stuck_at_max": ({}, 0.2, DEVICES),
+}
 MODEL_ROWS = [
     (name, field, {**forward(), "noise_model": {"type": name, **base, **more}}, value, aspects)
     for name, (base, rows) in MODELS.items()
-    for field, (more, value, aspects) in rows.items()
+    for field, (more, value, aspects) in {**rows, **LIMITS}.items()
 ]
 MODEL_NEVER = {("ReRamWan2022NoiseModel", "device_state")}
 
@@ -272,12 +277,12 @@ IDLE: list[tuple[str, Node, Any]] = [
     ("forward.out_sto_round", forward(out_res=0.0), True),
     ("forward.out_noise_std", forward(), 0.3),
     ("forward.out_asymmetry", forward(), -0.1),
-    ("forward.out_nonlinearity", NO_ADC, 0.5),
+    ("forward.out_nonlinearity", forward(), -0.5),
     ("forward.out_nonlinearity_std", forward(), 0.3),
-    ("forward.out_nonlinearity_std", forward(out_nonlinearity=0.5, out_bound="inf"), 0.3),
+    ("forward.out_nonlinearity_std", forward(out_nonlinearity=-0.5), 0.3),
     ("forward.slope_calibration", forward(), 0.5),
     ("forward.slope_calibration", forward(r_series=0.1), -0.5),
-    ("forward.slope_calibration", forward(r_series=0.1, out_bound=0.0), 0.5),
+    ("forward.slope_calibration", forward(out_nonlinearity=-0.5), 0.5),
     ("forward.ir_drop_g_ratio", forward(), 2000.0),
     ("forward.v_offset_w_min", forward(), -0.5),
     ("forward.w_read_asymmetry_dtod", forward(), 0.1),
@@ -293,6 +298,12 @@ IDLE: list[tuple[str, Node, Any]] = [
     ("forward.nm_thres", forward(noise_management="AverageAbsMax"), 0.7),
     ("forward.nm_thres", forward(), -1.0),
     ("forward.nm_assumed_wmax", forward(out_bound=3.0), 1.5),
+    (
+        "forward.nm_assumed_wmax",
+        forward(bound_management="IterativeWorstCase", noise_management="None", out_bound=0.5),
+        1.5,
+    ),
+    ("forward.nm_thres", forward(noise_management="AverageAbsMax", bound_management="Iterative"), 0.7),
     ("forward.nm_decay", forward(), 0.3),
     ("mapping.weight_scaling_columnwise", forward(), True),
     ("mapping.weight_scaling_lr_compensation", forward(), True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from torch import nn
 from simulator import rng
 from simulator.config import EarlyStopping, WeightModifierParameter
 from simulator.evaluate import Samples, score
-from simulator.nn import analog_layers, noise_context
+from simulator.nn import analog_layers, noise_context, remap_for_programming
 from simulator.tasks import Score, Task
 from simulator.tile import modify_weights
 from simulator.train import NonFiniteLossError, finetune
@@ -82,6 +84,16 @@ def test_validation_leaves_no_trace():
     assert same_bits(before, model.state_dict())
 
 
+def test_validation_maps_the_weights_as_programming_will():
+    model = analog()
+    (_, layer), *_ = analog_layers(model)
+    with torch.no_grad():
+        layer.weight[0, 0] = 3 * layer.weight.abs().max()
+    mapped = copy.deepcopy(model)
+    remap_for_programming(mapped)
+    assert run_validation(model) == run_validation(mapped)
+
+
 def test_a_digital_model_is_validated_as_it_is():
     model = Network()
     clean = score(model.eval(), classification(), task=Task.CLASSIFICATION, batch_size=16)
@@ -128,6 +140,19 @@ def test_early_stopping_changes_nothing_until_it_stops():
     options = {"validation_fraction": 0.2, "early_stopping": {"patience": 100}}
     train(analog(), spec_of(**options), stopping)
     assert stopping.figures() == plain.figures()
+
+
+def test_weights_that_are_not_finite_after_an_epoch_end_training():
+    """The last step of an epoch spoils them, and no loss has seen it."""
+    model = analog()
+
+    def spoil(parameter: torch.Tensor) -> None:
+        parameter.grad.fill_(torch.inf)
+
+    next(model.parameters()).register_post_accumulate_grad_hook(spoil)
+    samples = classification(20)
+    with pytest.raises(NonFiniteLossError, match=r"diverged in epoch 0 .* lower the learning rate"):
+        train(model, spec_of(batch_size=20, validation_fraction=0.2), samples=samples)
 
 
 def test_a_validation_loss_that_is_not_finite_ends_training():

@@ -20,11 +20,12 @@ from simulator.config import (
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_preset_reads_back_and_warns_of_nothing(name):
+def test_preset_reads_back_and_warns_of_nothing_but_what_the_reference_does_otherwise(name):
     config = preset(name)
     again = InferenceRPUConfig.model_validate(effective(config))
     assert config_hash(again) == config_hash(config)
-    assert warnings_for(config) == []
+    codes = [one.code for one in warnings_for(config)]
+    assert codes == (["deviates"] if name == "ReRamWan2022Preset" else [])
     assert PRESETS[name].__doc__
 
 

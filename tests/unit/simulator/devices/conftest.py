@@ -19,7 +19,12 @@ class Streams:
 
     def program(self, model, weights):
         """Program weights with this instance's streams."""
-        return model.program(weights, programming=self(Purpose.PROGRAMMING), drift=self(Purpose.DRIFT))
+        return model.program(
+            weights,
+            programming=self(Purpose.PROGRAMMING),
+            drift=self(Purpose.DRIFT),
+            faults=self(Purpose.FAULTS),
+        )
 
     def drift(self, model, programmed, t_s: float):
         """Read at a time with this instance's streams."""

@@ -6,6 +6,7 @@ from torch import nn
 
 from simulator.config import CalibrationMethod, InferenceRPUConfig, NoiseManagementType, effective, preset
 from simulator.nn import (
+    AnalogConv2d,
     AnalogLinear,
     analog_layers,
     calibrate_input_ranges,
@@ -187,3 +188,45 @@ def test_a_refused_calibration_leaves_the_tiles_as_they_were(had_ranges):
         key: value.tolist() for key, value in after.items()
     }
     assert torch.equal(model(x), y)
+
+
+def test_a_range_that_was_not_there_before_is_not_learned():
+    model = converted()
+    before = {name for name, _ in model.named_parameters()}
+    calibrate_input_ranges(model, batches())
+    assert {name for name, _ in model.named_parameters()} == before
+
+
+def strided(**range_options):
+    """A first layer whose patches overlap, skip and are padded."""
+    config = noiseless(pre_post={"input_range": {"enable": True, **range_options}})
+    return AnalogConv2d(3, 4, 5, stride=2, padding=2, rpu_config=config)
+
+
+@pytest.mark.parametrize("method", ["MovingStd", "MovingQuantile", "CacheQuantile", "Max"])
+def test_ranges_of_convolutions_are_calibrated_on_maps(method):
+    maps = normal(8, 3, 9, 9, seed=3)
+    layer = strided().eval()
+    calibrate_input_ranges(layer, [maps], method=method, quantile=0.9, std_alpha=2.5, max_samples=10_000)
+    expected = {"MovingStd": 2.5 * maps.std(), "Max": maps.abs().max()}.get(method, maps.abs().quantile(0.9))
+    assert ranges(layer) == pytest.approx([float(expected)], rel=1e-3)
+
+
+def test_ranges_of_convolutions_are_initialised_on_maps():
+    maps = normal(8, 3, 9, 9, seed=3)
+    layer = strided(init_from_data=1, init_std_alpha=2.5).train()
+    layer(maps)
+    assert ranges(layer) == pytest.approx([2.5 * float(maps.std())], rel=1e-5)
+
+
+def test_ranges_of_convolutions_learn_from_maps():
+    """Each clipped value counts once, by the gradient that all its patches send it."""
+    maps = normal(8, 3, 9, 9, seed=3).requires_grad_()
+    layer = strided(init_from_data=0, init_value=1.0, decay=0.0, gradient_relative=False).train()
+    plain = layer.to_digital()
+    wanted = normal(8, 4, 5, 5, seed=4)
+    layer(maps).backward(wanted)
+    clipped = maps.detach().clamp(-1, 1).requires_grad_()
+    plain(clipped).backward(wanted)
+    wants = (clipped.grad * maps.sign()).detach()[maps.abs() >= 1].clamp(max=0).sum()
+    assert layer.tiles[0].input_range.grad.item() == pytest.approx(wants.item(), rel=1e-3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from simulator.nn import (
     convert_to_analog,
     convert_to_digital,
     noise_context,
+    program_analog_weights,
 )
 from tests.unit.simulator.nn.configs import normal, perfect
 
@@ -171,3 +173,41 @@ def test_unsupported_combination_is_refused_before_anything_is_built():
     config = InferenceRPUConfig(pre_post={"input_range": {"enable": True, "manage_output_clipping": True}})
     with pytest.raises(ValueError, match="manage_output_clipping needs a fixed output bound"):
         convert_to_analog(network(), config)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused_with_their_layers(value):
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    model[0].weight.data[0, 1] = value
+    model[2].bias.data[0] = value
+    with pytest.raises(ValueError, match=r"0: 1 of 8 weights are NaN or infinite(?s:.*)2: 1 of 6 weights"):
+        convert_to_analog(model, perfect())
+    analog = convert_to_analog(model, perfect(), digital=["0", "2"])
+    assert set(conversion_report(analog).digital) == {"0", "2"}
+
+
+def test_weights_that_are_not_finite_are_not_programmed():
+    analog = convert_to_analog(nn.Sequential(nn.Linear(3, 2)), perfect())
+    analog[0].weight.data[0, 1] = math.nan
+    with pytest.raises(ValueError, match="0: 1 of 8 weights are NaN or infinite"):
+        program_analog_weights(analog)
+
+
+def test_layers_whose_weights_are_computed_are_listed_as_digital():
+    model = nn.Sequential(
+        parametrizations.spectral_norm(nn.Linear(4, 4)),
+        parametrizations.weight_norm(nn.Conv1d(1, 1, 1)),
+        nn.Linear(4, 4),
+    )
+    digital = conversion_report(convert_to_analog(model, perfect())).digital
+    assert digital.keys() == {"0", "1"}
+    assert all("weight is computed by a parametrisation" in reason for reason in digital.values())
+
+
+def test_subclasses_are_listed_as_digital_and_parts_of_attention_are_not():
+    class Own(nn.Linear):
+        pass
+
+    model = nn.ModuleDict({"own": Own(4, 4), "attention": nn.MultiheadAttention(4, 2)})
+    digital = conversion_report(convert_to_analog(model, perfect())).digital
+    assert digital == {"own": "only Linear itself runs on tiles, not its subclass Own"}

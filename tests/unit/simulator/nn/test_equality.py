@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from torch import nn
 
 from simulator.config import preset
@@ -49,10 +48,3 @@ def test_the_check_leaves_the_layer_alone():
     (tile,) = model[0].tiles
     assert isinstance(tile.input_range, nn.Parameter)
     assert not tile.plan.is_perfect
-
-
-def test_weights_that_are_not_finite_are_not_compared():
-    layer = nn.Linear(2, 2)
-    with torch.no_grad():
-        layer.weight[0, 0] = float("nan")
-    convert_to_analog(nn.Sequential(layer), noiseless())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import io
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from simulator.config import InferenceRPUConfig
 from simulator.nn import (
     AnalogLinear,
     AnalogSequential,
+    NotProgrammedWarning,
     analog_layers,
     analog_state,
     bind_noise_context,
@@ -279,3 +281,44 @@ def test_modifier_strength_scales_the_noise_and_keeps_the_draw():
         deviations.append(outputs(model) - clean)
     torch.testing.assert_close(deviations[1], 0.5 * deviations[0], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(deviations[2], torch.zeros_like(clean))
+
+
+def saved(model):
+    """A state dict as it comes back from a file."""
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+def test_a_state_dict_of_a_programmed_model_says_that_the_chip_is_not_in_it():
+    model, other = converted(), converted()
+    program_analog_weights(model)
+    with pytest.warns(NotProgrammedWarning, match="no programmed chip"):
+        other.load_state_dict(saved(model))
+    forget_programming(model)
+    assert torch.equal(outputs(other), outputs(model))
+
+
+def test_loading_into_a_programmed_model_does_not_leave_the_old_chip():
+    model, other = converted(), converted()
+    with torch.no_grad():
+        other[0].weight.mul_(0.5)
+    program_analog_weights(model)
+    with pytest.warns(NotProgrammedWarning):
+        model.load_state_dict(saved(other))
+    assert torch.equal(outputs(model), outputs(other))
+    with pytest.raises(RuntimeError, match="not programmed"):
+        drift_analog_weights(model, HOUR)
+
+
+def test_loading_where_nothing_was_programmed_says_nothing():
+    model = converted()
+    model.load_state_dict(saved(converted(seed=1)))
+    assert all(tile.programmed is None for tile in tiles_of(model))
+
+
+def test_a_copy_keeps_its_chip():
+    model = converted()
+    program_analog_weights(model)
+    assert torch.equal(outputs(copy.deepcopy(model)), outputs(model))

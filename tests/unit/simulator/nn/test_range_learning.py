@@ -130,3 +130,42 @@ def test_what_was_overwritten_before_the_backward_pass_is_told_of(what, needs_gr
         (x if what == "inputs" else layer.tiles[0].input_range).mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def learned_range(**forward):
+    """The range after 300 steps from far too small a one, of a layer that should give what it gives digitally."""
+    options = {"bound_management": "None", "out_noise": 0.0, **forward}
+    range_ = {"enable": True, "init_value": 0.5, "init_from_data": 0, "decay": 0.001}
+    config = InferenceRPUConfig.model_validate({"forward": options, "pre_post": {"input_range": range_}})
+    stream = generator(4, Purpose.VERIFICATION)
+    layer = AnalogLinear(16, 8, bias=False, rpu_config=config).train()
+    layer.set_weights(torch.rand(8, 16, generator=stream) - 0.5)
+    optimiser = torch.optim.SGD([layer.tiles[0].input_range], lr=0.05)
+    for _ in range(300):
+        x = torch.randn(64, 16, generator=stream)
+        optimiser.zero_grad()
+        (layer(x) - x @ layer.weight.detach().t()).square().sum(dim=1).mean().backward()
+        optimiser.step()
+    return layer.tiles[0].input_range.item()
+
+
+@pytest.mark.parametrize("management", ["None", "AbsMax", "Constant"])
+@pytest.mark.parametrize("steps", [127, 29, 0.04])
+def test_a_range_learns_whatever_the_top_code_is(management, steps):
+    even = learned_range(noise_management=management, inp_res=126)
+    assert even > 2
+    assert learned_range(noise_management=management, inp_res=steps) == pytest.approx(even, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        {"noise_management": "None", "inp_bound": 0.8},
+        {"noise_management": "AbsMax", "inp_bound": 0.8},
+        {"noise_management": "Constant", "nm_thres": 0.7},
+        {"noise_management": "Constant", "nm_thres": 0.7, "bound_management": "Iterative"},
+        {"noise_management": "Max"},
+    ],
+)
+def test_a_range_learns_from_what_the_dac_clips_after_it(forward):
+    assert learned_range(**forward) > 2

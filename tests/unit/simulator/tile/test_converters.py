@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from simulator.tile.converters import digitise
+from simulator.tile.converters import digitise, normalise
 
 
 def test_rounds_half_to_even():
@@ -55,3 +55,39 @@ def test_top_code_that_exceeds_the_bound_by_an_ulp_is_not_clipped():
 def test_works_in_inference_mode():
     with torch.inference_mode():
         assert digitise(torch.tensor([0.3]), 0.5, 1.0, noise=torch.zeros(1)).item() == 0.5
+
+
+ODD = 2 / 127  # 63.5 steps to the bound: the bound itself is rounded to a code above it
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, torch.tensor([0.5])])
+def test_an_input_within_the_bound_keeps_its_gradient_though_its_code_is_not(scale):
+    values = torch.tensor([0.2, 0.998, 1.0, -1.0, 1.02, -1.02]).mul(float(scale)).requires_grad_()
+    converted = normalise(values, scale, ODD, 1.0)
+    assert converted.abs().max().item() == 1.0
+    converted.sum().backward()
+    assert torch.equal(values.grad * float(scale), torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0]))
+
+
+def test_an_input_whose_code_is_within_the_bound_keeps_its_gradient():
+    values = torch.tensor([1.05, 1.07], requires_grad=True)
+    normalise(values, 1.0, 0.125, 1.0).sum().backward()
+    assert values.grad.tolist() == [1.0, 0.0]
+
+
+def test_an_output_within_the_bound_keeps_its_gradient_though_its_code_is_not():
+    values = torch.tensor([0.999, -0.999, 1.02], requires_grad=True)
+    digitise(values, ODD, 1.0, scale=2.0).sum().backward()
+    assert values.grad.tolist() == [2.0, 2.0, 0.0]
+
+
+def test_an_input_within_the_bound_keeps_its_gradient_when_it_is_rounded_at_random():
+    values = torch.full((2,), 0.95, requires_grad=True)
+    normalise(values, 1.0, 0.3, 1.0, torch.tensor([-0.4, 0.4])).sum().backward()
+    assert values.grad.tolist() == [1.0, 1.0]
+
+
+def test_what_an_input_range_clipped_keeps_its_gradient_behind_the_dac():
+    values = torch.tensor([0.3, 0.8, 1.0, -1.0], requires_grad=True)
+    normalise(values, 1.0, 0.0, 0.5, None, 1.0).sum().backward()
+    assert values.grad.tolist() == [1.0, 0.0, 1.0, 1.0]

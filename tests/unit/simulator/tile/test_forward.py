@@ -251,3 +251,18 @@ def test_infinite_bounds_mean_none():
     plan = plan_of(out_bound=math.inf, inp_bound=math.inf, noise_management="None", out_noise=0.0)
     x, weights = 100 * normal(2, 3), normal(2, 3, seed=1)
     torch.testing.assert_close(analog_product(x, weights, plan), x @ weights.T)
+
+
+@pytest.mark.parametrize(("management", "expected"), [("Constant", 1.8), ("AbsMax", 1.8), ("None", 2.0)])
+def test_the_second_round_of_the_worst_case_has_the_scale_of_the_sums(management, expected):
+    """That is 0.6 * 5 / 1 = 3, where 2 / 3 is rounded to 0.6; without noise management the factor 2 follows."""
+    options = {"noise_management": management, "bound_management": "IterativeWorstCase"}
+    plan = plan_of(**NOISELESS, **options, inp_res=-1.0, inp_bound=-1.0, out_bound=1.0, out_res=0.1)
+    result = analog_product(torch.full((1, 10), 0.5), torch.full((1, 10), 0.4), plan)
+    assert result.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_scale_of_the_sums_refers_to_a_bound_of_one_where_there_is_none():
+    plan = plan_of(**NOISELESS, noise_management="AbsMaxNPSum", out_bound=0.0, inp_res=0.1, max_bm_res=10)
+    x = torch.full((1, 10), 0.5)  # 0.6 * 5 / 1 = 3, where 1 / 6 is rounded to 0.2
+    assert analog_product(x, torch.full((1, 10), 0.4), plan).item() == pytest.approx(0.2 * 3 * 4, rel=1e-6)

@@ -77,3 +77,11 @@ def test_range_from_data_is_the_running_mean_of_deviations():
 @pytest.mark.parametrize("x", [torch.zeros(4), torch.ones(1)])
 def test_constant_data_leaves_the_range(x):
     assert range_from_data(torch.tensor([3.0]), x, 0, 2.0).item() == 3.0
+
+
+def test_an_input_at_the_end_of_a_range_gets_no_gradient_where_the_dac_clips_it():
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    r = torch.tensor([2.0], requires_grad=True)
+    clip_to_range(x, r, RULE, dac_clips=True).backward(torch.tensor([-1.0, -1.0, -1.0]))
+    assert x.grad.tolist() == [-0.5, 0.0, 0.0]
+    assert r.grad.item() == pytest.approx(-2.0)

@@ -75,3 +75,16 @@ def test_pcm_weights_below_the_threshold_count_as_zero():
     options = {"type": "PCMNoise", "std_dev": 0.0, "pcm_t_inference": 0.0}
     result = modified(pcm_zero_thres=0.5, **options)
     assert torch.equal(result == 0, WEIGHTS.abs() < 0.5)
+
+
+def test_the_last_column_that_is_copied_does_not_count_in_the_largest_weight():
+    with_bias = torch.cat([WEIGHTS, torch.full((3, 1), 5.0)], dim=1)
+    options = {"type": "Discretize", "res": 0.1}
+    result = modified(with_bias, copy_last_column=True, **options)
+    assert torch.equal(result[:, :-1], modified(WEIGHTS, **options))
+    assert torch.equal(result[:, -1], with_bias[:, -1])
+
+
+def test_a_tile_of_nothing_but_a_copied_column_stays():
+    bias = torch.tensor([[0.3], [-0.2]])
+    assert torch.equal(modified(bias, type="AddNormal", copy_last_column=True), bias)

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from simulator.config import IOParameters
+from simulator.tile.converters import normalise
 from simulator.tile.plan import compile_plan, grid_step
 
 
@@ -64,7 +66,6 @@ def test_rounding_moves_to_the_input_range_where_inputs_are_converted_once():
     [
         {"bound_management": "Iterative", "noise_management": "None"},
         {"bound_management": "None", "noise_management": "AbsMax"},
-        {"bound_management": "None", "noise_management": "None", "inp_bound": 0.5},
         {"bound_management": "None", "noise_management": "None", "inp_res": 0.3},
         {"bound_management": "None", "noise_management": "None", "inp_sto_round": True},
     ],
@@ -72,3 +73,37 @@ def test_rounding_moves_to_the_input_range_where_inputs_are_converted_once():
 def test_rounding_stays_with_the_dac_otherwise(forward):
     plan = compile_plan(IOParameters(**forward))
     assert plan.after_input_range() == (plan, 0.0)
+
+
+@pytest.mark.parametrize("steps", [*range(2, 300), 1023, 0.003, 0.009, 0.012, 0.03, 0.04, 0.09])
+def test_rounding_moves_only_where_the_top_code_is_within_the_bound(steps):
+    plan = compile_plan(IOParameters(bound_management="None", noise_management="None", inp_res=steps))
+    top = normalise(torch.ones(1), 1.0, plan.inp_step, math.inf).item()
+    moved, _ = plan.after_input_range()
+    assert (moved.inp_bound == math.inf) == (top <= 1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("forward", "passes"),
+    [
+        ({"noise_management": "None"}, True),
+        ({"noise_management": "None", "inp_res": 127}, True),
+        ({"noise_management": "None", "inp_bound": 0.5}, False),
+        ({"noise_management": "Constant", "nm_thres": 0.5}, False),
+        ({"noise_management": "Constant", "nm_thres": 2.0, "inp_bound": 0.5}, True),
+        ({"noise_management": "AbsMax"}, True),
+        ({"noise_management": "AbsMax", "nm_thres": 0.5}, False),
+        ({"noise_management": "Max"}, False),
+        ({"noise_management": "None", "inp_bound": 0.5, "is_perfect": True}, True),
+    ],
+)
+def test_what_a_range_passes_is_known_to_fit_the_dac(forward, passes):
+    plan = compile_plan(IOParameters(**forward))
+    assert plan.passes_range == passes
+    assert plan.after_input_range()[0].gradient_passes_from == (math.inf if passes else 1.0)
+
+
+@pytest.mark.parametrize("bound", [0.0, "inf"])
+def test_what_refers_to_an_output_bound_refers_to_one_without(bound):
+    plan = compile_plan(IOParameters(out_bound=bound, out_nonlinearity=0.5))
+    assert (plan.reference_bound, plan.nonlinearity) == (1.0, 0.5)

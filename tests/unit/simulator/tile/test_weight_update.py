@@ -83,3 +83,10 @@ def test_what_needs_more_than_a_pass_is_left_alone(clip, remap):
     logical, scales = WEIGHTS.clone(), torch.ones(3)
     assert not update_in_place(logical, scales, WeightClipParameter(**clip), WeightRemapParameter(**remap))
     assert torch.equal(logical, WEIGHTS)
+
+
+def test_equal_weights_have_no_deviation_to_be_clipped_at():
+    equal = torch.full((2, 3), 0.4)
+    assert torch.equal(clip_weights(equal, WeightClipParameter(type="LayerGaussian")), equal)
+    limited = clip_weights(equal, WeightClipParameter(type="LayerGaussian", fixed_value=0.3))
+    assert torch.equal(limited, torch.full((2, 3), 0.3))
