@@ -159,6 +159,8 @@ def _attribute_value(attribute: onnx.AttributeProto) -> Any:
         return tensors.to_array(value)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
+    if attribute.type == onnx.AttributeProto.STRINGS:
+        return [text.decode(errors="replace") for text in value]
     if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS):
         return list(value)
     return value

@@ -27,6 +27,14 @@ def uses_half(model: onnx.ModelProto) -> bool:
     return any(attribute.i in _HALF for attribute in _type_attributes(model))
 
 
+def uses_double(model: onnx.ModelProto) -> bool:
+    """Whether any input or floating-point tensor of the model's graph is float64."""
+    double = TensorProto.DOUBLE
+    return any(value.type.tensor_type.elem_type == double for value in model.graph.input) or any(
+        tensor.data_type == double and tensor.dims for tensor in model.graph.initializer
+    )
+
+
 def widen(model: onnx.ModelProto) -> None:
     """Turn each floating-point type of a model without functions into float32, in place."""
     for value in _declared_values(model):

@@ -21,6 +21,10 @@ from simulator.onnx.supported import CONTROL_FLOW, SUPPORTED
 
 _ONNX_DOMAINS = ("", "ai.onnx")
 _SMALL_TENSOR = 1024  # elements that shape inference may see: shapes, axes, scales
+_SHAPE_HINT = (
+    "declare it, a name for a size that is open: model.graph.input[0].CopyFrom("
+    "onnx.helper.make_tensor_value_info({name!r}, onnx.TensorProto.FLOAT, ['batch', 8]))"
+)
 _EXTERNAL_HINT = "export with torch.onnx.export(..., external_data=False), or upload a zip of both files"
 
 
@@ -37,6 +41,7 @@ class CheckedModel:
         skeleton: the model with functions inlined and without its large tensors (they are inputs there).
         initialisers: all initialisers by name, floating-point ones as float32.
         half_precision: whether the file computes in float16 or bfloat16 (it is simulated in float32).
+        double_precision: whether the file computes in float64 (likewise).
         input_dtypes: element type of each graph input as the file has it.
     """
 
@@ -48,6 +53,7 @@ class CheckedModel:
     skeleton: onnx.ModelProto
     initialisers: dict[str, tensors.Array]
     half_precision: bool
+    double_precision: bool
     input_dtypes: dict[str, str]
 
 
@@ -64,6 +70,7 @@ def read_model(data: bytes) -> CheckedModel:
     model = parse(content)
     _raise_first([_external_data(model), _unsupported(model)])
     _raise_first([_malformed(model), _nan_weights(model)])
+    open_sizes(model)
     input_dtypes = _input_dtypes(model)
     initialisers = _detach_initialisers(model)
     check_expanded_size(model)
@@ -71,7 +78,7 @@ def read_model(data: bytes) -> CheckedModel:
     model = inline_functions(model)
     if any(node.domain not in _ONNX_DOMAINS for node in model.graph.node):  # a function without a body
         _raise_first([_unsupported(model)])
-    half_precision = precision.uses_half(model)
+    half_precision, double_precision = precision.uses_half(model), precision.uses_double(model)
     precision.widen(model)
     opset = opset_of(model)
     return CheckedModel(
@@ -83,6 +90,7 @@ def read_model(data: bytes) -> CheckedModel:
         skeleton=model,
         initialisers=initialisers,
         half_precision=half_precision,
+        double_precision=double_precision,
         input_dtypes=input_dtypes,
     )
 
@@ -90,6 +98,15 @@ def read_model(data: bytes) -> CheckedModel:
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the ai.onnx operators that a model imports, 0 if it imports none."""
     return max((entry.version for entry in model.opset_import if entry.domain in _ONNX_DOMAINS), default=0)
+
+
+def open_sizes(model: onnx.ModelProto) -> None:
+    """Make open what converters write as an open size: 0 or -1 of an input or output, negative sizes anywhere."""
+    for values, smallest in ((model.graph.input, 1), (model.graph.output, 1), (model.graph.value_info, 0)):
+        for value in values:
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.HasField("dim_value") and dim.dim_value < smallest:
+                    dim.ClearField("dim_value")
 
 
 def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -182,6 +199,12 @@ def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or tensors.dtype_name(kind.elem_type) is None:
             faults.append(Fault(code, f"input {value.name!r} is no tensor of numbers"))
+        elif not kind.HasField("shape"):
+            what = f"input {value.name!r} has no shape, so that the sizes of the network cannot be known"
+            faults.append(Fault(code, what, _SHAPE_HINT.format(name=value.name)))
+    if not model.graph.output:
+        what = "the graph has no outputs"
+        faults.append(Fault(code, what, "name what the network computes in graph.output"))
     names = [tensor.name for tensor in model.graph.initializer]
     faults += [
         Fault(code, f"there are {names.count(name)} initialisers named {name!r}")
@@ -218,11 +241,17 @@ def _input_dtypes(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _run_checker(model: onnx.ModelProto) -> None:
+    # The checker wants a shape of every output; here shape inference finds it.
+    without_shape = [value for value in model.graph.output if not value.type.tensor_type.HasField("shape")]
+    for value in without_shape:
+        value.type.tensor_type.shape.SetInParent()
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError, RuntimeError) as error:
         words = re.sub(r"\s+", " ", str(error))[:500]
         raise IntakeError(limits.INVALID, f"the model is not valid: {words}") from None
+    for value in without_shape:
+        value.type.tensor_type.ClearField("shape")
 
 
 def _count_expanded(model: onnx.ModelProto) -> int:

@@ -117,4 +117,8 @@ def _warnings(checked: CheckedModel, plan: Plan) -> dict[str, str]:
         warnings["half_precision"] = (
             "the file computes in 16 bits; it is simulated in 32 bits and written back in 16"
         )
+    if checked.double_precision:
+        warnings["double_precision"] = (
+            "the file computes in 64 bits; it is simulated in 32 bits and written back in 64"
+        )
     return warnings
