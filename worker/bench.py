@@ -53,6 +53,10 @@ class Bench:
             options=None if row is None else _options(row.options),
         )
 
+    def first_inputs(self, count: int) -> tuple[torch.Tensor, ...]:
+        """Return the inputs of the first training samples, on the CPU."""
+        return tuple(tensor[:count] for tensor in self._dataset.train.inputs)
+
     def _samples(self, part: Split) -> Samples:
         return Samples(part.inputs, self._targets(part.targets)).to(self.device)
 

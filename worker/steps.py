@@ -23,24 +23,28 @@ DESCRIBED_SAMPLES = 64
 
 
 def verify(work: Work) -> None:
-    """Compare the imported model with a reference runtime on random inputs."""
-    from simulator.onnx.verify import FAIL, WARN, verify_import
+    """Compare the imported model with a reference runtime on the first samples of the job's training set."""
+    from simulator.onnx.judging import FAIL
+    from simulator.onnx.verify import SAMPLES, verify_imported
 
-    found = verify_import(work.blobs.read(work.model.blob_key), seed=0)
-    failed = not found.max_rel_diff <= FAIL  # NaN fails
+    bench = Bench(work)
+    found = verify_imported(bench.imported, samples=bench.first_inputs(SAMPLES))
+    failed = found.state == "failed"
     with work.transaction() as session:
         state = "failed" if failed else "passed"
         recording.save_verification(session, work.lease, state=state, max_rel_diff=found.max_rel_diff)
     if failed:
         raise ItemFailedError(
             "import_mismatch",
-            f"the imported model differs from {found.reference} by {found.max_rel_diff:.3g} relative to the "
-            f"largest output (limit {FAIL:g}); export the model anew, or report this file",
+            f"on samples of the dataset the imported model differs from {found.reference} by "
+            f"{found.max_rel_diff:.3g} relative to the largest output (limit {FAIL:g})"
+            + (f", most at the value {found.where!r}" if found.where else "")
+            + "; export the model anew, or report this file",
         )
-    if found.max_rel_diff > WARN:
+    if found.state == "warned":
         message = (
-            f"the imported model differs from {found.reference} by {found.max_rel_diff:.2g} of the largest "
-            "output"
+            f"on samples of the dataset the imported model differs from {found.reference} by "
+            f"{found.max_rel_diff:.2g} of the largest output"
         )
         with work.transaction() as session:
             recording.save_warning(session, work.lease, code="import_inexact", message=message)

@@ -10,6 +10,7 @@ from simulator.onnx import tensors
 from simulator.onnx.naming import Scope
 
 Dim = int | str | None
+VALUE_OF = "onnx_value"  # key in the metadata of an fx node: the value of the file that it computes
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from simulator.intake import IntakeError
 from simulator.onnx import limits
 from simulator.onnx.building import build_graph
-from simulator.onnx.graph import Dim, Graph, Node
+from simulator.onnx.graph import VALUE_OF, Dim, Graph, Node
 from simulator.onnx.layers import RECURRENT_MODULES, Layer, Port
 from simulator.onnx.modules import (
     build_module,
@@ -157,6 +157,8 @@ class _Builder:
                 self._call_layer(step)
             else:
                 self._call_function(step)
+        for name, made in self._values.items():
+            made.meta.setdefault(VALUE_OF, name)
         outputs = [self._value(name) for name in self._source.outputs]
         self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
         module = fx.GraphModule(self._root, self._graph, class_name="ImportedModel")

@@ -16,7 +16,7 @@ from torch import Tensor, fx
 
 from simulator.onnx.graph import Graph
 from simulator.onnx.operators import shapes
-from simulator.onnx.samples import index_limits, random_inputs
+from simulator.onnx.samples import Draws
 
 _PARTS = 3
 _TOLERANCE = 1e-4
@@ -54,11 +54,9 @@ def relax_batch(module: fx.GraphModule, graph: Graph, batch: int) -> bool:
         graph: the graph that it was built from.
         batch: the batch size that is baked in.
     """
-    limits = index_limits(graph)
-    types = {name: graph.types[name] for name in graph.inputs}
+    draws = Draws.of(graph)
     parts = [
-        random_inputs(types, limits=limits, batch=batch, other_size=_OTHER_SIZE, seed=_SEED, part=part)
-        for part in range(_PARTS)
+        draws.inputs(batch=batch, other_size=_OTHER_SIZE, seed=_SEED, part=part) for part in range(_PARTS)
     ]
     before = fx.Graph()
     before.output(before.graph_copy(module.graph, {}))

@@ -98,14 +98,16 @@ def test_the_limit_of_memory_that_is_told_is_the_one_that_holds(mebibytes):
     assert f"more than {mebibytes} MiB" in ran.stdout
 
 
-RECURRENT = {"RNN": (["Tanh"], ["Relu"]), "GRU": (["Sigmoid", "Tanh"],), "LSTM": (["Sigmoid", "Tanh", "Tanh"],)}
+RECURRENT = {
+    "RNN": (["Tanh"], ["Relu"]),
+    "GRU": (["Sigmoid", "Tanh"],),
+    "LSTM": (["Sigmoid", "Tanh", "Tanh"],),
+}
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("opset", [9, 14, 22])
-@pytest.mark.parametrize(
-    ("op", "activations"), [(op, one) for op, each in RECURRENT.items() for one in each]
-)
+@pytest.mark.parametrize(("op", "activations"), [(op, one) for op, each in RECURRENT.items() for one in each])
 def test_recurrent_layers_that_state_their_activations_are_read(op, activations, opset, direction):
     directions = 2 if direction == "bidirectional" else 1
     gates = {"RNN": 1, "GRU": 3, "LSTM": 4}[op]
