@@ -16,7 +16,7 @@ from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
 from simulator.nn import analog_layers, convert_to_analog, convert_to_digital
 from simulator.onnx.importer import ImportedModel, import_model
-from simulator.tasks import Task
+from simulator.tasks import Task, targets_for
 from worker.runner import ItemFailedError, Work
 
 
@@ -61,8 +61,7 @@ class Bench:
         return Samples(part.inputs, self._targets(part.targets)).to(self.device)
 
     def _targets(self, targets: torch.Tensor) -> torch.Tensor:
-        """Return whole numbers as values, for a regression."""
-        return targets.float() if self.task is Task.REGRESSION else targets
+        return targets_for(self.task, targets, one_hot=self._dataset.kind == "one_hot")
 
     @cached_property
     def train(self) -> Samples:
@@ -79,11 +78,16 @@ class Bench:
         """The user's model."""
         return import_model(self.work.blobs.read(self.work.model.blob_key))
 
+    @cached_property
+    def network(self) -> nn.Module:
+        """The user's model as the job trains and scores it: with logits in the place of probabilities."""
+        return self.imported.for_task(self.task)
+
     def digital(self, variant: str) -> nn.Module:
         """Return the model of a variant in floating point: as uploaded, or as fine-tuned."""
         if variant == "hwa":
             return convert_to_digital(self.analog(variant)).to(self.device).eval()
-        module: nn.Module = self.imported.module
+        module = self.network
         if variant == "control":
             self._load(module, "finetune:control")
         return module.to(self.device).eval()
@@ -92,7 +96,7 @@ class Bench:
         """Return the model of a variant with its layers on tiles, not programmed yet."""
         if variant == "control":
             return self.convert(self.digital(variant)).eval()
-        analog = self.convert(self.imported.module)
+        analog = self.convert(self.network)
         if variant == "hwa":
             self._load(analog, "finetune:hwa")
         return analog.eval()

@@ -66,7 +66,7 @@ def finetune(work: Work) -> None:
     bench = Bench(work)
     variant = work.payload["variant"]
     spec = FinetuneSpec.model_validate(bench.spec["finetune"])
-    digital = bench.imported.module.to(bench.device)
+    digital = bench.network.to(bench.device)
     teacher = None if spec.distillation is None else copy.deepcopy(digital)
     checkpoint = work.item.checkpoint
     model = bench.convert(digital) if variant == "hwa" else digital

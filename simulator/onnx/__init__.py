@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simulator.onnx.export import export_model
     from simulator.onnx.importer import Binding, ImportedModel, ValueSpec, import_model
-    from simulator.onnx.report import inspect_model
     from simulator.onnx.judging import FAIL, WARN
+    from simulator.onnx.report import inspect_model
     from simulator.onnx.verify import Verification, compare_with, verify_import, verify_imported
 
 _HOMES = {

@@ -7,7 +7,7 @@ import keyword
 import operator as python_operator
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from torch import Tensor, fx, nn
 from simulator.intake import IntakeError
 from simulator.onnx import limits
 from simulator.onnx.building import build_graph
+from simulator.onnx.endings import Ending, ending_of
 from simulator.onnx.graph import VALUE_OF, Dim, Graph, Node
 from simulator.onnx.layers import RECURRENT_MODULES, Layer, Port
+from simulator.onnx.logits import give_logits
 from simulator.onnx.modules import (
     build_module,
     recurrent_output,
@@ -31,6 +33,7 @@ from simulator.onnx.operators.spatial import pad_same, pad_space
 from simulator.onnx.plan import OPEN_BATCH_EXPORT, FunctionStep, LayerStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
 from simulator.onnx.relax import relax_batch
+from simulator.tasks import Task
 
 _LONGEST_LITERAL = 4096
 
@@ -43,11 +46,13 @@ class ValueSpec:
         name: as in the file.
         dtype: numpy's name of the element type in the file.
         shape: a number, a symbol, or None for each dimension; None for an unknown rank.
+        ending: what an output ends in, where it tells what the numbers are.
     """
 
     name: str
     dtype: str
     shape: tuple[Dim, ...] | None
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,20 @@ class ImportedModel:
     data: bytes
     fixed_batch: int | None
 
+    def for_task(self, task: Task) -> fx.GraphModule:
+        """Return the module, changed to return logits where a task compares logits with its targets.
+
+        What is at the end of the user's own graph stays there: `export_model` writes weights alone.
+        """
+        (output,) = self.outputs
+        sample = None if output.shape is None else output.shape[1:]
+        ending = output.ending
+        if ending is not None and sample and not ending.sums_over_classes(len(sample) + 1):
+            ending = None
+        is_binary = task is Task.CLASSIFICATION and sample in ((), (1,))
+        give_logits(self.module, ending, task, is_binary=is_binary)
+        return self.module
+
 
 def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
     """Build a trainable torch module of an ONNX model.
@@ -105,6 +124,7 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
     """
     checked = read_model(data)
     graph = build_graph(checked)
+    endings = {name: ending_of(graph, name) for name in graph.outputs}
     plan = make_plan(graph)
     module = _Builder(graph, plan).build()
     notes = dict(plan.warnings)
@@ -118,7 +138,7 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
     return ImportedModel(
         module=module,
         inputs=tuple(_spec(graph, name, checked) for name in graph.inputs),
-        outputs=tuple(_spec(graph, name, checked) for name in graph.outputs),
+        outputs=tuple(replace(_spec(graph, name, checked), ending=endings[name]) for name in graph.outputs),
         bindings=tuple(
             Binding(tuple(f"{layer.name}.{key}" if key else layer.name for key in port.keys), port)
             for layer in plan.layers

@@ -101,7 +101,7 @@ def opset_of(model: onnx.ModelProto) -> int:
 
 
 def open_sizes(model: onnx.ModelProto) -> None:
-    """Make open what converters write as an open size: 0 or -1 of an input or output, negative sizes anywhere."""
+    """Make open the sizes that converters write as 0 or -1."""
     for values, smallest in ((model.graph.input, 1), (model.graph.output, 1), (model.graph.value_info, 0)):
         for value in values:
             for dim in value.type.tensor_type.shape.dim:

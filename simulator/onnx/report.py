@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from simulator.onnx.building import build_graph
+from simulator.onnx.endings import ending_of
 from simulator.onnx.graph import Graph
 from simulator.onnx.layers import RECURRENT_MODULES, Layer
 from simulator.onnx.plan import FunctionStep, Plan, make_plan
@@ -21,13 +22,15 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
 
     Returns:
         `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, warnings}`. A layer is
-        `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported module.
+        `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported module. An
+        output has an `activation`: what it ends in, where that says what its numbers are.
 
     Raises:
         IntakeError: the file is refused, with every fault found.
     """
     checked = read_model(data)
     graph = build_graph(checked)
+    outputs = [_value(graph, checked, name) | _activation(graph, name) for name in graph.outputs]
     plan = make_plan(graph)
     report = {
         "sha256": checked.sha256,
@@ -35,7 +38,7 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
         "opset": checked.opset,
         "producer": checked.producer,
         "inputs": [_value(graph, checked, name) for name in graph.inputs],
-        "outputs": [_value(graph, checked, name) for name in graph.outputs],
+        "outputs": outputs,
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
         "layers": [_layer(graph, plan, layer) for layer in plan.layers if layer.ports],
         "warnings": [
@@ -51,6 +54,11 @@ def _value(graph: Graph, checked: CheckedModel, name: str) -> dict[str, Any]:
     kind = graph.types[name]
     shape = None if kind.shape is None else list(kind.shape)
     return {"name": name, "dtype": checked.input_dtypes.get(name, kind.dtype), "shape": shape}
+
+
+def _activation(graph: Graph, name: str) -> dict[str, str | None]:
+    ending = ending_of(graph, name)
+    return {"activation": None if ending is None else ending.activation}
 
 
 def _numbers_in(graph: Graph, layer: Layer) -> int:

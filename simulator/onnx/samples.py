@@ -1,4 +1,4 @@
-"""Random inputs that a model can take, in the ranges that its graph tells of, to compare computations with."""
+"""Random inputs to compare computations with, in the ranges that a model's graph tells of."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_an_upload_is_answered_with_what_the_file_holds(client, leftovers):
     assert body["size_bytes"] == len(content)
     assert (body["opset"], body["parameters"]) == (20, 35)
     assert body["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["batch", 4]}]
-    assert body["outputs"] == [{"name": "y", "dtype": "float32", "shape": ["batch", 3]}]
+    assert body["outputs"] == [{"name": "y", "dtype": "float32", "shape": ["batch", 3], "activation": None}]
     assert [(layer["name"], layer["kind"], layer["weight_shape"]) for layer in body["layers"]] == [
         ("fc1", "analog", [5, 4]),
         ("fc2", "analog", [3, 5]),
