@@ -48,7 +48,7 @@ class Targets(BaseModel):
     dtype: str
     shape: list[int] = Field(description="Of one sample.")
     kind: Literal["class", "class_or_value", "one_hot", "class_per_position", "labels", "real"] = Field(
-        description="A class per sample or per position (its number, or one-hot), zeros and ones, or numbers; "
+        description="A class per sample or per position (a number, or one-hot), zeros and ones, or values; "
         "class_or_value: one whole number a sample, stored as a float or in a column of its own."
     )
 

@@ -65,7 +65,7 @@ def _readings(
     if activation is not None and task != "regression":
         ending, meaning = _ENDINGS[activation]
         message = (
-            f"the network's output {output['name']!r} ends in {ending}: its numbers are read as {meaning}, and "
+            f"the network's output {output['name']!r} ends in {ending}: its numbers are read as {meaning}; "
             "it is trained and scored on the logits that belong to them"
         )
         yield ConfigWarning("/model", "output_activation", message)

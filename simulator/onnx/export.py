@@ -130,7 +130,8 @@ class _Writer:
                     return int(attribute.i)
             if not node.input:
                 return int(onnx.TensorProto.FLOAT)
-            value = node.input[0]
+            # What was quantised is written in the type of its scale: trained numbers are on no grid.
+            value = node.input[1 if node.op_type == "DequantizeLinear" else 0]
         return int(self._initialisers[value].data_type)
 
     def _drop_unread(self) -> None:

@@ -129,6 +129,8 @@ class Folder:
             [onnx.ValueInfoProto(name=name) for name in node.output if name],
         )
         model = helper.make_model(graph, opset_imports=opsets)
+        if node.op_type == "DequantizeLinear":  # whose older versions the reference lacks
+            return [_dequantized(node, [inputs[name] for name in node.input if name])]
         try:
             with np.errstate(all="ignore"):
                 results = ReferenceEvaluator(model).run(None, inputs)
@@ -152,6 +154,26 @@ def shape_of(kind: onnx.TypeProto.Tensor) -> tuple[Dim, ...] | None:
     return tuple(
         dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or None) for dim in kind.shape.dim
     )
+
+
+def _dequantized(node: onnx.NodeProto, inputs: list[tensors.Array]) -> tensors.Array:
+    """Return (x - zero point) times the scale: per tensor, per axis, or per block."""
+    x, scale, *zero_point = inputs
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    axis, block_size = attributes.get("axis", 1), attributes.get("block_size", 0)
+
+    def along(parameter: tensors.Array) -> tensors.Array:
+        if block_size:
+            return np.repeat(parameter, block_size, axis)
+        sizes = [1] * x.ndim
+        if parameter.size > 1:
+            sizes[axis] = -1
+        return parameter.reshape(sizes)
+
+    numbers = x.astype(np.float32)
+    for point in zero_point:
+        numbers = numbers - along(point).astype(np.float32)
+    return numbers * along(scale).astype(np.float32)
 
 
 def _plain(value: Any) -> tensors.Array:
