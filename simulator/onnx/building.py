@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx
-from onnx import helper, numpy_helper, shape_inference
+from onnx import defs, helper, numpy_helper, shape_inference
 
-from simulator.intake import IntakeError
+from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, tensors
 from simulator.onnx.folding import Folder, shape_of, short, type_of
 from simulator.onnx.graph import Graph, Node, ValueType
@@ -17,6 +17,7 @@ from simulator.onnx.naming import scope_of
 from simulator.onnx.reading import CheckedModel
 
 _SMALL_TENSOR = 1024
+_CAST_HINT = "convert with Cast, or quantised numbers with DequantizeLinear"
 
 
 def build_graph(checked: CheckedModel) -> Graph:
@@ -48,6 +49,7 @@ def build_graph(checked: CheckedModel) -> Graph:
         outputs=outputs,
     )
     _check_dependence(graph)
+    _check_element_types(graph)
     graph.index()
     return graph
 
@@ -124,6 +126,43 @@ def _check_dependence(graph: Graph) -> None:
     if constant:
         message = f"the outputs {constant} do not depend on any input"
         raise IntakeError(limits.INVALID, message)
+
+
+def _check_element_types(graph: Graph) -> None:
+    """Refuse nodes that get element types which their operator does not take, or does not take together.
+
+    Shape inference looks at few of them, and what runs the model at all of them.
+    """
+    faults = []
+    for node in graph.nodes:
+        schema = defs.get_schema(node.op, graph.opset)
+        allowed = {one.type_param_str: one.allowed_type_strs for one in schema.type_constraints}
+        seen: dict[str, dict[str, str]] = {}
+        for position, name in enumerate(node.inputs):
+            dtype = graph.dtype(name)
+            variable = schema.inputs[min(position, len(schema.inputs) - 1)]
+            is_mixed = position >= len(schema.inputs) - 1 and not variable.is_homogeneous
+            if dtype is not None and not is_mixed:
+                seen.setdefault(variable.type_str, {})[name] = dtype
+        label = f"node {node.name or node.outputs[0]!r} ({node.op})"
+        for variable_name, dtypes in seen.items():
+            told = ", ".join(f"{name!r} {dtype}" for name, dtype in dtypes.items())
+            if len(set(dtypes.values())) > 1:
+                faults.append(
+                    Fault(limits.INVALID, f"{label} gets inputs of different types: {told}", _CAST_HINT)
+                )
+            elif not _takes(next(iter(dtypes.values())), allowed.get(variable_name, [variable_name])):
+                faults.append(Fault(limits.INVALID, f"{label} does not take {told}", _CAST_HINT))
+    if faults:
+        raise IntakeError(limits.INVALID, f"the model is not valid: {faults[0].message}", faults)
+
+
+def _takes(dtype: str, allowed: Iterable[str]) -> bool:
+    onnx_name = {"float32": "float"}.get(dtype, dtype)
+    wide = ("tensor(double)", "tensor(float16)", "tensor(bfloat16)") if dtype == "float32" else ()
+    return any(one == f"tensor({onnx_name})" or one in wide for one in allowed) or not any(
+        one.startswith("tensor(") for one in allowed
+    )
 
 
 def _needed(nodes: list[Node], outputs: list[str]) -> list[Node]:

@@ -95,6 +95,13 @@ class Graph:
         kind = self.types.get(name)
         return None if kind is None else kind.shape
 
+    def dtype(self, name: str) -> str | None:
+        """Return numpy's name of a value's element type, None if it is unknown."""
+        if name in self.constants:
+            return str(self.constants[name].dtype)
+        kind = self.types.get(name)
+        return None if kind is None else kind.dtype
+
     def sole_reader(self, name: str) -> Node | None:
         """Return the node that reads a value if nothing else does and it is no output."""
         readers = self.consumers.get(name, [])

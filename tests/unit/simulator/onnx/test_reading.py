@@ -162,3 +162,50 @@ def test_attributes_of_strings_are_words():
 
     attribute = onnx.helper.make_attribute("activations", ["Sigmoid", "Tanh"])
     assert _attribute_value(attribute) == ["Sigmoid", "Tanh"]
+
+
+WHOLE = {
+    "int8": (TensorProto.INT8, np.int8),
+    "int32": (TensorProto.INT32, np.int32),
+    "int64": (TensorProto.INT64, np.int64),
+    "float32": (TensorProto.FLOAT, np.float32),
+}
+
+
+@pytest.mark.parametrize("weight", WHOLE)
+@pytest.mark.parametrize("x", WHOLE)
+@pytest.mark.parametrize("opset", [9, 13, 22])
+def test_a_product_is_judged_at_upload_as_it_is_when_it_runs(x, weight, opset):
+    kind = WHOLE[x][0]
+    data = model_of(
+        [node("MatMul", ["x", "w"], ["y"])],
+        {"w": np.arange(12).reshape(4, 3).astype(WHOLE[weight][1])},
+        inputs={"x": (kind, ["batch", 4])},
+        outputs={"y": (kind, ["batch", 3])},
+        opset=opset,
+    ).SerializeToString()
+    if x == weight and x != "int8":
+        assert verify_import(data).state == "passed"
+        assert bool(inspect_model(data)["layers"]) == (x == "float32")
+    else:
+        error = refusal(data)
+        assert error.code == limits.INVALID
+        assert "MatMul" in error.message
+        assert "DequantizeLinear" in error.faults[0].hint
+
+
+def test_an_embedding_is_built_without_the_compiler_of_torch(tmp_path):
+    model = model_of(
+        [node("Gather", ["table.weight", "x"], ["y"])],
+        {"table.weight": floats(10, 3)},
+        inputs={"x": (TensorProto.INT64, ["batch", 4])},
+        outputs={"y": (TensorProto.FLOAT, ["batch", 4, 3])},
+    )
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    program = (
+        "import sys, pathlib; from simulator.onnx import import_model\n"
+        f"module = import_model(pathlib.Path({str(tmp_path / 'model.onnx')!r}).read_bytes()).module\n"
+        "print(module.table, [name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "Embedding(10, 3) []"
