@@ -11,10 +11,12 @@ from onnx import defs, helper, numpy_helper, shape_inference
 
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, tensors
+from simulator.onnx.branches import branch_of
 from simulator.onnx.folding import Folder, shape_of, short, type_of
 from simulator.onnx.graph import Graph, Node, ValueType
 from simulator.onnx.naming import scope_of
 from simulator.onnx.reading import CheckedModel
+from simulator.onnx.supported import SUPPORTED
 
 _SMALL_TENSOR = 1024
 _CAST_HINT = "convert with Cast, or quantised numbers with DequantizeLinear"
@@ -29,15 +31,19 @@ def build_graph(checked: CheckedModel) -> Graph:
     """
     folder = Folder(checked)
     model = checked.skeleton
+    branches: dict[str, bool] = {}
     # Constants first: shape inference computes some of them, too, without a bound.
     nodes = folder.fold_all(model.graph.node, _value_types(model))
     while True:
-        model = _infer_shapes(_without_folded(model, nodes, folder.constants))
+        nodes, found = _without_branches(nodes, folder)
+        branches |= found
+        model = _infer_shapes(_without_folded(model, _before_branches(nodes), folder.constants))
         types = _value_types(model)
         _check_sizes(types)
-        before, nodes = len(nodes), folder.fold_all(model.graph.node, types)
-        if len(nodes) == before:
+        before, nodes = len(nodes), folder.fold_all(nodes, types)
+        if len(nodes) == before and not found:
             break
+    _refuse_unsupported(nodes)
     outputs = [value.name for value in checked.skeleton.graph.output]
     graph = Graph(
         opset=checked.opset,
@@ -47,11 +53,60 @@ def build_graph(checked: CheckedModel) -> Graph:
         types=types,
         inputs=[value.name for value in model.graph.input if value.name not in folder.constants],
         outputs=outputs,
+        branches=branches,
     )
     _check_dependence(graph)
     _check_element_types(graph)
     graph.index()
     return graph
+
+
+def _without_branches(
+    nodes: list[onnx.NodeProto], folder: Folder
+) -> tuple[list[onnx.NodeProto], dict[str, bool]]:
+    """Write out each `If` that always goes one way; returns the nodes, and which way each of these goes."""
+    taken: dict[str, bool] = {}
+    kept: list[onnx.NodeProto] = []
+    for node in nodes:
+        holds = folder.condition(node) if node.op_type == "If" else None
+        if holds is None:
+            kept.append(node)
+            continue
+        taken[node.output[0]] = holds
+        branch = branch_of(node, holds)
+        folder.add_initialisers(branch.initializer)
+        kept += branch.node
+    return kept, taken
+
+
+def _before_branches(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Return the nodes that read nothing of an `If`: what a branch that is not taken computes may not fit."""
+    unknown: set[str] = set()
+    kept = []
+    for node in nodes:
+        if node.op_type == "If" or unknown.intersection(node.input):
+            unknown.update(node.output)
+        else:
+            kept.append(node)
+    return kept
+
+
+def _refuse_unsupported(nodes: list[onnx.NodeProto]) -> None:
+    """Refuse what is left of branches, and what was inside of them."""
+    faults = []
+    for node in nodes:
+        label = f"node {node.name or node.output[0]!r}"
+        if node.op_type == "If":
+            what = (
+                f"{label} is control flow (If) whose condition depends on the input, or on a size left open"
+            )
+            hint = "export the model traced, or with the sizes that the condition asks for fixed"
+            faults.append(Fault(limits.UNSUPPORTED_OPERATOR, what, hint))
+        elif node.op_type not in SUPPORTED:
+            faults.append(Fault(limits.UNSUPPORTED_OPERATOR, f"{label} uses the operator {node.op_type!r}"))
+    if faults:
+        message = f"{len(faults)} nodes use what is not supported: {faults[0].message}"
+        raise IntakeError(limits.UNSUPPORTED_OPERATOR, message, faults)
 
 
 def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -74,6 +74,7 @@ class Graph:
         types: what is known of each value.
         inputs: names of the inputs that have to be given.
         outputs: names of the outputs.
+        branches: which way each `If` of the file always goes, by its first output.
         consumers: the nodes that read a value.
         producers: the node that computes a value.
     """
@@ -85,6 +86,7 @@ class Graph:
     types: dict[str, ValueType]
     inputs: list[str]
     outputs: list[str]
+    branches: dict[str, bool] = field(default_factory=dict)
     consumers: dict[str, list[Node]] = field(default_factory=dict)
     producers: dict[str, Node] = field(default_factory=dict)
 

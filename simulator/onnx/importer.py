@@ -7,7 +7,7 @@ import keyword
 import operator as python_operator
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ class ImportedModel:
         sha256: of the file.
         data: the file, with all its weights in it.
         fixed_batch: the batch size that is baked into the file, None if it is open.
+        branches: which way each `If` of the file always goes, by its first output.
     """
 
     module: fx.GraphModule
@@ -92,6 +93,7 @@ class ImportedModel:
     sha256: str
     data: bytes
     fixed_batch: int | None
+    branches: Mapping[str, bool] = field(default_factory=dict)
 
     def for_task(self, task: Task) -> fx.GraphModule:
         """Return the module, changed to return logits where a task compares logits with its targets.
@@ -148,6 +150,7 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
         sha256=checked.sha256,
         data=checked.content,
         fixed_batch=fixed_batch,
+        branches=graph.branches,
     )
 
 

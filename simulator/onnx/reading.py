@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import onnx
@@ -164,13 +165,16 @@ def _unsupported(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
     code = limits.UNSUPPORTED_OPERATOR
     functions = {(function.domain, function.name) for function in model.functions}
     faults = []
-    for number, node in enumerate(tensors.nodes_of_model(model)):
+    outer = chain(model.graph.node, chain.from_iterable(function.node for function in model.functions))
+    for number, node in enumerate(outer):
         if (node.domain, node.op_type) in functions:
             continue
         label = f"node {node.name!r}" if node.name else f"node number {number}"
         if node.domain not in _ONNX_DOMAINS:
             what = f"{label} uses the operator {node.op_type!r} of the custom domain {node.domain!r}"
             faults.append(Fault(code, what, "only operators of the domain ai.onnx are supported"))
+        elif node.op_type == "If":
+            continue  # it is looked at once it is known which way it goes
         elif node.op_type in CONTROL_FLOW or any(True for _ in tensors.graphs_of_node(node)):
             what = f"{label} is control flow ({node.op_type})"
             faults.append(Fault(code, what, "export the model with control flow unrolled or traced"))
@@ -265,6 +269,7 @@ def _count_expanded(model: onnx.ModelProto) -> int:
         for node in nodes:
             key = (node.domain, node.op_type)
             total += count_function(key) if key in bodies else 1
+            total += sum(count(inner.node) for inner in tensors.graphs_of_node(node))
             if total > limits.NODES:
                 return limits.NODES + 1
         return total

@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from simulator.onnx import precision
 from simulator.onnx.archive import parse
+from simulator.onnx.branches import take_branches
 from simulator.onnx.reading import inline_functions, open_sizes
 from simulator.onnx.supported import SEQUENCES
 
@@ -33,13 +34,16 @@ class Reference(Protocol):
         ...
 
 
-def references(data: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[Reference]:
+def references(
+    data: bytes, inputs: Sequence[str], outputs: Sequence[str], branches: Mapping[str, bool]
+) -> Iterator[Reference]:
     """Yield what computes the file itself, in evaluation mode, half precision widened, the best first.
 
     Args:
         data: the file.
         inputs: names of the inputs that are given.
         outputs: names of the outputs that are wanted.
+        branches: which way each `If` always goes; for values inside of it.
     """
     model = parse(data)
     half = precision.uses_half(model)
@@ -51,8 +55,8 @@ def references(data: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> It
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
     wanted = {name: types[name] for name in inputs}
     with contextlib.suppress(ImportError):
-        yield _OnnxRuntime(model, wanted, outputs)
-    yield _OnnxReference(model, wanted, outputs)
+        yield _OnnxRuntime(model, wanted, outputs, branches)
+    yield _OnnxReference(model, wanted, outputs, branches)
 
 
 def _to_evaluation_mode(model: onnx.ModelProto) -> None:
@@ -73,10 +77,13 @@ def _as_declared(inputs: Mapping[str, Array], types: Mapping[str, int]) -> dict[
     return {name: np.ascontiguousarray(array, dtypes[name]) for name, array in inputs.items()}
 
 
-def _with_all_outputs(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
+def _with_all_outputs(
+    model: onnx.ModelProto, branches: Mapping[str, bool]
+) -> tuple[onnx.ModelProto, list[str]]:
     """Return the model with every tensor that a node computes as an output, and their names."""
     whole = onnx.ModelProto()
     whole.CopyFrom(inline_functions(model))
+    take_branches(whole, branches)
     given = {value.name for value in whole.graph.output}
     names = [
         name for node in whole.graph.node if node.op_type not in SEQUENCES for name in node.output if name
@@ -88,13 +95,20 @@ def _with_all_outputs(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str
 class _OnnxRuntime:
     name: ReferenceName = "onnxruntime"
 
-    def __init__(self, model: onnx.ModelProto, types: Mapping[str, int], outputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        types: Mapping[str, int],
+        outputs: Sequence[str],
+        branches: Mapping[str, bool],
+    ) -> None:
         import onnxruntime
 
         self._runtime = onnxruntime
         self._model = model
         self._types = types
         self._outputs = list(outputs)
+        self._branches = branches
         self._session: Any = None
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
@@ -104,7 +118,7 @@ class _OnnxRuntime:
         return found
 
     def run_through(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        whole, names = _with_all_outputs(self._model)
+        whole, names = _with_all_outputs(self._model, self._branches)
         session = self._open(whole, optimised=False)
         return dict(zip(names, session.run(names, _as_declared(inputs, self._types)), strict=True))
 
@@ -121,16 +135,23 @@ class _OnnxRuntime:
 class _OnnxReference:
     name: ReferenceName = "onnx.reference"
 
-    def __init__(self, model: onnx.ModelProto, types: Mapping[str, int], outputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        types: Mapping[str, int],
+        outputs: Sequence[str],
+        branches: Mapping[str, bool],
+    ) -> None:
         self._model = model
         self._types = types
         self._outputs = list(outputs)
+        self._branches = branches
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         return self._run(self._model, self._outputs, inputs)
 
     def run_through(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        whole, names = _with_all_outputs(self._model)
+        whole, names = _with_all_outputs(self._model, self._branches)
         return dict(zip(names, self._run(whole, names, inputs), strict=True))
 
     def _run(self, model: onnx.ModelProto, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:

@@ -141,7 +141,9 @@ class _Comparison:
         (size,) = baked_in if len(baked_in) == 1 else (None,)
         self._baked_in = size if isinstance(size, int) else None
         self._references = list(
-            references(imported.data, graph.inputs, [spec.name for spec in imported.outputs])
+            references(
+                imported.data, graph.inputs, [spec.name for spec in imported.outputs], imported.branches
+            )
         )
         self._problems: list[str] = []
 
