@@ -76,7 +76,8 @@ class Bench:
     @cached_property
     def imported(self) -> ImportedModel:
         """The user's model."""
-        return import_model(self.work.blobs.read(self.work.model.blob_key))
+        outputs = [output["name"] for output in self.work.model.report["outputs"]]
+        return import_model(self.work.blobs.read(self.work.model.blob_key), outputs=outputs)
 
     @cached_property
     def network(self) -> nn.Module:

@@ -128,7 +128,7 @@ class ModelView(BaseModel):
         return cls(
             id=model.id,
             name=model.name,
-            sha256=model.sha256,
+            sha256=report["sha256"],
             size_bytes=model.size_bytes,
             opset=report["opset"],
             producer=report["producer"],

@@ -6,7 +6,7 @@ import inspect
 import keyword
 import operator as python_operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,7 +110,9 @@ class ImportedModel:
         return self.module
 
 
-def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
+def import_model(
+    data: bytes, *, any_batch: bool = True, outputs: Sequence[str] | None = None
+) -> ImportedModel:
     """Build a trainable torch module of an ONNX model.
 
     Weights that are constants become parameters of `nn.Linear`, `nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM` and
@@ -120,16 +122,18 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
         data: bytes of a `.onnx` file, or of a zip of one and its external data.
         any_batch: whether a file that works at one batch size only is refused. Where a size is baked in, the
             module is freed from it if it can be shown that this changes no result.
+        outputs: names of the outputs that are wanted; what does not lead to them is left out. None keeps all,
+            or those that hold floating-point numbers and are supported if others are not.
 
     Raises:
         IntakeError: the file is refused; says why.
     """
-    checked = read_model(data)
+    checked = read_model(data, outputs)
     graph = build_graph(checked)
     endings = {name: ending_of(graph, name) for name in graph.outputs}
     plan = make_plan(graph)
     module = _Builder(graph, plan).build()
-    notes = dict(plan.warnings)
+    notes = {**checked.notes, **plan.warnings}
     fixed_batch = plan.fixed_batch
     if fixed_batch is not None and relax_batch(module, graph, fixed_batch):
         fixed_batch = None

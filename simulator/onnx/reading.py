@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -18,9 +18,10 @@ from onnx import checker, inliner
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, precision, tensors
 from simulator.onnx.archive import model_bytes, parse
+from simulator.onnx.selection import ONNX_DOMAINS, select_outputs
 from simulator.onnx.supported import CONTROL_FLOW, SUPPORTED
+from simulator.onnx.ways_out import ANOTHER_DOMAIN, DOMAINS, TOLD_AT_ONCE, WAYS_OUT
 
-_ONNX_DOMAINS = ("", "ai.onnx")
 _SMALL_TENSOR = 1024  # elements that shape inference may see: shapes, axes, scales
 _SHAPE_HINT = (
     "declare it, a name for a size that is open: model.graph.input[0].CopyFrom("
@@ -44,6 +45,7 @@ class CheckedModel:
         half_precision: whether the file computes in float16 or bfloat16 (it is simulated in float32).
         double_precision: whether the file computes in float64 (likewise).
         input_dtypes: element type of each graph input as the file has it.
+        notes: what the user should know, by code.
     """
 
     sha256: str
@@ -56,19 +58,23 @@ class CheckedModel:
     half_precision: bool
     double_precision: bool
     input_dtypes: dict[str, str]
+    notes: dict[str, str]
 
 
-def read_model(data: bytes) -> CheckedModel:
+def read_model(data: bytes, outputs: Sequence[str] | None = None) -> CheckedModel:
     """Read a model and refuse it unless it is complete, well formed, bounded and supported.
 
     Args:
         data: bytes of an `.onnx` file that holds its own weights, or of a zip of one and its external data.
+        outputs: names of those that are wanted; what does not lead to them is left out. None: see
+            `select_outputs`.
 
     Raises:
         IntakeError: with one of the codes of `simulator.onnx.limits` and every fault that was found.
     """
     content = model_bytes(data)
     model = parse(content)
+    notes = select_outputs(model, outputs)
     _raise_first([_external_data(model), _unsupported(model)])
     _raise_first([_malformed(model), _nan_weights(model)])
     open_sizes(model)
@@ -77,7 +83,7 @@ def read_model(data: bytes) -> CheckedModel:
     check_expanded_size(model)
     _run_checker(model)
     model = inline_functions(model)
-    if any(node.domain not in _ONNX_DOMAINS for node in model.graph.node):  # a function without a body
+    if any(node.domain not in ONNX_DOMAINS for node in model.graph.node):  # a function without a body
         _raise_first([_unsupported(model)])
     half_precision, double_precision = precision.uses_half(model), precision.uses_double(model)
     precision.widen(model)
@@ -93,12 +99,13 @@ def read_model(data: bytes) -> CheckedModel:
         half_precision=half_precision,
         double_precision=double_precision,
         input_dtypes=input_dtypes,
+        notes=notes,
     )
 
 
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the ai.onnx operators that a model imports, 0 if it imports none."""
-    return max((entry.version for entry in model.opset_import if entry.domain in _ONNX_DOMAINS), default=0)
+    return max((entry.version for entry in model.opset_import if entry.domain in ONNX_DOMAINS), default=0)
 
 
 def open_sizes(model: onnx.ModelProto) -> None:
@@ -170,19 +177,23 @@ def _unsupported(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
         if (node.domain, node.op_type) in functions:
             continue
         label = f"node {node.name!r}" if node.name else f"node number {number}"
-        if node.domain not in _ONNX_DOMAINS:
-            what = f"{label} uses the operator {node.op_type!r} of the custom domain {node.domain!r}"
-            faults.append(Fault(code, what, "only operators of the domain ai.onnx are supported"))
+        if node.domain not in ONNX_DOMAINS:
+            domain, hint = DOMAINS.get(node.domain, (f"the custom domain {node.domain!r}", ANOTHER_DOMAIN))
+            what = f"{label} uses the operator {node.op_type!r} of {domain}"
+            faults.append(Fault(code, what, WAYS_OUT.get(node.op_type, hint)))
         elif node.op_type == "If":
             continue  # it is looked at once it is known which way it goes
         elif node.op_type in CONTROL_FLOW or any(True for _ in tensors.graphs_of_node(node)):
             what = f"{label} is control flow ({node.op_type})"
             faults.append(Fault(code, what, "export the model with control flow unrolled or traced"))
         elif node.op_type not in SUPPORTED:
-            faults.append(Fault(code, f"{label} uses the operator {node.op_type!r}"))
+            way_out = WAYS_OUT.get(node.op_type)
+            faults.append(Fault(code, f"{label} uses the operator {node.op_type!r}", way_out))
     kinds = sorted({fault.message.split("operator ")[-1] for fault in faults if "operator " in fault.message})
     names = ", ".join(kinds[:10]) or "control flow"
-    return code, f"{len(faults)} nodes use what is not supported: {names}", faults[: limits.NODES]
+    ways_out = dict.fromkeys(fault.hint for fault in faults if fault.hint in TOLD_AT_ONCE)
+    message = "; ".join([f"{len(faults)} nodes use what is not supported: {names}", *filter(None, ways_out)])
+    return code, message, faults[: limits.NODES]
 
 
 def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:

@@ -14,6 +14,7 @@ from simulator.onnx import precision
 from simulator.onnx.archive import parse
 from simulator.onnx.branches import take_branches
 from simulator.onnx.reading import inline_functions, open_sizes
+from simulator.onnx.selection import prune
 from simulator.onnx.supported import SEQUENCES
 
 ReferenceName = Literal["onnxruntime", "onnx.reference", "recorded"]
@@ -46,6 +47,7 @@ def references(
         branches: which way each `If` always goes; for values inside of it.
     """
     model = parse(data)
+    prune(model, outputs)
     half = precision.uses_half(model)
     _to_evaluation_mode(model)
     open_sizes(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from simulator.onnx.building import build_graph
@@ -13,12 +14,15 @@ from simulator.onnx.plan import FunctionStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
 
 
-def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
+def inspect_model(
+    data: bytes, *, nodes: bool = False, outputs: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the report of a model, as the API shows it.
 
     Args:
         data: bytes of one `.onnx` file.
         nodes: whether to tell of each node what it becomes.
+        outputs: names of the outputs that are wanted; see `read_model`.
 
     Returns:
         `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, warnings}`. A layer is
@@ -28,9 +32,9 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
     Raises:
         IntakeError: the file is refused, with every fault found.
     """
-    checked = read_model(data)
+    checked = read_model(data, outputs)
     graph = build_graph(checked)
-    outputs = [_value(graph, checked, name) | _activation(graph, name) for name in graph.outputs]
+    shown = [_value(graph, checked, name) | _activation(graph, name) for name in graph.outputs]
     plan = make_plan(graph)
     report = {
         "sha256": checked.sha256,
@@ -38,7 +42,7 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
         "opset": checked.opset,
         "producer": checked.producer,
         "inputs": [_value(graph, checked, name) for name in graph.inputs],
-        "outputs": outputs,
+        "outputs": shown,
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
         "layers": [_layer(graph, plan, layer) for layer in plan.layers if layer.ports],
         "warnings": [
@@ -120,7 +124,7 @@ def _node(step: Any) -> dict[str, Any]:
 
 
 def _warnings(checked: CheckedModel, plan: Plan) -> dict[str, str]:
-    warnings = dict(plan.warnings)
+    warnings = {**checked.notes, **plan.warnings}
     if checked.half_precision:
         warnings["half_precision"] = (
             "the file computes in 16 bits; it is simulated in 32 bits and written back in 16"

@@ -91,7 +91,7 @@ def verify_imported(
         IntakeError: `import_failed` if the imported model cannot be run where the reference can,
             `import_mismatch` if the shapes of the outputs differ, `invalid_model` if the reference cannot.
     """
-    graph = build_graph(read_model(imported.data))
+    graph = build_graph(read_model(imported.data, [spec.name for spec in imported.outputs]))
     comparison = _Comparison(imported, graph)
     if samples is not None:
         return comparison.on_samples(samples)
