@@ -11,6 +11,7 @@ from onnx import defs, helper, numpy_helper, shape_inference
 
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, tensors
+from simulator.onnx.batch_axis import put_batch_first
 from simulator.onnx.branches import branch_of
 from simulator.onnx.folding import Folder, shape_of, short, type_of
 from simulator.onnx.graph import Graph, Node, ValueType
@@ -22,8 +23,12 @@ _SMALL_TENSOR = 1024
 _CAST_HINT = "convert with Cast, or quantised numbers with DequantizeLinear"
 
 
-def build_graph(checked: CheckedModel) -> Graph:
+def build_graph(checked: CheckedModel, *, batch_first: bool = True) -> Graph:
     """Compute a model's constants and shapes.
+
+    Args:
+        checked: the model.
+        batch_first: whether inputs and outputs that have the time first are turned.
 
     Raises:
         IntakeError: `invalid_model` if shapes contradict each other or nothing is computed from an input,
@@ -58,6 +63,8 @@ def build_graph(checked: CheckedModel) -> Graph:
     _check_dependence(graph)
     _check_element_types(graph)
     graph.index()
+    if batch_first:
+        put_batch_first(graph)
     return graph
 
 

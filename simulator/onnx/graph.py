@@ -75,6 +75,7 @@ class Graph:
         inputs: names of the inputs that have to be given.
         outputs: names of the outputs.
         branches: which way each `If` of the file always goes, by its first output.
+        turned: names of inputs and outputs that have the time first in the file and the batch first here.
         consumers: the nodes that read a value.
         producers: the node that computes a value.
     """
@@ -87,6 +88,7 @@ class Graph:
     inputs: list[str]
     outputs: list[str]
     branches: dict[str, bool] = field(default_factory=dict)
+    turned: set[str] = field(default_factory=set)
     consumers: dict[str, list[Node]] = field(default_factory=dict)
     producers: dict[str, Node] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from simulator.intake import IntakeError
 from simulator.onnx import limits
+from simulator.onnx.batch_axis import TURNED
 from simulator.onnx.building import build_graph
 from simulator.onnx.endings import Ending, ending_of
 from simulator.onnx.graph import VALUE_OF, Dim, Graph, Node
@@ -83,6 +84,7 @@ class ImportedModel:
         data: the file, with all its weights in it.
         fixed_batch: the batch size that is baked into the file, None if it is open.
         branches: which way each `If` of the file always goes, by its first output.
+        turned: names of inputs and outputs that have the time first in the file and the batch first here.
     """
 
     module: fx.GraphModule
@@ -94,6 +96,7 @@ class ImportedModel:
     data: bytes
     fixed_batch: int | None
     branches: Mapping[str, bool] = field(default_factory=dict)
+    turned: frozenset[str] = frozenset()
 
     def for_task(self, task: Task) -> fx.GraphModule:
         """Return the module, changed to return logits where a task compares logits with its targets.
@@ -120,8 +123,10 @@ def import_model(
 
     Args:
         data: bytes of a `.onnx` file, or of a zip of one and its external data.
-        any_batch: whether a file that works at one batch size only is refused. Where a size is baked in, the
-            module is freed from it if it can be shown that this changes no result.
+        any_batch: whether the module takes samples along the first axis, as many as there are. Where a batch
+            size is baked in, the module is freed from it if it can be shown that this changes no result, and
+            the file is refused else; an input that has the time first is taken with the batch first. If not,
+            the module takes what the file takes.
         outputs: names of the outputs that are wanted; what does not lead to them is left out. None keeps all,
             or those that hold floating-point numbers and are supported if others are not.
 
@@ -129,7 +134,7 @@ def import_model(
         IntakeError: the file is refused; says why.
     """
     checked = read_model(data, outputs)
-    graph = build_graph(checked)
+    graph = build_graph(checked, batch_first=any_batch)
     endings = {name: ending_of(graph, name) for name in graph.outputs}
     plan = make_plan(graph)
     module = _Builder(graph, plan).build()
@@ -155,12 +160,14 @@ def import_model(
         data=checked.content,
         fixed_batch=fixed_batch,
         branches=graph.branches,
+        turned=frozenset(graph.turned),
     )
 
 
 def _spec(graph: Graph, name: str, checked: CheckedModel) -> ValueSpec:
     kind = graph.types[name]
-    return ValueSpec(name, checked.input_dtypes.get(name, kind.dtype), kind.shape)
+    shown = name.removesuffix(TURNED)
+    return ValueSpec(shown, checked.input_dtypes.get(name, kind.dtype), kind.shape)
 
 
 class _Builder:

@@ -259,6 +259,15 @@ class _Relaxer:
         yield node.args
         if node.op != "call_function":
             return
+        yield from self._with_other_sizes(node)
+        for position, argument in enumerate(node.args):
+            if isinstance(argument, fx.Node) and argument.op == "get_attr":
+                for axis in self._batch_axes(argument):
+                    spread = self._spread_node(argument, axis)
+                    yield (*node.args[:position], spread, *node.args[position + 1 :])
+
+    def _with_other_sizes(self, node: fx.Node) -> Iterator[tuple[Any, ...]]:
+        """Yield the arguments with one written-in size left open, or taken from the batch."""
         if node.target in (shapes.reshape, shapes.expand) and isinstance(node.args[1], list | tuple):
             target = list(self._singles[0].env[node].shape)
             for axis, dim in enumerate(target):
@@ -271,11 +280,6 @@ class _Relaxer:
             for axis, dim in enumerate(sizes):
                 if dim == self._batch:
                     yield (*node.args[:3], [*sizes[:axis], self._size_node(), *sizes[axis + 1 :]])
-        for position, argument in enumerate(node.args):
-            if isinstance(argument, fx.Node) and argument.op == "get_attr":
-                for axis in self._batch_axes(argument):
-                    spread = self._spread_node(argument, axis)
-                    yield (*node.args[:position], spread, *node.args[position + 1 :])
 
     def _size_node(self) -> fx.Node:
         if self._size is None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from simulator.onnx.batch_axis import TURNED
 from simulator.onnx.building import build_graph
 from simulator.onnx.endings import ending_of
 from simulator.onnx.graph import Graph
@@ -46,7 +47,8 @@ def inspect_model(
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
         "layers": [_layer(graph, plan, layer) for layer in plan.layers if layer.ports],
         "warnings": [
-            {"code": code, "message": message} for code, message in _warnings(checked, plan).items()
+            {"code": code, "message": message}
+            for code, message in _warnings(checked, plan, graph.turned).items()
         ],
     }
     if nodes:
@@ -57,7 +59,11 @@ def inspect_model(
 def _value(graph: Graph, checked: CheckedModel, name: str) -> dict[str, Any]:
     kind = graph.types[name]
     shape = None if kind.shape is None else list(kind.shape)
-    return {"name": name, "dtype": checked.input_dtypes.get(name, kind.dtype), "shape": shape}
+    return {
+        "name": name.removesuffix(TURNED),
+        "dtype": checked.input_dtypes.get(name, kind.dtype),
+        "shape": shape,
+    }
 
 
 def _activation(graph: Graph, name: str) -> dict[str, str | None]:
@@ -123,8 +129,13 @@ def _node(step: Any) -> dict[str, Any]:
     return {"name": step.node.name, "op": step.node.op, "became": became}
 
 
-def _warnings(checked: CheckedModel, plan: Plan) -> dict[str, str]:
+def _warnings(checked: CheckedModel, plan: Plan, turned: set[str]) -> dict[str, str]:
     warnings = {**checked.notes, **plan.warnings}
+    if turned:
+        warnings["time_first"] = (
+            f"the file has the time before the batch in {', '.join(sorted(turned))}; it is simulated with "
+            "the batch first, as datasets have their samples"
+        )
     if checked.half_precision:
         warnings["half_precision"] = (
             "the file computes in 16 bits; it is simulated in 32 bits and written back in 16"

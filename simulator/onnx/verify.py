@@ -91,7 +91,8 @@ def verify_imported(
         IntakeError: `import_failed` if the imported model cannot be run where the reference can,
             `import_mismatch` if the shapes of the outputs differ, `invalid_model` if the reference cannot.
     """
-    graph = build_graph(read_model(imported.data, [spec.name for spec in imported.outputs]))
+    checked = read_model(imported.data, [spec.name for spec in imported.outputs])
+    graph = build_graph(checked, batch_first=bool(imported.turned))
     comparison = _Comparison(imported, graph)
     if samples is not None:
         return comparison.on_samples(samples)
@@ -198,13 +199,25 @@ class _Comparison:
     def _expected(self, reference: Reference, parts: Sequence[Sequence[Tensor]]) -> list[list[Array]] | None:
         """Return the reference's outputs of each part, None if it cannot compute them."""
         try:
-            return [reference.run(self._named(part)) for part in parts]
+            return [self._batch_first(reference.run(self._named(part))) for part in parts]
         except Exception as error:  # noqa: BLE001 - each reference has its own errors for what it cannot do
             self._problems.append(f"{reference.name}: {_short(error)}")
             return None
 
     def _named(self, inputs: Sequence[Tensor]) -> dict[str, Array]:
-        return dict(zip(self._graph.inputs, as_arrays(inputs), strict=True))
+        """Return inputs by name, as the file takes them."""
+        turned = self._graph.turned
+        return {
+            name: array.swapaxes(0, 1) if name in turned else array
+            for name, array in zip(self._graph.inputs, as_arrays(inputs), strict=True)
+        }
+
+    def _batch_first(self, outputs: Sequence[Array]) -> list[Array]:
+        turned = self._graph.turned
+        return [
+            array.swapaxes(0, 1) if spec.name in turned else array
+            for spec, array in zip(self._imported.outputs, outputs, strict=True)
+        ]
 
     def _run(self, parts: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
         """Return the imported module's outputs for all parts together."""

@@ -174,3 +174,65 @@ def test_a_regression_behind_a_sigmoid_is_scored_on_its_own_outputs(tmp_path):
         outputs = import_model(case("multi-label-sigmoid.onnx")).module(torch.from_numpy(arrays["x_test"]))
     expected = float(((outputs.numpy() - arrays["y_test"]) ** 2).mean(1).sum())
     assert found.digital.loss_sum == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model", ["gru-partial-shape.onnx", "time-first-open.onnx", "time-first-batch-open.onnx"]
+)
+def test_recurrent_networks_read_sequences_as_datasets_have_them(model):
+    found = Outcome(case(model), FOLDER / "sequences.npz")
+    assert found.task is Task.CLASSIFICATION
+    assert (found.verification.state, found.verification.inputs) == ("passed", "samples")
+    assert found.digital.total == 30
+    assert 0 < found.cells[0].loss_sum < 30 * 5
+
+
+def own_data(folder, **arrays):
+    """Write a dataset whose test set is its training set."""
+    path = folder / "own.npz"
+    np.savez(
+        path, **{f"{name}_{part}": array for name, array in arrays.items() for part in ("train", "test")}
+    )
+    return path
+
+
+DENSE = [
+    "dequantize-opset13.onnx",
+    "dim-minus-one.onnx",
+    "if-constant.onnx",
+    "weight-shape-from-dim.onnx",
+    "sigmoid-saturated.onnx",
+]
+
+
+@pytest.mark.parametrize("model", DENSE)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_files_of_other_converters_go_through_a_job(model, task, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 8)).astype(np.float32)
+    y = (
+        rng.integers(0, 4, 60)
+        if task == "classification"
+        else rng.standard_normal((60, 4)).astype(np.float32)
+    )
+    found = Outcome(case(model), own_data(tmp_path, x=x, y=y), task)
+    assert found.verification.state == "passed"
+    assert found.trained.loss_sum < found.digital.loss_sum
+
+
+def test_a_file_that_reads_bytes_goes_through_a_job(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (60, 64), dtype=np.int32), rng.integers(0, 5, 60)
+    found = Outcome(case("bytes-variance.onnx"), own_data(tmp_path, x=x, y=y))
+    assert found.verification.state == "passed"
+
+
+def test_a_network_with_a_baked_in_batch_goes_through_a_job(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 3, 32, 32)).astype(np.float32)
+    y = rng.integers(0, 4, (20, 32, 32))
+    found = Outcome(
+        case("fixed-batch-resize.onnx"), own_data(tmp_path, x=x, y=y), "token_classification", epochs=1
+    )
+    assert found.verification.state == "passed"
+    assert found.digital.total == 20 * 32 * 32
