@@ -47,10 +47,16 @@ class Driftline:
     ) -> None:
         self._http.close()
 
-    def upload_model(self, path: Path | str, name: str | None = None) -> dict[str, Any]:
-        """Upload an ONNX file and return the model; the same bytes again give the same model."""
+    def upload_model(
+        self, path: Path | str, name: str | None = None, outputs: str | None = None
+    ) -> dict[str, Any]:
+        """Upload an ONNX file and return the model; the same bytes again give the same model.
+
+        `outputs` names the outputs to keep, with commas between them.
+        """
         path = Path(path)
-        return self._upload("/v1/models", path, {"name": name or path.stem})
+        options = {} if outputs is None else {"outputs": outputs}
+        return self._upload("/v1/models", path, {"name": name or path.stem, **options})
 
     def upload_dataset(self, path: Path | str, name: str | None = None, **options: Any) -> dict[str, Any]:
         """Upload an `.npz` file and return the dataset; `test_fraction` and `seed` split an unsplit one."""

@@ -81,6 +81,16 @@ def limit_this_process(memory_bytes: int = MEMORY_BYTES, cpu_s: int = CPU_SECOND
             resource.setrlimit(limit, (soft, hard))
 
 
+def _memory_limit() -> int:
+    """Return the bytes of memory that this process may take."""
+    try:
+        import resource
+    except ImportError:
+        return MEMORY_BYTES
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return MEMORY_BYTES if soft == resource.RLIM_INFINITY else soft
+
+
 def keep_libraries_single_threaded() -> None:
     """Keep numerical libraries from reserving address space per core; call it before they are imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -99,7 +109,7 @@ def answer(read: Callable[[], dict[str, Any]], *, too_large: str) -> int:
     except IntakeError as error:
         return _refuse(error)
     except MemoryError:
-        message = f"reading the file takes more than {MEMORY_BYTES >> 20} MiB of memory"
+        message = f"reading the file takes more than {_memory_limit() >> 20} MiB of memory"
         return _refuse(IntakeError(too_large, message))
     json.dump(report, sys.stdout, allow_nan=False)
     sys.stdout.write("\n")

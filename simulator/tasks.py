@@ -20,7 +20,8 @@ TOP = 5
 class Task(StrEnum):
     """What a network is asked to do.
 
-    CLASSIFICATION: `[N, C]` against classes `[N]`. MULTI_LABEL: logits `[N, L]` against zeros and ones.
+    CLASSIFICATION: logits `[N, C]` against classes `[N]`, or one logit `[N]` or `[N, 1]` of the second of two
+    classes. MULTI_LABEL: logits `[N, L]` against zeros and ones.
     TOKEN_CLASSIFICATION and NEXT_TOKEN: `[N, P, C]`, or `[N, C, P]` with one or more dimensions of positions,
     against classes `[N, P]`. REGRESSION: values against values.
     """
@@ -77,10 +78,35 @@ def add(scores: list[Score]) -> Score:
     )
 
 
+def targets_for(task: Task, targets: Tensor, *, one_hot: bool = False) -> Tensor:
+    """Return a dataset's targets as a task compares them with outputs.
+
+    Args:
+        task: what the network is asked to do.
+        targets: as the dataset has them, `[N, ...]`.
+        one_hot: whether they are zeros and a single one along the last axis.
+    """
+    if task is Task.REGRESSION:
+        return targets.float()
+    if task is Task.CLASSIFICATION:
+        return targets.argmax(dim=-1) if one_hot else targets.reshape(len(targets))
+    if one_hot and task.has_classes and targets.dim() > 2:
+        return targets.argmax(dim=-1)
+    return targets
+
+
+def is_binary(task: Task, outputs: Tensor) -> bool:
+    """Tell whether a classifier answers with one number: the logit of the second of two classes."""
+    return task is Task.CLASSIFICATION and outputs.numel() == len(outputs)
+
+
 def aligned(task: Task, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return logits `[M, C]` with classes `[M]` of what counts; other tasks' tensors in one shape."""
     if task is Task.REGRESSION or task is Task.MULTI_LABEL:
         return outputs, targets.reshape(outputs.shape).to(outputs.dtype)
+    if is_binary(task, outputs):
+        second = outputs.reshape(-1, 1)
+        return torch.cat([torch.zeros_like(second), second], dim=1), targets
     if task is Task.CLASSIFICATION:
         return outputs, targets
     if outputs.shape[:-1] != targets.shape:

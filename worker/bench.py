@@ -18,7 +18,7 @@ from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
 from simulator.nn import analog_layers, convert_to_analog, convert_to_digital, remap_for_programming
 from simulator.onnx.importer import ImportedModel, import_model
-from simulator.tasks import Task
+from simulator.tasks import Task, targets_for
 from worker.runner import InputGone, ItemFailedError, Work
 
 
@@ -56,12 +56,15 @@ class Bench:
             options=None if row is None else _options(row.options),
         )
 
+    def first_inputs(self, count: int) -> tuple[torch.Tensor, ...]:
+        """Return the inputs of the first training samples, on the CPU."""
+        return tuple(tensor[:count] for tensor in self._dataset.train.inputs)
+
     def _samples(self, part: Split) -> Samples:
         return Samples(part.inputs, self._targets(part.targets)).to(self.device)
 
     def _targets(self, targets: torch.Tensor) -> torch.Tensor:
-        """Return whole numbers as values, for a regression."""
-        return targets.float() if self.task is Task.REGRESSION else targets
+        return targets_for(self.task, targets, one_hot=self._dataset.kind == "one_hot")
 
     @cached_property
     def train(self) -> Samples:
@@ -76,13 +79,19 @@ class Bench:
     @cached_property
     def imported(self) -> ImportedModel:
         """The user's model."""
-        return import_model(self.work.blobs.read(self.work.model.blob_key))
+        outputs = [output["name"] for output in self.work.model.report["outputs"]]
+        return import_model(self.work.blobs.read(self.work.model.blob_key), outputs=outputs)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The user's model as the job trains and scores it: with logits in the place of probabilities."""
+        return self.imported.for_task(self.task)
 
     def digital(self, variant: str) -> nn.Module:
         """Return the model of a variant in floating point: as uploaded, or as fine-tuned."""
         if variant == "hwa":
             return convert_to_digital(self.analog(variant)).to(self.device).eval()
-        module: nn.Module = self.imported.module
+        module = self.network
         if variant == "control":
             self._load(module, "finetune:control")
         return module.to(self.device).eval()
@@ -91,7 +100,7 @@ class Bench:
         """Return the model of a variant with its layers on tiles, not programmed yet."""
         if variant == "control":
             return self.convert(self.digital(variant)).eval()
-        analog = self.convert(self.imported.module)
+        analog = self.convert(self.network)
         if variant == "hwa":
             self._load(analog, "finetune:hwa")
             remap_for_programming(analog)
@@ -111,10 +120,11 @@ class Bench:
         from simulator.nn import calibrate_input_ranges
 
         method = CalibrationSpec.model_validate(self.spec.get("calibration") or {})
-        batches = self.train.inputs[0].split(self.evaluate["batch_size"])[: method.batches]
+        size = self.evaluate["batch_size"]
+        first = self.train.first(size * method.batches)
         calibrate_input_ranges(
             model,
-            self._stoppable(batches),
+            self._stoppable(zip(*(one.split(size) for one in first.inputs), strict=True)),
             method=method.method,
             quantile=method.quantile,
             std_alpha=method.std_alpha,
@@ -122,7 +132,7 @@ class Bench:
         )
         return model
 
-    def _stoppable(self, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def _stoppable(self, batches: Iterable[tuple[torch.Tensor, ...]]) -> Iterator[tuple[torch.Tensor, ...]]:
         for batch in batches:
             self.work.check_stop()
             yield batch

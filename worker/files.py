@@ -28,7 +28,7 @@ def provenance(work: Work, device: torch.device) -> bytes:
         "spec": job.spec,
         "effective_config": job.effective_config,
         "config_hash": job.config_hash,
-        "model": {"id": work.model.id, "sha256": work.model.sha256},
+        "model": {"id": work.model.id, "sha256": work.model.report["sha256"]},
         "dataset": {"ref": job.dataset_ref, "sha256": None if dataset is None else dataset.sha256},
         "numbers": NUMBERS,
         "execution": job.execution,

@@ -14,6 +14,7 @@ from app.jobs.items import repeats_of
 from app.jobs.recording import Counts
 from simulator.config import FinetuneSpec
 from simulator.evaluate import evaluate_cells, score
+from simulator.nn import coarse_readouts, program_analog_weights
 from simulator.tasks import Score
 from simulator.train import EpochReport, NonFiniteLossError
 from simulator.train import finetune as train
@@ -27,23 +28,27 @@ DESCRIBED_SAMPLES = 64
 
 
 def verify(work: Work) -> None:
-    """Compare the imported model with a reference runtime on random inputs."""
-    from simulator.onnx.verify import FAIL, WARN, verify_import
+    """Compare the imported model with a reference runtime on the first samples of the job's training set."""
+    from simulator.onnx.judging import FAIL
+    from simulator.onnx.verify import SAMPLES, verify_imported
 
-    found = verify_import(work.blobs.read(work.model.blob_key), seed=0)
-    failed = not found.max_rel_diff <= FAIL  # NaN fails
+    bench = Bench(work)
+    found = verify_imported(bench.imported, samples=bench.first_inputs(SAMPLES))
+    failed = found.state == "failed"
     state = "failed" if failed else "passed"
     work.tell(recording.save_verification, state=state, max_rel_diff=found.max_rel_diff)
     if failed:
         raise ItemFailedError(
             "import_mismatch",
-            f"the imported model differs from {found.reference} by {found.max_rel_diff:.3g} relative to the "
-            f"largest output (limit {FAIL:g}); export the model anew, or report this file",
+            f"on samples of the dataset the imported model differs from {found.reference} by "
+            f"{found.max_rel_diff:.3g} relative to the largest output (limit {FAIL:g})"
+            + (f", most at the value {found.where!r}" if found.where else "")
+            + "; export the model anew, or report this file",
         )
-    if found.max_rel_diff > WARN:
+    if found.state == "warned":
         message = (
-            f"the imported model differs from {found.reference} by {found.max_rel_diff:.2g} of the largest "
-            "output"
+            f"on samples of the dataset the imported model differs from {found.reference} by "
+            f"{found.max_rel_diff:.2g} of the largest output"
         )
         work.tell(recording.save_warning, code="import_inexact", message=message)
 
@@ -61,7 +66,7 @@ def finetune(work: Work) -> None:
     bench = Bench(work)
     variant = work.payload["variant"]
     spec = FinetuneSpec.model_validate(bench.spec["finetune"])
-    digital = bench.imported.module.to(bench.device)
+    digital = bench.network.to(bench.device)
     teacher = None if spec.distillation is None else copy.deepcopy(digital)
     last_epoch, resume = _checkpoint(work)
     model = bench.convert(digital) if variant == "hwa" else digital
@@ -186,6 +191,11 @@ def describe(work: Work) -> None:
     samples = bench.train.first(DESCRIBED_SAMPLES)
     content = conversion_file(model, variant, samples.inputs)
     work.save_artifact("conversion.json", "application/json", content)
+    program_analog_weights(model, repeat=0)
+    if coarse := coarse_readouts(model):
+        others = f" So it is with {len(coarse) - 1} more tiles." if len(coarse) > 1 else ""
+        message = f"{coarse[0]}.{others}"
+        work.tell(recording.save_warning, code="coarse_drift_compensation", message=message)
 
 
 STEPS: dict[str, Callable[[Work], None]] = {

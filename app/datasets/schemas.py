@@ -47,8 +47,9 @@ class Targets(BaseModel):
 
     dtype: str
     shape: list[int] = Field(description="Of one sample.")
-    kind: Literal["class", "class_per_position", "labels", "real"] = Field(
-        description="A class per sample or per position, zeros and ones, or numbers."
+    kind: Literal["class", "class_or_value", "one_hot", "class_per_position", "labels", "real"] = Field(
+        description="A class per sample or per position (a number, or one-hot), zeros and ones, or values; "
+        "class_or_value: one whole number a sample, stored as a float or in a column of its own."
     )
 
 

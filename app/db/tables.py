@@ -37,6 +37,7 @@ class Model(Base):
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(Text)
+    # Of the content; of content and outputs together where outputs were chosen: then it is another model.
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     blob_key: Mapped[str] = mapped_column(Text)

@@ -200,6 +200,7 @@ def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any],
     fit = check_compatibility(model.report, dataset_report, wanted)
     found.faults += _faults("", fit.faults)
     found.task = fit.task
+    found.warnings += _prefixed("", fit.warnings)
     if fit.task == "multi_label" and request.finetune is not None and request.finetune.loss is LossType.MSE:
         message = "labels are fine-tuned with loss cross_entropy (binary), since outputs are logits"
         found.faults.append(Fault(pointer="/finetune/loss", code="invalid_value", message=message))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -22,11 +22,23 @@ from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, a
 from app.kit.uploads import OCTET_STREAM, receive_upload, store_upload, upload_openapi
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelView
-from app.models.service import ModelService
+from app.models.service import ModelService, identity_of
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
 _LISTING = "models"
+OutputsQuery = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=1000,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Names of the outputs to keep, commas between them; what leads to no other is left out. "
+        "The same file with other outputs is another model. Absent: all outputs, or those that hold "
+        "floating-point numbers and are made of supported operators, if others are not.",
+        examples=["probabilities"],
+    ),
+]
 _MEDIA_TYPES = (OCTET_STREAM, "application/onnx", "application/x-onnx", "application/zip")
 
 
@@ -42,7 +54,11 @@ _MEDIA_TYPES = (OCTET_STREAM, "application/onnx", "application/x-onnx", "applica
     openapi_extra=upload_openapi(_MEDIA_TYPES),
 )
 async def upload_model(
-    request: Request, response: Response, services: ServicesDep, name: NameQuery = None
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    name: NameQuery = None,
+    outputs: OutputsQuery = None,
 ) -> ModelView:
     """Store an ONNX file after a look into it, in a limited process.
 
@@ -50,15 +66,21 @@ async def upload_model(
     `non_finite_weights`, `model_too_complex`.
     """
     async with receive_upload(request, services, media_types=_MEDIA_TYPES, what="model") as upload:
-        known = await run_in_threadpool(_known, services, upload.sha256)
+        identity = identity_of(upload.sha256, outputs)
+        known = await run_in_threadpool(_known, services, identity)
         if known is not None:
             return _answer(response, known, 200)
         report = await services.inspector.inspect(
-            "simulator.onnx", upload.path, too_complex="model_too_complex"
+            "simulator.onnx",
+            upload.path,
+            *(() if outputs is None else (f"--outputs={outputs}",)),
+            too_complex="model_too_complex",
         )
 
         def store(session: Session) -> Model:
-            return ModelService(session).store(upload, name=name, report=report, blob_key=key)
+            return ModelService(session).store(
+                upload, identity=identity, name=name, report=report, blob_key=key
+            )
 
         key = f"models/{new_id()}"
         model, is_new = await run_in_threadpool(store_upload, services, upload, key, store)
@@ -106,7 +128,7 @@ def get_model_content(
     model = ModelService(session).get(known_id("model", model_id))
     return file_response(
         services.blobs.path(model.blob_key),
-        sha256=model.sha256,
+        sha256=model.report["sha256"],
         filename=f"{model.name}.onnx",
         media_type=OCTET_STREAM,
         conditional=conditional,
@@ -123,9 +145,9 @@ def delete_model(model_id: IdPath, session: WriteSession, services: ServicesDep)
     after_commit(session, lambda: services.blobs.delete(key))
 
 
-def _known(services: Services, sha256: str) -> Model | None:
+def _known(services: Services, identity: str) -> Model | None:
     with services.database.reading() as session:
-        return ModelRepository(session).with_content(sha256)
+        return ModelRepository(session).with_content(identity)
 
 
 def _answer(response: Response, model: Model, status_code: int) -> ModelView:

@@ -20,7 +20,7 @@ _EXAMPLE: JsonDict = {
     "opset": 20,
     "producer": "pytorch 2.13.0",
     "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 1, 28, 28]}],
-    "outputs": [{"name": "y", "dtype": "float32", "shape": ["batch", 10]}],
+    "outputs": [{"name": "y", "dtype": "float32", "shape": ["batch", 10], "activation": None}],
     "parameters": 44_426,
     "layers": [
         {"name": "conv1", "op": "Conv2d", "kind": "analog", "weight_shape": [8, 1, 3, 3]},
@@ -45,6 +45,18 @@ class TensorInfo(BaseModel):
     dtype: str
     shape: list[int | str | None] | None = Field(
         description="Sizes; a name or null where any size goes. Null: unknown."
+    )
+
+
+class OutputInfo(TensorInfo):
+    """An output of a network."""
+
+    activation: Literal["sigmoid", "softmax", "log_softmax", "probabilities", "log_probabilities"] | None = (
+        Field(
+            default=None,
+            description="What it ends in, where that says that its numbers are probabilities or logarithms "
+            "of them; jobs then train and score on the logits. Null: values or logits.",
+        )
     )
 
 
@@ -102,7 +114,7 @@ class ModelView(BaseModel):
     opset: int
     producer: str | None
     inputs: list[TensorInfo]
-    outputs: list[TensorInfo]
+    outputs: list[OutputInfo]
     parameters: int = Field(description="Number of weights.")
     layers: list[LayerInfo]
     warnings: list[ModelWarning]
@@ -116,7 +128,7 @@ class ModelView(BaseModel):
         return cls(
             id=model.id,
             name=model.name,
-            sha256=model.sha256,
+            sha256=report["sha256"],
             size_bytes=model.size_bytes,
             opset=report["opset"],
             producer=report["producer"],

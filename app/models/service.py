@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +13,13 @@ from app.kit.fields import not_found
 from app.kit.uploads import Upload
 from app.kit.usage import NAMED_JOBS, refuse_if_used
 from app.models.repository import ModelRepository
+
+
+def identity_of(sha256: str, outputs: str | None) -> str:
+    """Return what tells models apart: their bytes, and the outputs that were chosen, if any were."""
+    if outputs is None:
+        return sha256
+    return hashlib.sha256(f"{sha256} {outputs}".encode()).hexdigest()
 
 
 class ModelService:
@@ -27,11 +35,13 @@ class ModelService:
             raise not_found("model", model_id)
         return model
 
-    def store(self, upload: Upload, *, name: str | None, report: dict[str, Any], blob_key: str) -> Model:
+    def store(
+        self, upload: Upload, *, identity: str, name: str | None, report: dict[str, Any], blob_key: str
+    ) -> Model:
         """Store a new model, or return the one of the same bytes that another request stored meanwhile."""
         model = Model(
             name=name or upload.label("model"),
-            sha256=upload.sha256,
+            sha256=identity,
             size_bytes=upload.size_bytes,
             blob_key=blob_key,
             report=report,
@@ -39,7 +49,7 @@ class ModelService:
         try:
             self.models.add(model)
         except IntegrityError:
-            earlier = self.models.with_content(upload.sha256)
+            earlier = self.models.with_content(identity)
             if earlier is None:
                 raise
             return earlier

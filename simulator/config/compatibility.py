@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from simulator.config.faults import Fault
+from simulator.config.faults import ConfigWarning, Fault
 
 TaskKind = Literal["classification", "multi_label", "token_classification", "next_token", "regression"]
 
@@ -19,10 +20,12 @@ class Fit:
     Attributes:
         task: what the network is asked to do; None when there are faults.
         faults: everything that does not fit, pointing into a job's specification.
+        warnings: how outputs and targets are read where they could be meant otherwise.
     """
 
     task: TaskKind | None
     faults: tuple[Fault, ...]
+    warnings: tuple[ConfigWarning, ...] = ()
 
 
 def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: TaskKind | None = None) -> Fit:
@@ -37,7 +40,35 @@ def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: Ta
     faults = _check_inputs(model["inputs"], dataset["inputs"])
     found, output_faults = _check_output(model["outputs"], dataset, task)
     faults += output_faults
-    return Fit(None if faults else found, tuple(faults))
+    if faults or found is None:
+        return Fit(None, tuple(faults))
+    return Fit(found, (), tuple(_readings(found, model["outputs"][0], dataset, said=task is not None)))
+
+
+def _readings(
+    task: TaskKind, output: dict[str, Any], dataset: dict[str, Any], *, said: bool
+) -> Iterator[ConfigWarning]:
+    """Say how outputs and targets are read."""
+    kind, activation = dataset["targets"]["kind"], output.get("activation")
+    if task in _CLASSES and kind == "one_hot" and _target_of(task, dataset) != dataset["targets"]["shape"]:
+        message = (
+            "every target is one-hot: class indices are read from it, and accuracy counts right classes; for "
+            "labels of their own say task multi_label"
+        )
+        yield ConfigWarning("/dataset", "one_hot_labels", message)
+    if kind == "class_or_value" and not said:
+        other = "regression" if task == "classification" else "classification"
+        message = (
+            f"the targets are whole numbers, read for a {task}; if they are meant otherwise say task {other}"
+        )
+        yield ConfigWarning("/dataset", "task_inferred", message)
+    if activation is not None and task != "regression":
+        ending, meaning = _ENDINGS[activation]
+        message = (
+            f"the network's output {output['name']!r} ends in {ending}: its numbers are read as {meaning}; "
+            "it is trained and scored on the logits that belong to them"
+        )
+        yield ConfigWarning("/model", "output_activation", message)
 
 
 def _check_inputs(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[Fault]:
@@ -68,7 +99,10 @@ def _check_output(
 ) -> tuple[TaskKind | None, list[Fault]]:
     if len(outputs) != 1:
         names = ", ".join(one["name"] for one in outputs)
-        message = f"the model has {len(outputs)} outputs ({names}); one is needed"
+        message = (
+            f"the model has {len(outputs)} outputs ({names}) and a task uses one; upload it anew and say "
+            f"which, such as POST /v1/models?outputs={outputs[0]['name']}"
+        )
         return None, [Fault("/model", "dataset_mismatch", message)]
     shape = outputs[0]["shape"]
     sample = None if shape is None else shape[1:]
@@ -90,14 +124,26 @@ def _check_output(
     return wanted, []
 
 
+_CLASSES = ("classification", "token_classification", "next_token")
+_ENDINGS = {
+    "sigmoid": ("Sigmoid", "probabilities"),
+    "softmax": ("Softmax", "probabilities"),
+    "log_softmax": ("LogSoftmax", "logarithms of probabilities"),
+    "probabilities": ("what gives probabilities", "probabilities"),
+    "log_probabilities": ("a logarithm of probabilities", "logarithms of probabilities"),
+}
 _KINDS = {
     "class": "class indices",
+    "class_or_value": "whole numbers, one a sample",
+    "one_hot": "one-hot",
     "class_per_position": "class indices, several a sample",
     "labels": "zeros and ones, several a sample",
     "real": "real values",
 }
 _TASKS: dict[str, tuple[TaskKind, ...]] = {
     "class": ("classification",),
+    "class_or_value": ("classification", "regression"),
+    "one_hot": ("classification", "token_classification", "next_token", "multi_label", "regression"),
     "class_per_position": ("token_classification", "next_token", "regression"),
     "labels": ("multi_label", "token_classification", "next_token", "regression"),
     "real": ("regression",),
@@ -112,8 +158,12 @@ def _tasks_of(dataset: dict[str, Any]) -> tuple[TaskKind, ...]:
 def _unambiguous(possible: list[TaskKind], dataset: dict[str, Any]) -> TaskKind | None:
     """Return the task when there is no doubt: zeros and ones are labels, next tokens follow from tokens."""
     doubtful = set(possible)
-    if dataset["targets"]["kind"] == "labels":
+    kind = dataset["targets"]["kind"]
+    if kind == "labels":
         doubtful -= {"next_token", "regression" if "multi_label" in doubtful else "next_token"}
+    classes = [task for task in ("classification", "token_classification") if task in doubtful]
+    if kind in ("one_hot", "class_or_value") and classes:
+        return classes[0]
     first = dataset["inputs"][0]
     if _becomes_float(first["dtype"]) or list(first["shape"]) != list(dataset["targets"]["shape"]):
         doubtful -= {"next_token"}
@@ -122,13 +172,17 @@ def _unambiguous(possible: list[TaskKind], dataset: dict[str, Any]) -> TaskKind 
 
 def _output_fault(task: TaskKind, sample: list[Any] | None, dataset: dict[str, Any]) -> str | None:
     """Return what is wrong with an output of this shape (without the batch) for the task."""
-    target = dataset["targets"]["shape"]
+    target = _target_of(task, dataset)
     if sample is None:
         return None
     if task in ("regression", "multi_label"):
         same = _elements(sample) in (None, _elements(target) or 1)
         return None if same else f"and a target is {_target(dataset)}"
     if task == "classification":
+        if target:
+            return f"and a target is {_target(dataset)}, not one class"
+        if _elements(sample) == 1 and dataset["classes"] in (1, 2):
+            return None  # the logit or the probability of the second class
         if len(sample) != 1:
             return "; a classifier's is [batch, classes]"
         return _too_few(sample[0], dataset)
@@ -139,6 +193,14 @@ def _output_fault(task: TaskKind, sample: list[Any] | None, dataset: dict[str, A
     if _fits(sample[1:], target):
         return _too_few(sample[0], dataset)
     return f"and a target is {_target(dataset)}: the positions differ"
+
+
+def _target_of(task: TaskKind, dataset: dict[str, Any]) -> list[int]:
+    """Return the shape of a target as the task compares it with outputs, without what spells out a class."""
+    shape: list[int] = dataset["targets"]["shape"]
+    kind = dataset["targets"]["kind"]
+    spelt = kind == "one_hot" and (task == "classification" or (task in _CLASSES and len(shape) > 1))
+    return shape[:-1] if spelt or (kind == "class_or_value" and task == "classification") else shape
 
 
 def _too_few(size: Any, dataset: dict[str, Any]) -> str | None:
@@ -163,7 +225,7 @@ def _fits(wanted: list[int | str | None], given: list[int]) -> bool:
     return all(not isinstance(one, int) or one == other for one, other in zip(wanted, given, strict=True))
 
 
-def _elements(shape: list[int | str | None]) -> int | None:
+def _elements(shape: Sequence[int | str | None]) -> int | None:
     count = 1
     for size in shape:
         if not isinstance(size, int):

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simulator.data.layout import Layout, TargetKind, arrange
 from simulator.data.options import DEFAULT_TEST_FRACTION, DatasetOptions
 from simulator.data.reading import read
@@ -43,10 +45,7 @@ def report(layout: Layout, options: DatasetOptions) -> dict[str, Any]:
     if unused:
         warnings.append(f"{unused} of the {layout.classes} classes are in no training sample")
     targets = layout.train.targets
-    if targets.dtype.kind in "iu" and targets.shape[1:] == (1,):
-        warnings.append(
-            "the targets are whole numbers of shape [1] and read as real values; for classes, flatten them"
-        )
+    warnings += _doubts(layout.kind, targets)
     return {
         "inputs": [
             {"name": name, "dtype": str(array.dtype), "shape": list(array.shape[1:])}
@@ -62,6 +61,23 @@ def report(layout: Layout, options: DatasetOptions) -> dict[str, Any]:
         "test_size": test_size,
         "warnings": warnings,
     }
+
+
+def _doubts(kind: TargetKind, targets: np.ndarray) -> list[str]:
+    """Tell where targets may have been meant in another way than they are read."""
+    if kind is TargetKind.ONE_HOT:
+        told = (
+            "every target is one-hot: classes are read from it, unless a job says multi_label or regression"
+        )
+        return [told]
+    if kind is TargetKind.CLASS_OR_VALUE:
+        stored = f"stored as {targets.dtype}" if targets.ndim == 1 else "in a column of their own"
+        told = (
+            f"the targets are whole numbers {stored}: classes where the network's output fits, else values; "
+            "a job may say which by its task"
+        )
+        return [told]
+    return []
 
 
 def _sha256(path: Path) -> str:

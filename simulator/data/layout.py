@@ -12,17 +12,22 @@ from simulator.data.errors import DatasetRejectedError
 from simulator.intake import Fault
 
 MAX_CLASSES = 1_000_000
+_MOST_FLOAT_CLASSES = 1000  # larger whole numbers stored as floats are values
 IGNORED_CLASS = -100  # of a position that does not count, as torch has it
 
 
 class TargetKind(StrEnum):
     """What the targets are.
 
-    CLASS: a class per sample. POSITIONS: a class per position of a sample, such as a token or a pixel.
-    LABELS: zeros and ones, several a sample. REAL: numbers.
+    CLASS: a class per sample. CLASS_OR_VALUE: one whole number a sample that may be either, since it is
+    stored as a float or in a column of its own. ONE_HOT: zeros and a single one along the last axis.
+    POSITIONS: a class per position of a sample, such as a token or a pixel. LABELS: zeros and ones, several
+    a sample. REAL: numbers.
     """
 
     CLASS = "class"
+    CLASS_OR_VALUE = "class_or_value"
+    ONE_HOT = "one_hot"
     POSITIONS = "class_per_position"
     LABELS = "labels"
     REAL = "real"
@@ -63,8 +68,10 @@ class Layout:
     @property
     def classes(self) -> int | None:
         """Number of classes; None when the targets are not class indices."""
-        if self.kind not in (TargetKind.CLASS, TargetKind.POSITIONS):
+        if self.kind in (TargetKind.LABELS, TargetKind.REAL):
             return None
+        if self.kind is TargetKind.ONE_HOT:
+            return int(self.train.targets.shape[-1])
         parts = [self.train] if self.test is None else [self.train, self.test]
         return max(int(part.targets.max()) for part in parts) + 1
 
@@ -80,15 +87,33 @@ class Layout:
 
 def _kind_of(targets: list[np.ndarray]) -> TargetKind:
     first = targets[0]
-    if first.dtype.kind not in "iub" or first.shape[1:] == (1,):
+    if any(not one.size for one in targets):
         return TargetKind.REAL
-    if first.ndim == 1:
+    if all(_is_one_hot(one) for one in targets):
+        return TargetKind.ONE_HOT
+    low, high = min(float(one.min()) for one in targets), max(float(one.max()) for one in targets)
+    integers = first.dtype.kind in "iub"
+    if first.ndim == 1 and integers:
         return TargetKind.CLASS
-    low, high = min(int(one.min()) for one in targets), max(int(one.max()) for one in targets)
-    if low >= 0 and high <= 1:
+    whole = integers or (
+        first.dtype.kind == "f" and all(bool((one == np.round(one)).all()) for one in targets)
+    )
+    whole = whole and (integers or high >= 1)  # floats that are zero everywhere tell nothing
+    if first.ndim == 1 or first.shape[1:] == (1,):
+        either = whole and low >= 0 and high < (MAX_CLASSES if integers else _MOST_FLOAT_CLASSES)
+        return TargetKind.CLASS_OR_VALUE if either else TargetKind.REAL
+    if whole and low >= 0 and high <= 1:
         return TargetKind.LABELS
-    positions = all(bool(((one >= 0) | (one == IGNORED_CLASS)).all()) for one in targets)
+    positions = integers and all(bool(((one >= 0) | (one == IGNORED_CLASS)).all()) for one in targets)
     return TargetKind.POSITIONS if positions and 0 <= high < MAX_CLASSES else TargetKind.REAL
+
+
+def _is_one_hot(targets: np.ndarray) -> bool:
+    """Whether each row along the last of several axes is zeros and a single one."""
+    if targets.ndim < 2 or targets.shape[-1] < 2 or not targets.size:
+        return False
+    ones = targets == 1
+    return bool((ones | (targets == 0)).all() and (ones.sum(axis=-1) == 1).all())
 
 
 def split_size(samples: int, test_fraction: float) -> int:

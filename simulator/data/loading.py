@@ -26,7 +26,8 @@ class Split:
 
     Attributes:
         inputs: tensors `[samples, ...]`: float32, or int64 where the file has integers other than bytes.
-        targets: class indices `[samples, ...]` (int64), or values `[samples, ...]` (float32).
+        targets: whole numbers `[samples, ...]` (int64), or values `[samples, ...]` (float32), as the file has
+            them; `simulator.tasks.targets_for` makes what a task compares outputs with.
     """
 
     inputs: tuple[Tensor, ...]
@@ -38,12 +39,19 @@ class Dataset:
 
     Attributes:
         classes: how many, None where the targets are not classes.
+        kind: what the targets are.
     """
 
     def __init__(
-        self, train: Part, test: Part, classes: int | None, to_split: Callable[[Part], Split]
+        self,
+        train: Part,
+        test: Part,
+        classes: int | None,
+        kind: TargetKind,
+        to_split: Callable[[Part], Split],
     ) -> None:
         self.classes = classes
+        self.kind = kind
         self._parts = train, test
         self._to_split = to_split
 
@@ -97,7 +105,7 @@ def _to_torch(layout: Layout, byte_scale: float, options: DatasetOptions) -> Dat
         fraction = DEFAULT_TEST_FRACTION if options.test_fraction is None else options.test_fraction
         train, test = _split(layout.train, fraction, options.seed or 0)
     kind = layout.kind
-    return Dataset(train, test, layout.classes, lambda part: _part(part, byte_scale, kind, options))
+    return Dataset(train, test, layout.classes, kind, lambda part: _part(part, byte_scale, kind, options))
 
 
 def _split(part: Part, test_fraction: float, seed: int) -> tuple[Part, Part]:

@@ -45,7 +45,7 @@ class LayerAnalysis:
         name: in the model.
         weight_range: smallest and largest logical weight.
         snr_db: power of the digital layer's outputs over that of the analog layer's error, in dB; infinite
-            where they are equal, None where the digital outputs are zero.
+            where they are equal, None where the digital outputs are zero or the analog ones not finite.
         tiles: the layer's tiles.
     """
 
@@ -137,6 +137,7 @@ class _Watch:
 
 
 def _decibels(signal: float, error: float) -> float | None:
-    if signal == 0 or math.isnan(error):
+    if signal == 0 or not math.isfinite(signal) or not math.isfinite(error):
         return None
-    return math.inf if error == 0 else 10 * math.log10(signal / error)
+    # The ratio of what is next to nothing to an error is no number, its logarithm is.
+    return math.inf if error == 0 else 10 * (math.log10(signal) - math.log10(error))

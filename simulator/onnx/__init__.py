@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simulator.onnx.export import export_model
     from simulator.onnx.importer import Binding, ImportedModel, ValueSpec, import_model
+    from simulator.onnx.judging import FAIL, WARN
     from simulator.onnx.report import inspect_model
-    from simulator.onnx.verify import FAIL, WARN, Verification, compare_with, verify_import, verify_imported
+    from simulator.onnx.verify import Verification, compare_with, verify_import, verify_imported
 
 _HOMES = {
-    "FAIL": "verify",
-    "WARN": "verify",
+    "FAIL": "judging",
+    "WARN": "judging",
     "Binding": "importer",
     "ImportedModel": "importer",
     "ValueSpec": "importer",

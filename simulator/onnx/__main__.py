@@ -13,7 +13,8 @@ from simulator import intake
 def _inspect(arguments: argparse.Namespace) -> dict[str, Any]:
     from simulator.onnx.report import inspect_model
 
-    return inspect_model(_read(arguments.file), nodes=arguments.nodes)
+    outputs = None if arguments.outputs is None else arguments.outputs.split(",")
+    return inspect_model(_read(arguments.file), nodes=arguments.nodes, outputs=outputs)
 
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def main() -> int:
     inspect = commands.add_parser("inspect", help="report what a model is made of, or why it is refused")
     inspect.add_argument("file", type=Path)
     inspect.add_argument("--nodes", action="store_true", help="tell of each node what it becomes")
+    inspect.add_argument("--outputs", help="names of the outputs that are wanted, with commas between them")
     inspect.set_defaults(run=_inspect, limited=True)
     compare = commands.add_parser("compare", help="compare the imported model with recorded outputs")
     compare.add_argument("file", type=Path)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from simulator.onnx import tensors
 from simulator.onnx.archive import parse
+from simulator.onnx.branches import take_branches
 from simulator.onnx.importer import Binding, ImportedModel
 from simulator.onnx.reading import inline_functions
 
@@ -26,7 +27,8 @@ State = Mapping[str, Tensor]
 def export_model(imported: ImportedModel, trained: nn.Module | State) -> bytes:
     """Return the user's model with trained weights in it.
 
-    Inputs, outputs and nodes keep their names; functions are written out as nodes. Parameters that the state
+    Inputs, outputs and nodes keep their names; functions, and each `If` that always goes one way, are written
+    out as nodes. Parameters that the state
     does not have keep the file's numbers.
 
     Args:
@@ -40,6 +42,7 @@ def export_model(imported: ImportedModel, trained: nn.Module | State) -> bytes:
     state = trained.state_dict() if isinstance(trained, nn.Module) else trained
     _check_state(imported, state)
     model = inline_functions(parse(imported.data))
+    take_branches(model, imported.branches)
     _Writer(model, imported.bindings).write(state)
     checker.check_model(model)
     data: bytes = model.SerializeToString()
@@ -130,7 +133,8 @@ class _Writer:
                     return int(attribute.i)
             if not node.input:
                 return int(onnx.TensorProto.FLOAT)
-            value = node.input[0]
+            # What was quantised is written in the type of its scale: trained numbers are on no grid.
+            value = node.input[1 if node.op_type == "DequantizeLinear" else 0]
         return int(self._initialisers[value].data_type)
 
     def _drop_unread(self) -> None:

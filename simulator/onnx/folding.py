@@ -18,6 +18,7 @@ from simulator.intake import IntakeError
 from simulator.onnx import limits, tensors
 from simulator.onnx.graph import Dim, ValueType
 from simulator.onnx.naming import is_made_up
+from simulator.onnx.partial import PartialValue, compute, shape_value
 from simulator.onnx.reading import CheckedModel
 from simulator.onnx.supported import FOLDABLE, VIEWS
 
@@ -39,6 +40,18 @@ class Folder:
         self._elements = 0
         self._opset = checked.opset
         self._types: Mapping[str, ValueType] = {}
+        self._partial: dict[str, PartialValue] = {}
+
+    def condition(self, node: onnx.NodeProto) -> bool | None:
+        """Return which way an `If` always goes, None if that depends on the input."""
+        known = self.constants.get(node.input[0])
+        return None if known is None or known.size != 1 else bool(known.reshape(-1)[0])
+
+    def add_initialisers(self, found: Iterable[onnx.TensorProto]) -> None:
+        """Take the initialisers of a branch that is always taken."""
+        for tensor in found:
+            self.constants[tensor.name] = tensors.to_array(tensor)
+            self.origins[tensor.name] = tensor.name
 
     def fold_all(
         self, nodes: Iterable[onnx.NodeProto], types: Mapping[str, ValueType]
@@ -78,26 +91,49 @@ class Folder:
 
     def _results(self, node: onnx.NodeProto) -> list[tensors.Array] | None:
         if node.op_type in ("Shape", "Size"):
-            static = self._static_shape(node.input[0])
-            return None if static is None else [_shape_value(node, static)]
+            shape = self._shape(node.input[0])
+            return None if shape is None else self._remember(node, [shape_value(shape, node)])
         if node.op_type == "Constant":
             return [_constant_value(node)]
         if node.op_type == "CastLike" and node.input[0] in self.constants:
             target = self._types.get(node.input[1])
             return None if target is None else [self.constants[node.input[0]].astype(target.dtype)]
         inputs = [name for name in node.input if name]
-        if node.op_type not in FOLDABLE or not all(name in self.constants for name in inputs):
+        if node.op_type not in FOLDABLE:
             return None
+        if not all(name in self.constants for name in inputs):
+            return self._partly(node)
         if self._folded >= limits.FOLDED_NODES:
             message = f"more than {limits.FOLDED_NODES} nodes compute constants"
             raise IntakeError(limits.TOO_COMPLEX, message)
         return self._evaluate(node, {name: self.constants[name] for name in inputs})
 
-    def _static_shape(self, name: str) -> tuple[int, ...] | None:
+    def _shape(self, name: str) -> tuple[Dim, ...] | None:
         if name in self.constants:
             return self.constants[name].shape
         kind = self._types.get(name)
-        return None if kind is None else kind.static_shape
+        return None if kind is None else kind.shape
+
+    def _partly(self, node: onnx.NodeProto) -> list[tensors.Array] | None:
+        """Follow whole numbers of which some are known; returns them once all are."""
+        if not any(name in self._partial for name in node.input):
+            return None
+        inputs = []
+        for name in node.input:
+            constant = self.constants.get(name)
+            value = self._partial.get(name) if constant is None else PartialValue.of(constant)
+            if name and value is None:
+                return None
+            inputs.append(value)
+        found = compute(node, inputs)
+        return None if found is None else self._remember(node, found)
+
+    def _remember(self, node: onnx.NodeProto, values: list[PartialValue]) -> list[tensors.Array] | None:
+        known = [array for value in values if (array := value.known()) is not None]
+        if len(known) == len(values):
+            return known
+        self._partial.update(zip(node.output, values, strict=False))
+        return None
 
     def _evaluate(self, node: onnx.NodeProto, inputs: dict[str, tensors.Array]) -> list[tensors.Array] | None:
         label = f"node {node.name or node.op_type!r}"
@@ -129,6 +165,8 @@ class Folder:
             [onnx.ValueInfoProto(name=name) for name in node.output if name],
         )
         model = helper.make_model(graph, opset_imports=opsets)
+        if node.op_type == "DequantizeLinear":  # whose older versions the reference lacks
+            return [_dequantized(node, [inputs[name] for name in node.input if name])]
         try:
             with np.errstate(all="ignore"):
                 results = ReferenceEvaluator(model).run(None, inputs)
@@ -154,6 +192,26 @@ def shape_of(kind: onnx.TypeProto.Tensor) -> tuple[Dim, ...] | None:
     )
 
 
+def _dequantized(node: onnx.NodeProto, inputs: list[tensors.Array]) -> tensors.Array:
+    """Return (x - zero point) times the scale: per tensor, per axis, or per block."""
+    x, scale, *zero_point = inputs
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    axis, block_size = attributes.get("axis", 1), attributes.get("block_size", 0)
+
+    def along(parameter: tensors.Array) -> tensors.Array:
+        if block_size:
+            return np.repeat(parameter, block_size, axis)
+        sizes = [1] * x.ndim
+        if parameter.size > 1:
+            sizes[axis] = -1
+        return parameter.reshape(sizes)
+
+    numbers = x.astype(np.float32)
+    for point in zero_point:
+        numbers = numbers - along(point).astype(np.float32)
+    return numbers * along(scale).astype(np.float32)
+
+
 def _plain(value: Any) -> tensors.Array:
     array: tensors.Array = np.asarray(value)
     return array.astype(np.float32) if array.dtype == np.float64 else array
@@ -167,13 +225,6 @@ def short(error: Exception) -> str:
 def type_of(value: tensors.Array) -> onnx.TypeProto:
     """Return the ONNX type of an array."""
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-
-
-def _shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> tensors.Array:
-    if node.op_type == "Size":
-        return np.asarray(math.prod(shape), np.int64)
-    attributes = {attribute.name: attribute.i for attribute in node.attribute}
-    return np.asarray(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
 
 
 def _constant_value(node: onnx.NodeProto) -> tensors.Array:

@@ -10,6 +10,7 @@ from simulator.onnx import tensors
 from simulator.onnx.naming import Scope
 
 Dim = int | str | None
+VALUE_OF = "onnx_value"  # key in the metadata of an fx node: the value of the file that it computes
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Graph:
         types: what is known of each value.
         inputs: names of the inputs that have to be given.
         outputs: names of the outputs.
+        branches: which way each `If` of the file always goes, by its first output.
+        turned: names of inputs and outputs that have the time first in the file and the batch first here.
         consumers: the nodes that read a value.
         producers: the node that computes a value.
     """
@@ -84,6 +87,8 @@ class Graph:
     types: dict[str, ValueType]
     inputs: list[str]
     outputs: list[str]
+    branches: dict[str, bool] = field(default_factory=dict)
+    turned: set[str] = field(default_factory=set)
     consumers: dict[str, list[Node]] = field(default_factory=dict)
     producers: dict[str, Node] = field(default_factory=dict)
 
@@ -93,6 +98,13 @@ class Graph:
             return self.constants[name].shape
         kind = self.types.get(name)
         return None if kind is None else kind.shape
+
+    def dtype(self, name: str) -> str | None:
+        """Return numpy's name of a value's element type, None if it is unknown."""
+        if name in self.constants:
+            return str(self.constants[name].dtype)
+        kind = self.types.get(name)
+        return None if kind is None else kind.dtype
 
     def sole_reader(self, name: str) -> Node | None:
         """Return the node that reads a value if nothing else does and it is no output."""

@@ -6,8 +6,8 @@ import inspect
 import keyword
 import operator as python_operator
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,12 @@ from torch import Tensor, fx, nn
 
 from simulator.intake import IntakeError
 from simulator.onnx import limits
+from simulator.onnx.batch_axis import TURNED
 from simulator.onnx.building import build_graph
-from simulator.onnx.graph import Dim, Graph, Node
+from simulator.onnx.endings import Ending, ending_of
+from simulator.onnx.graph import VALUE_OF, Dim, Graph, Node
 from simulator.onnx.layers import RECURRENT_MODULES, Layer, Port
+from simulator.onnx.logits import give_logits
 from simulator.onnx.modules import (
     build_module,
     recurrent_output,
@@ -31,6 +34,7 @@ from simulator.onnx.operators.spatial import pad_same, pad_space
 from simulator.onnx.plan import OPEN_BATCH_EXPORT, FunctionStep, LayerStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
 from simulator.onnx.relax import relax_batch
+from simulator.tasks import Task
 
 _LONGEST_LITERAL = 4096
 
@@ -43,11 +47,13 @@ class ValueSpec:
         name: as in the file.
         dtype: numpy's name of the element type in the file.
         shape: a number, a symbol, or None for each dimension; None for an unknown rank.
+        ending: what an output ends in, where it tells what the numbers are.
     """
 
     name: str
     dtype: str
     shape: tuple[Dim, ...] | None
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class ImportedModel:
         sha256: of the file.
         data: the file, with all its weights in it.
         fixed_batch: the batch size that is baked into the file, None if it is open.
+        branches: which way each `If` of the file always goes, by its first output.
+        turned: names of inputs and outputs that have the time first in the file and the batch first here.
     """
 
     module: fx.GraphModule
@@ -87,9 +95,27 @@ class ImportedModel:
     sha256: str
     data: bytes
     fixed_batch: int | None
+    branches: Mapping[str, bool] = field(default_factory=dict)
+    turned: frozenset[str] = frozenset()
+
+    def for_task(self, task: Task) -> fx.GraphModule:
+        """Return the module, changed to return logits where a task compares logits with its targets.
+
+        What is at the end of the user's own graph stays there: `export_model` writes weights alone.
+        """
+        (output,) = self.outputs
+        sample = None if output.shape is None else output.shape[1:]
+        ending = output.ending
+        if ending is not None and sample and not ending.sums_over_classes(len(sample) + 1):
+            ending = None
+        is_binary = task is Task.CLASSIFICATION and sample in ((), (1,))
+        give_logits(self.module, ending, task, is_binary=is_binary)
+        return self.module
 
 
-def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
+def import_model(
+    data: bytes, *, any_batch: bool = True, outputs: Sequence[str] | None = None
+) -> ImportedModel:
     """Build a trainable torch module of an ONNX model.
 
     Weights that are constants become parameters of `nn.Linear`, `nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM` and
@@ -97,17 +123,22 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
 
     Args:
         data: bytes of a `.onnx` file, or of a zip of one and its external data.
-        any_batch: whether a file that works at one batch size only is refused. Where a size is baked in, the
-            module is freed from it if it can be shown that this changes no result.
+        any_batch: whether the module takes samples along the first axis, as many as there are. Where a batch
+            size is baked in, the module is freed from it if it can be shown that this changes no result, and
+            the file is refused else; an input that has the time first is taken with the batch first. If not,
+            the module takes what the file takes.
+        outputs: names of the outputs that are wanted; what does not lead to them is left out. None keeps all,
+            or those that hold floating-point numbers and are supported if others are not.
 
     Raises:
         IntakeError: the file is refused; says why.
     """
-    checked = read_model(data)
-    graph = build_graph(checked)
+    checked = read_model(data, outputs)
+    graph = build_graph(checked, batch_first=any_batch)
+    endings = {name: ending_of(graph, name) for name in graph.outputs}
     plan = make_plan(graph)
     module = _Builder(graph, plan).build()
-    notes = dict(plan.warnings)
+    notes = {**checked.notes, **plan.warnings}
     fixed_batch = plan.fixed_batch
     if fixed_batch is not None and relax_batch(module, graph, fixed_batch):
         fixed_batch = None
@@ -118,7 +149,7 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
     return ImportedModel(
         module=module,
         inputs=tuple(_spec(graph, name, checked) for name in graph.inputs),
-        outputs=tuple(_spec(graph, name, checked) for name in graph.outputs),
+        outputs=tuple(replace(_spec(graph, name, checked), ending=endings[name]) for name in graph.outputs),
         bindings=tuple(
             Binding(tuple(f"{layer.name}.{key}" if key else layer.name for key in port.keys), port)
             for layer in plan.layers
@@ -128,12 +159,15 @@ def import_model(data: bytes, *, any_batch: bool = True) -> ImportedModel:
         sha256=checked.sha256,
         data=checked.content,
         fixed_batch=fixed_batch,
+        branches=graph.branches,
+        turned=frozenset(graph.turned),
     )
 
 
 def _spec(graph: Graph, name: str, checked: CheckedModel) -> ValueSpec:
     kind = graph.types[name]
-    return ValueSpec(name, checked.input_dtypes.get(name, kind.dtype), kind.shape)
+    shown = name.removesuffix(TURNED)
+    return ValueSpec(shown, checked.input_dtypes.get(name, kind.dtype), kind.shape)
 
 
 class _Builder:
@@ -157,6 +191,8 @@ class _Builder:
                 self._call_layer(step)
             else:
                 self._call_function(step)
+        for name, made in self._values.items():
+            made.meta.setdefault(VALUE_OF, name)
         outputs = [self._value(name) for name in self._source.outputs]
         self._graph.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
         module = fx.GraphModule(self._root, self._graph, class_name="ImportedModel")

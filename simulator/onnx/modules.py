@@ -22,8 +22,12 @@ def build_module(layer: Layer, constants: Mapping[str, Array]) -> nn.Module:
     """
     # Built without memory first: initial weights would take time, and random numbers, for nothing. Not by
     # `to_empty`, whose first call imports a symbolic algebra system.
+    # An embedding is given its weight, as drawing one on the meta device imports torch's compiler.
     with torch.device("meta"):
-        module: nn.Module = getattr(nn, layer.module)(**layer.arguments)
+        given = {}
+        if layer.module == "Embedding":
+            given["_weight"] = torch.empty(layer.weight_shape)
+        module: nn.Module = getattr(nn, layer.module)(**layer.arguments, **given)
     state = {
         key: torch.from_numpy(np.array(array, order="C"))
         for key, array in parameters_of(layer, constants).items()

@@ -27,6 +27,14 @@ def uses_half(model: onnx.ModelProto) -> bool:
     return any(attribute.i in _HALF for attribute in _type_attributes(model))
 
 
+def uses_double(model: onnx.ModelProto) -> bool:
+    """Whether any input or floating-point tensor of the model's graph is float64."""
+    double = TensorProto.DOUBLE
+    return any(value.type.tensor_type.elem_type == double for value in model.graph.input) or any(
+        tensor.data_type == double and tensor.dims for tensor in model.graph.initializer
+    )
+
+
 def widen(model: onnx.ModelProto) -> None:
     """Turn each floating-point type of a model without functions into float32, in place."""
     for value in _declared_values(model):
@@ -42,14 +50,16 @@ def widen(model: onnx.ModelProto) -> None:
 
 
 def _declared_values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
-    yield from model.graph.input
-    yield from model.graph.output
-    yield from model.graph.value_info
+    inner = (graph for node in tensors.nodes_of_model(model) for graph in tensors.graphs_of_node(node))
+    for graph in (model.graph, *inner):
+        yield from graph.input
+        yield from graph.output
+        yield from graph.value_info
 
 
 def _type_attributes(model: onnx.ModelProto) -> Iterator[onnx.AttributeProto]:
     """Yield the attributes that name an element type: where a cast goes, or what is made anew."""
-    for node in model.graph.node:
+    for node in tensors.nodes_of_graph(model.graph):
         for attribute in node.attribute:
             if attribute.name in ("to", "dtype", "stash_type", "output_dtype", "softmax_precision"):
                 yield attribute

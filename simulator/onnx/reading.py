@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import onnx
@@ -17,10 +18,15 @@ from onnx import checker, inliner
 from simulator.intake import Fault, IntakeError
 from simulator.onnx import limits, precision, tensors
 from simulator.onnx.archive import model_bytes, parse
+from simulator.onnx.selection import ONNX_DOMAINS, select_outputs
 from simulator.onnx.supported import CONTROL_FLOW, SUPPORTED
+from simulator.onnx.ways_out import ANOTHER_DOMAIN, DOMAINS, TOLD_AT_ONCE, WAYS_OUT
 
-_ONNX_DOMAINS = ("", "ai.onnx")
 _SMALL_TENSOR = 1024  # elements that shape inference may see: shapes, axes, scales
+_SHAPE_HINT = (
+    "declare it, a name for a size that is open: model.graph.input[0].CopyFrom("
+    "onnx.helper.make_tensor_value_info({name!r}, onnx.TensorProto.FLOAT, ['batch', 8]))"
+)
 _EXTERNAL_HINT = "export with torch.onnx.export(..., external_data=False), or upload a zip of both files"
 
 
@@ -37,7 +43,9 @@ class CheckedModel:
         skeleton: the model with functions inlined and without its large tensors (they are inputs there).
         initialisers: all initialisers by name, floating-point ones as float32.
         half_precision: whether the file computes in float16 or bfloat16 (it is simulated in float32).
+        double_precision: whether the file computes in float64 (likewise).
         input_dtypes: element type of each graph input as the file has it.
+        notes: what the user should know, by code.
     """
 
     sha256: str
@@ -48,30 +56,36 @@ class CheckedModel:
     skeleton: onnx.ModelProto
     initialisers: dict[str, tensors.Array]
     half_precision: bool
+    double_precision: bool
     input_dtypes: dict[str, str]
+    notes: dict[str, str]
 
 
-def read_model(data: bytes) -> CheckedModel:
+def read_model(data: bytes, outputs: Sequence[str] | None = None) -> CheckedModel:
     """Read a model and refuse it unless it is complete, well formed, bounded and supported.
 
     Args:
         data: bytes of an `.onnx` file that holds its own weights, or of a zip of one and its external data.
+        outputs: names of those that are wanted; what does not lead to them is left out. None: see
+            `select_outputs`.
 
     Raises:
         IntakeError: with one of the codes of `simulator.onnx.limits` and every fault that was found.
     """
     content = model_bytes(data)
     model = parse(content)
+    notes = select_outputs(model, outputs)
     _raise_first([_external_data(model), _unsupported(model)])
     _raise_first([_malformed(model), _nan_weights(model)])
+    open_sizes(model)
     input_dtypes = _input_dtypes(model)
     initialisers = _detach_initialisers(model)
     check_expanded_size(model)
     _run_checker(model)
     model = inline_functions(model)
-    if any(node.domain not in _ONNX_DOMAINS for node in model.graph.node):  # a function without a body
+    if any(node.domain not in ONNX_DOMAINS for node in model.graph.node):  # a function without a body
         _raise_first([_unsupported(model)])
-    half_precision = precision.uses_half(model)
+    half_precision, double_precision = precision.uses_half(model), precision.uses_double(model)
     precision.widen(model)
     opset = opset_of(model)
     return CheckedModel(
@@ -83,13 +97,24 @@ def read_model(data: bytes) -> CheckedModel:
         skeleton=model,
         initialisers=initialisers,
         half_precision=half_precision,
+        double_precision=double_precision,
         input_dtypes=input_dtypes,
+        notes=notes,
     )
 
 
 def opset_of(model: onnx.ModelProto) -> int:
     """Return the version of the ai.onnx operators that a model imports, 0 if it imports none."""
-    return max((entry.version for entry in model.opset_import if entry.domain in _ONNX_DOMAINS), default=0)
+    return max((entry.version for entry in model.opset_import if entry.domain in ONNX_DOMAINS), default=0)
+
+
+def open_sizes(model: onnx.ModelProto) -> None:
+    """Make open the sizes that converters write as 0 or -1."""
+    for values, smallest in ((model.graph.input, 1), (model.graph.output, 1), (model.graph.value_info, 0)):
+        for value in values:
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.HasField("dim_value") and dim.dim_value < smallest:
+                    dim.ClearField("dim_value")
 
 
 def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -147,21 +172,28 @@ def _unsupported(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
     code = limits.UNSUPPORTED_OPERATOR
     functions = {(function.domain, function.name) for function in model.functions}
     faults = []
-    for number, node in enumerate(tensors.nodes_of_model(model)):
+    outer = chain(model.graph.node, chain.from_iterable(function.node for function in model.functions))
+    for number, node in enumerate(outer):
         if (node.domain, node.op_type) in functions:
             continue
         label = f"node {node.name!r}" if node.name else f"node number {number}"
-        if node.domain not in _ONNX_DOMAINS:
-            what = f"{label} uses the operator {node.op_type!r} of the custom domain {node.domain!r}"
-            faults.append(Fault(code, what, "only operators of the domain ai.onnx are supported"))
+        if node.domain not in ONNX_DOMAINS:
+            domain, hint = DOMAINS.get(node.domain, (f"the custom domain {node.domain!r}", ANOTHER_DOMAIN))
+            what = f"{label} uses the operator {node.op_type!r} of {domain}"
+            faults.append(Fault(code, what, WAYS_OUT.get(node.op_type, hint)))
+        elif node.op_type == "If":
+            continue  # it is looked at once it is known which way it goes
         elif node.op_type in CONTROL_FLOW or any(True for _ in tensors.graphs_of_node(node)):
             what = f"{label} is control flow ({node.op_type})"
             faults.append(Fault(code, what, "export the model with control flow unrolled or traced"))
         elif node.op_type not in SUPPORTED:
-            faults.append(Fault(code, f"{label} uses the operator {node.op_type!r}"))
+            way_out = WAYS_OUT.get(node.op_type)
+            faults.append(Fault(code, f"{label} uses the operator {node.op_type!r}", way_out))
     kinds = sorted({fault.message.split("operator ")[-1] for fault in faults if "operator " in fault.message})
     names = ", ".join(kinds[:10]) or "control flow"
-    return code, f"{len(faults)} nodes use what is not supported: {names}", faults[: limits.NODES]
+    ways_out = dict.fromkeys(fault.hint for fault in faults if fault.hint in TOLD_AT_ONCE)
+    message = "; ".join([f"{len(faults)} nodes use what is not supported: {names}", *filter(None, ways_out)])
+    return code, message, faults[: limits.NODES]
 
 
 def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
@@ -182,6 +214,12 @@ def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type") or tensors.dtype_name(kind.elem_type) is None:
             faults.append(Fault(code, f"input {value.name!r} is no tensor of numbers"))
+        elif not kind.HasField("shape"):
+            what = f"input {value.name!r} has no shape, so that the sizes of the network cannot be known"
+            faults.append(Fault(code, what, _SHAPE_HINT.format(name=value.name)))
+    if not model.graph.output:
+        what = "the graph has no outputs"
+        faults.append(Fault(code, what, "name what the network computes in graph.output"))
     names = [tensor.name for tensor in model.graph.initializer]
     faults += [
         Fault(code, f"there are {names.count(name)} initialisers named {name!r}")
@@ -218,11 +256,17 @@ def _input_dtypes(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def _run_checker(model: onnx.ModelProto) -> None:
+    # The checker wants a shape of every output; here shape inference finds it.
+    without_shape = [value for value in model.graph.output if not value.type.tensor_type.HasField("shape")]
+    for value in without_shape:
+        value.type.tensor_type.shape.SetInParent()
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError, RuntimeError) as error:
         words = re.sub(r"\s+", " ", str(error))[:500]
         raise IntakeError(limits.INVALID, f"the model is not valid: {words}") from None
+    for value in without_shape:
+        value.type.tensor_type.ClearField("shape")
 
 
 def _count_expanded(model: onnx.ModelProto) -> int:
@@ -236,6 +280,7 @@ def _count_expanded(model: onnx.ModelProto) -> int:
         for node in nodes:
             key = (node.domain, node.op_type)
             total += count_function(key) if key in bodies else 1
+            total += sum(count(inner.node) for inner in tensors.graphs_of_node(node))
             if total > limits.NODES:
                 return limits.NODES + 1
         return total

@@ -15,7 +15,9 @@ _BATCH_NORM_OF_RANK = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: 
 
 
 def _constant(graph: Graph, node: Node, position: int) -> bool:
-    return node.input(position) in graph.constants
+    """Whether an input is a constant of floating-point numbers: whole numbers are no weights."""
+    constant = graph.constants.get(node.input(position))
+    return constant is not None and constant.dtype == np.float32
 
 
 def _shape(graph: Graph, node: Node, position: int) -> tuple[int, ...]:

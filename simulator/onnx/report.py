@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from simulator.onnx.batch_axis import TURNED
 from simulator.onnx.building import build_graph
+from simulator.onnx.endings import ending_of
 from simulator.onnx.graph import Graph
 from simulator.onnx.layers import RECURRENT_MODULES, Layer
 from simulator.onnx.plan import FunctionStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
 
 
-def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
+def inspect_model(
+    data: bytes, *, nodes: bool = False, outputs: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Return the report of a model, as the API shows it.
 
     Args:
         data: bytes of one `.onnx` file.
         nodes: whether to tell of each node what it becomes.
+        outputs: names of the outputs that are wanted; see `read_model`.
 
     Returns:
         `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, warnings}`. A layer is
-        `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported module.
+        `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported module. An
+        output has an `activation`: what it ends in, where that says what its numbers are.
 
     Raises:
         IntakeError: the file is refused, with every fault found.
     """
-    checked = read_model(data)
+    checked = read_model(data, outputs)
     graph = build_graph(checked)
+    shown = [_value(graph, checked, name) | _activation(graph, name) for name in graph.outputs]
     plan = make_plan(graph)
     report = {
         "sha256": checked.sha256,
@@ -35,11 +43,12 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
         "opset": checked.opset,
         "producer": checked.producer,
         "inputs": [_value(graph, checked, name) for name in graph.inputs],
-        "outputs": [_value(graph, checked, name) for name in graph.outputs],
+        "outputs": shown,
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
         "layers": [_layer(graph, plan, layer) for layer in plan.layers if layer.ports],
         "warnings": [
-            {"code": code, "message": message} for code, message in _warnings(checked, plan).items()
+            {"code": code, "message": message}
+            for code, message in _warnings(checked, plan, graph.turned).items()
         ],
     }
     if nodes:
@@ -50,7 +59,16 @@ def inspect_model(data: bytes, *, nodes: bool = False) -> dict[str, Any]:
 def _value(graph: Graph, checked: CheckedModel, name: str) -> dict[str, Any]:
     kind = graph.types[name]
     shape = None if kind.shape is None else list(kind.shape)
-    return {"name": name, "dtype": checked.input_dtypes.get(name, kind.dtype), "shape": shape}
+    return {
+        "name": name.removesuffix(TURNED),
+        "dtype": checked.input_dtypes.get(name, kind.dtype),
+        "shape": shape,
+    }
+
+
+def _activation(graph: Graph, name: str) -> dict[str, str | None]:
+    ending = ending_of(graph, name)
+    return {"activation": None if ending is None else ending.activation}
 
 
 def _numbers_in(graph: Graph, layer: Layer) -> int:
@@ -111,10 +129,19 @@ def _node(step: Any) -> dict[str, Any]:
     return {"name": step.node.name, "op": step.node.op, "became": became}
 
 
-def _warnings(checked: CheckedModel, plan: Plan) -> dict[str, str]:
-    warnings = dict(plan.warnings)
+def _warnings(checked: CheckedModel, plan: Plan, turned: set[str]) -> dict[str, str]:
+    warnings = {**checked.notes, **plan.warnings}
+    if turned:
+        warnings["time_first"] = (
+            f"the file has the time before the batch in {', '.join(sorted(turned))}; it is simulated with "
+            "the batch first, as datasets have their samples"
+        )
     if checked.half_precision:
         warnings["half_precision"] = (
             "the file computes in 16 bits; it is simulated in 32 bits and written back in 16"
+        )
+    if checked.double_precision:
+        warnings["double_precision"] = (
+            "the file computes in 64 bits; it is simulated in 32 bits and written back in 64"
         )
     return warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +127,10 @@ def graphs_of_node(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 def tensors_of_model(model: onnx.ModelProto) -> Iterator[tuple[str, TensorProto]]:
     """Yield every tensor of a model, wherever it hides, with words that say where it is."""
     graphs = [model.graph]
-    for node in nodes_of_model(model):
+    for training in model.training_info:
+        graphs += [training.initialization, training.algorithm]
+    training_nodes = chain.from_iterable(nodes_of_graph(graph) for graph in graphs[1:])
+    for node in chain(nodes_of_model(model), training_nodes):
         graphs.extend(graphs_of_node(node))
         yield from _tensors_of_node(node)
     for graph in graphs:

@@ -32,7 +32,11 @@ def check_size_once_parsed(data: bytes, descriptor: Any) -> None:
             if fields > limits.FIELDS:
                 raise _too_complex(f"more than {limits.FIELDS} fields")
             field = kind.fields_by_number.get(number)
-            if content is None or field is None or field.message_type is None:
+            if content is None or field is None:
+                continue
+            if field.type == field.TYPE_STRING:
+                _check_text(content, f"{kind.name}.{field.name}")
+            if field.message_type is None:
                 continue
             messages += 1
             if messages > limits.MESSAGES:
@@ -71,6 +75,19 @@ def _varint(view: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position + shift + 1
     raise _not_onnx()
+
+
+def _check_text(content: memoryview, where: str) -> None:
+    """Refuse names and notes that are no text: everything later handles them as such."""
+    try:
+        str(content, "utf-8")
+    except UnicodeDecodeError:
+        shown = bytes(content[:40]).decode(errors="backslashreplace")
+        raise IntakeError(
+            limits.INVALID,
+            f"the field {where} is no valid UTF-8: {shown!r}",
+            hint="ONNX stores names and notes in UTF-8; rename what has other bytes in its name",
+        ) from None
 
 
 def _not_onnx() -> IntakeError:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from simulator.config import FinetuneSpec, LossType
 from simulator.evaluate import Samples
-from simulator.tasks import Task, aligned, loss_of
+from simulator.tasks import Task, aligned, is_binary, loss_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Objective:
         return teacher.weight * soft + (1 - teacher.weight) * self._on_targets(outputs, targets)
 
     def _on_targets(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Classes with loss mse are trained towards one-hot targets."""
+        """Classes with loss mse are trained towards one-hot targets, a single logit towards -1 and 1."""
+        if self.spec.loss is LossType.MSE and is_binary(self.task, outputs):
+            return loss_of(Task.REGRESSION, outputs, 2 * targets - 1)
         if self.spec.loss is LossType.MSE:
             outputs, targets = aligned(self.task, outputs, targets)
             if self.task.has_classes:

@@ -67,7 +67,11 @@ def quantize(
     block_size: int = 0,
     output_dtype: int = 0,
 ) -> Tensor:
-    """Return x / scale rounded to an integer, plus the zero point, within the range of the type."""
+    """Return x / scale rounded to an integer, plus the zero point, within the range of the type.
+
+    Where a gradient is wanted the integers stay floats, and the gradient passes straight through the rounding
+    where the range of the type does not clip (Bengio et al., arXiv:1308.3432).
+    """
     dtype = zero_point.dtype if zero_point is not None else TORCH_TYPES.get(output_dtype, torch.uint8)
     rank = x.dim()
     if block_size:
@@ -76,7 +80,10 @@ def quantize(
     else:
         scale = _along(scale, rank, axis)
         zero_point = None if zero_point is None else _along(zero_point, rank, axis)
-    rounded = torch.round(x / scale)
+    exact = x / scale
+    is_trained = torch.is_grad_enabled() and exact.requires_grad
+    rounded = exact + (torch.round(exact) - exact).detach() if is_trained else torch.round(exact)
     shifted = rounded if zero_point is None else rounded + zero_point.to(rounded.dtype)
     limits = torch.iinfo(dtype)
-    return shifted.clamp(limits.min, limits.max).to(dtype)
+    clipped = shifted.clamp(limits.min, limits.max)
+    return clipped if is_trained else clipped.to(dtype)

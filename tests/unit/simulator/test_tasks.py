@@ -10,7 +10,7 @@ from torch import nn
 
 from simulator.config import Distillation, FinetuneSpec
 from simulator.evaluate import Samples, score
-from simulator.tasks import IGNORED_CLASS, Task, add, correct, loss_of, score_batch, units
+from simulator.tasks import IGNORED_CLASS, Task, add, correct, loss_of, score_batch, targets_for, units
 from simulator.train import finetune
 from simulator.train.objective import Objective
 
@@ -151,3 +151,34 @@ def test_labels_are_not_trained_as_values():
     samples = Samples((draws(8, 4),), torch.ones(8, 3))
     with pytest.raises(ValueError, match="cross_entropy"):
         finetune(nn.Linear(4, 3), samples, spec, task=Task.MULTI_LABEL, seed=0)
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_one_output_is_the_logit_of_the_second_class(shape):
+    logits = draws(6)
+    targets = torch.tensor([0, 1, 1, 0, 1, 0])
+    found = score_batch(Task.CLASSIFICATION, logits.reshape(shape), targets)
+    expected = nn.functional.binary_cross_entropy_with_logits(
+        logits.double(), targets.double(), reduction="sum"
+    )
+    assert found.total == 6
+    assert found.correct == int(((logits > 0) == (targets > 0)).sum())
+    assert found.loss_sum == pytest.approx(float(expected))
+
+
+def test_a_single_logit_learns_with_squared_error_towards_both_sides():
+    spec = FinetuneSpec.model_validate({"epochs": 1, "loss": "mse", "optimizer": {"type": "sgd", "lr": 0.1}})
+    objective = Objective(spec, Task.CLASSIFICATION)
+    loss = objective(torch.tensor([[0.5], [0.5]]), torch.tensor([0, 1]), None)
+    assert float(loss) == pytest.approx(1.5**2 + 0.5**2)
+
+
+def test_targets_are_made_for_their_task():
+    one_hot = torch.eye(4, dtype=torch.int64)[[2, 0, 3]]
+    assert targets_for(Task.CLASSIFICATION, one_hot, one_hot=True).tolist() == [2, 0, 3]
+    assert targets_for(Task.MULTI_LABEL, one_hot, one_hot=True) is one_hot
+    assert targets_for(Task.TOKEN_CLASSIFICATION, one_hot, one_hot=True) is one_hot
+    positions = one_hot[None].expand(2, 3, 4)
+    assert targets_for(Task.TOKEN_CLASSIFICATION, positions, one_hot=True).tolist() == [[2, 0, 3]] * 2
+    assert targets_for(Task.CLASSIFICATION, torch.tensor([[1], [0]])).tolist() == [1, 0]
+    assert targets_for(Task.REGRESSION, torch.tensor([[1], [0]])).dtype == torch.float32

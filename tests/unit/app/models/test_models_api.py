@@ -2,6 +2,7 @@ import hashlib
 import threading
 
 import numpy as np
+import onnx
 import pytest
 from sqlalchemy import func, select
 
@@ -45,7 +46,7 @@ def test_an_upload_is_answered_with_what_the_file_holds(client, leftovers):
     assert body["size_bytes"] == len(content)
     assert (body["opset"], body["parameters"]) == (20, 35)
     assert body["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["batch", 4]}]
-    assert body["outputs"] == [{"name": "y", "dtype": "float32", "shape": ["batch", 3]}]
+    assert body["outputs"] == [{"name": "y", "dtype": "float32", "shape": ["batch", 3], "activation": None}]
     assert [(layer["name"], layer["kind"], layer["weight_shape"]) for layer in body["layers"]] == [
         ("fc1", "analog", [5, 4]),
         ("fc2", "analog", [3, 5]),
@@ -68,6 +69,41 @@ def test_the_same_bytes_are_the_same_model(client, leftovers, rows):
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
     assert (rows(), len(leftovers())) == (1, 1)
+
+
+def with_features() -> bytes:
+    """Return the bytes of the network with its hidden values as a second output."""
+    model = mlp()
+    hidden = model.graph.node[0].output[0]
+    model.graph.output.append(
+        onnx.helper.make_tensor_value_info(hidden, onnx.TensorProto.FLOAT, ["batch", 5])
+    )
+    return model.SerializeToString()
+
+
+def test_other_outputs_of_the_same_file_are_another_model(client, rows):
+    content = with_features()
+    whole = upload(client, content)
+    assert whole.status_code == 201
+    first, second = (output["name"] for output in whole.json()["outputs"])
+    chosen = upload(client, content, outputs=second)
+    assert chosen.status_code == 201, chosen.text
+    assert [output["name"] for output in chosen.json()["outputs"]] == [second]
+    assert len(chosen.json()["layers"]) == 1
+    assert chosen.json()["sha256"] == whole.json()["sha256"] == hashlib.sha256(content).hexdigest()
+    assert upload(client, content, outputs=second).json()["id"] == chosen.json()["id"]
+    assert upload(client, content).json()["id"] == whole.json()["id"]
+    assert upload(client, content, outputs=first).status_code == 201
+    assert rows() == 3
+    downloaded = client.get(f"/v1/models/{chosen.json()['id']}/content")
+    assert downloaded.content == content
+
+
+@pytest.mark.parametrize("outputs", ["nothing", "", "y,\x00", "y,,"])
+def test_outputs_that_are_not_there_are_refused(client, leftovers, outputs):
+    answer = upload(client, mlp_bytes(), outputs=outputs)
+    assert answer.status_code in (400, 422), answer.text
+    assert leftovers() == []
 
 
 def test_the_same_bytes_at_once_are_one_model(client, leftovers, rows):

@@ -139,3 +139,93 @@ def test_positions_that_differ_are_told_with_both_shapes():
     (fault,) = check_compatibility(language_model(5, 9), given, "next_token").faults
     assert "[batch, 5, 9]" in fault.message
     assert "[7]" in fault.message
+
+
+def targets(kind, *, shape=(), classes=None):
+    return dataset(shape=(8,), dtype="float32", kind=kind, target=shape, classes=classes)
+
+
+def network(*output, activation=None):
+    made = model(inputs=[("x", "float32", ["n", 8])], outputs=[("y", "float32", ["n", *output])])
+    made["outputs"][0]["activation"] = activation
+    return made
+
+
+@pytest.mark.parametrize("output", [(1,), ()])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_one_output_is_enough_for_two_classes(output, classes):
+    assert check_compatibility(network(*output), targets("class", classes=classes)).task == "classification"
+
+
+def test_one_output_is_too_few_for_three_classes():
+    (fault,) = check_compatibility(network(1), targets("class", classes=3)).faults
+    assert "3 classes" in fault.message
+
+
+def test_one_hot_targets_are_classes_and_that_is_said():
+    fit = check_compatibility(network(4), targets("one_hot", shape=(4,), classes=4))
+    assert fit.task == "classification"
+    assert [warning.code for warning in fit.warnings] == ["one_hot_labels"]
+
+
+@pytest.mark.parametrize("task", ["multi_label", "regression"])
+def test_one_hot_targets_are_what_the_job_says(task):
+    fit = check_compatibility(network(4), targets("one_hot", shape=(4,), classes=4), task)
+    assert (fit.task, fit.warnings) == (task, ())
+
+
+def test_one_hot_targets_of_positions_are_classes_of_positions():
+    fit = check_compatibility(network(5, 4), targets("one_hot", shape=(5, 4), classes=4))
+    assert fit.task == "token_classification"
+
+
+def test_one_hot_targets_need_as_many_outputs():
+    (fault,) = check_compatibility(network(3), targets("one_hot", shape=(4,), classes=4)).faults
+    assert "4 classes" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("outputs", "shape", "classes", "task"),
+    [
+        (1, (1,), 2, "classification"),
+        (1, (), 2, "classification"),
+        (4, (1,), 4, "classification"),
+        (4, (), 4, "classification"),
+        (1, (1,), 9, "regression"),
+        (1, (), 9, "regression"),
+    ],
+)
+def test_whole_numbers_are_classes_where_the_output_fits(outputs, shape, classes, task):
+    fit = check_compatibility(network(outputs), targets("class_or_value", shape=shape, classes=classes))
+    assert fit.task == task
+    assert [warning.code for warning in fit.warnings] == ["task_inferred"]
+
+
+def test_whole_numbers_are_values_if_the_job_says_so():
+    found = targets("class_or_value", shape=(1,), classes=2)
+    fit = check_compatibility(network(1), found, "regression")
+    assert (fit.task, fit.warnings) == ("regression", ())
+
+
+@pytest.mark.parametrize(
+    "activation", ["sigmoid", "softmax", "log_softmax", "probabilities", "log_probabilities"]
+)
+def test_what_the_output_ends_in_is_said(activation):
+    fit = check_compatibility(network(4, activation=activation), targets("class", classes=4))
+    (warning,) = fit.warnings
+    assert warning.code == "output_activation"
+    assert "'y'" in warning.message
+    assert "logits" in warning.message
+
+
+def test_a_regression_takes_outputs_as_they_are():
+    fit = check_compatibility(network(4, activation="sigmoid"), targets("real", shape=(4,)))
+    assert (fit.task, fit.warnings) == ("regression", ())
+
+
+def test_a_model_of_several_outputs_says_how_to_choose():
+    several = network(4)
+    several["outputs"].append({"name": "features", "dtype": "float32", "shape": ["n", 9]})
+    (fault,) = check_compatibility(several, targets("class", classes=4)).faults
+    assert "features" in fault.message
+    assert "outputs=y" in fault.message

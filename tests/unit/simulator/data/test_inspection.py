@@ -69,7 +69,9 @@ def test_classes_that_no_training_sample_has_are_a_warning(write_npz):
 
 def test_labels_in_a_column_are_a_warning(write_npz):
     arrays = {**classes_set(), "y": np.arange(10)[:, None]}
-    assert any("flatten" in warning for warning in inspect(write_npz(**arrays), "npz", FIFTH)["warnings"])
+    assert any(
+        "column of their own" in warning for warning in inspect(write_npz(**arrays), "npz", FIFTH)["warnings"]
+    )
 
 
 def test_numbers_in_the_other_byte_order_are_read(write_npz):

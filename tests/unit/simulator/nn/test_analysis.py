@@ -15,6 +15,7 @@ from simulator.nn import (
     drift_analog_weights,
     program_analog_weights,
 )
+from simulator.nn.analysis import _decibels
 from tests.unit.simulator.nn.configs import STATIC, noiseless, normal, perfect
 
 NOTHING_BUT_OUTPUT_NOISE = {
@@ -100,3 +101,20 @@ def test_layers_that_are_not_called_are_not_described():
 
     found = analyse_layers(convert_to_analog(Model(), perfect()), normal(3, 64))
     assert [layer.name for layer in found] == ["used"]
+
+
+@pytest.mark.parametrize(
+    ("signal", "error", "decibels"),
+    [
+        (1e-320, 1e10, -3300.0),  # whose ratio is no number
+        (1e300, 1e-20, 3200.0),
+        (1.0, math.inf, None),
+        (math.inf, 1.0, None),
+        (1.0, math.nan, None),
+        (0.0, 1.0, None),
+        (1.0, 0.0, math.inf),
+    ],
+)
+def test_signal_to_noise_ratio_of_numbers_next_to_nothing(signal, error, decibels):
+    found = _decibels(signal, error)
+    assert found == (None if decibels is None else pytest.approx(decibels, abs=0.1))

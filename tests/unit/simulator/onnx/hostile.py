@@ -161,10 +161,12 @@ def a_custom_domain():
 def a_branch():
     out = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
     branch = helper.make_graph([node("Identity", ["x"], ["b"])], "branch", [], [out])
-    condition = {"condition": np.array([True])[0]}
-    return _bytes(
-        model_of([node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch)], condition)
-    )
+    nodes = [
+        node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        node("Greater", ["largest", "zero"], ["condition"]),
+        node("If", ["condition"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    return _bytes(model_of(nodes, {"zero": np.float32(0)}))
 
 
 @refused(limits.UNSUPPORTED_OPERATOR)

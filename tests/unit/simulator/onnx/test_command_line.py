@@ -35,7 +35,9 @@ def test_inspect_prints_the_report(tmp_path):
     assert report["opset"] == 17
     assert report["producer"].startswith("pytorch")
     assert report["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["batch", 1, 28, 28]}]
-    assert report["outputs"] == [{"name": "y", "dtype": "float32", "shape": ["batch", 10]}]
+    assert report["outputs"] == [
+        {"name": "y", "dtype": "float32", "shape": ["batch", 10], "activation": None}
+    ]
     assert report["parameters"] == 62268
     conv, norm = report["layers"][:2]
     assert (conv["name"], conv["op"], conv["kind"], conv["weight_shape"]) == (
