@@ -142,7 +142,7 @@ def store_rpu_config(
         row = ConfigService(session).store(request)
         return json_answer(_view(row), 201, {"Location": f"/v1/rpu-configs/{row.id}", "ETag": _etag(row)})
 
-    return once.do(store)
+    return once.do(store, find=ConfigService(session).configs.get)
 
 
 @router.get("", summary="List stored configurations", responses=PAGE_HEADERS)
@@ -189,7 +189,7 @@ def _view(row: RpuConfig) -> StoredConfig:
         **StoredConfigSummary.of(row).model_dump(),
         config=row.spec,
         effective=row.effective,
-        warnings=service.warnings_of(service.as_stored(row), row.spec, ["config"]),
+        warnings=service.warnings_of_stored(row),
     )
 
 

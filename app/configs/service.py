@@ -198,6 +198,19 @@ def as_stored(row: RpuConfig) -> InferenceRPUConfig:
     return InferenceRPUConfig.model_validate(row.effective)
 
 
+def warnings_of_stored(row: RpuConfig) -> list[ConfigWarning]:
+    """Return the warnings about a stored configuration, which may be older than this version's limits."""
+    try:
+        return warnings_of(as_stored(row), row.spec, ["config"])
+    except ValidationError as error:
+        first = from_pydantic(error.errors(include_url=False), row.effective)[0]
+        message = (
+            "this version of the service no longer takes this configuration: "
+            f"{first.pointer or 'as a whole'}: {first.message}"
+        )
+        return [ConfigWarning(pointer="/config", code="no_longer_valid", message=message)]
+
+
 def refusal(faults: list[Fault]) -> InvalidRequest:
     """Return the problem of a configuration with faults."""
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"

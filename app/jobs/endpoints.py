@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import anyio
@@ -32,12 +33,12 @@ from app.jobs.schemas import (
     JobView,
     ResultsView,
 )
-from app.jobs.service import JobService
+from app.jobs.service import Accepted, JobService
 from app.kit import sse
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
-from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
+from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
 from app.kit.problems import (
     Conflict,
@@ -80,15 +81,34 @@ def submit_job(
 
     Cells that an earlier job with the same content has are taken over (`cached_from`).
     """
+    settings = services.settings
     if dry_run:
-        return json_answer(JobService(session).dry_run(request, services.settings), 200, {})
+        with services.database.reading() as snapshot:
+            reader = JobService(snapshot)
+            return json_answer(reader.dry_run(reader.accept(request, settings), settings), 200, {})
     fresh = "no-cache" in (cache_control or "").lower()
+    return _submit(session, services, once, lambda reader: reader.accept(request, settings), fresh=fresh)
 
-    def submit() -> Response:
-        job = JobService(session).submit(request, services.settings, services.blobs, fresh=fresh)
+
+def _submit(
+    session: Session,
+    services: Services,
+    once: Once,
+    accept: Callable[[JobService], Accepted],
+    *,
+    fresh: bool = False,
+) -> Response:
+    """Have a request checked in a snapshot, which may take long, and then stored under the write lock."""
+
+    def check() -> Accepted:
+        with services.database.reading() as snapshot:
+            return accept(JobService(snapshot))
+
+    def store(accepted: Accepted) -> Response:
+        job = JobService(session).submit(accepted, services.settings, services.blobs, fresh=fresh)
         return _accepted(job, session, services)
 
-    return once.do(submit)
+    return once.do_checked(check, store, find=JobService(session).jobs.get)
 
 
 @router.post(
@@ -99,12 +119,9 @@ def submit_job(
 )
 def retry_job(job_id: IdPath, session: WriteSession, services: ServicesDep, once: OnceDep) -> Response:
     """Submit a failed or cancelled job again, as a new job; what it had computed is taken over."""
-
-    def submit() -> Response:
-        job = JobService(session).retry(known_id("job", job_id), services.settings, services.blobs)
-        return _accepted(job, session, services)
-
-    return once.do(submit)
+    known_id("job", job_id)
+    settings = services.settings
+    return _submit(session, services, once, lambda reader: reader.accept_retry(job_id, settings))
 
 
 @router.post(
@@ -124,12 +141,9 @@ def extend_job(
     once: OnceDep,
 ) -> Response:
     """Submit a finished job with more repeats or times, as a new job; only the new cells are computed."""
-
-    def submit() -> Response:
-        job = JobService(session).extend(known_id("job", job_id), more, services.settings, services.blobs)
-        return _accepted(job, session, services)
-
-    return once.do(submit)
+    known_id("job", job_id)
+    settings = services.settings
+    return _submit(session, services, once, lambda reader: reader.accept_extension(job_id, more, settings))
 
 
 def _accepted(job: Job, session: Session, services: Services) -> Response:

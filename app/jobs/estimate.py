@@ -93,17 +93,18 @@ def dry_run(
 
 def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules) -> _Layers:
     layers = _Layers()
-    for layer in report["layers"]:
-        if layer["kind"] != "analog":
-            continue
+    candidates = [layer for layer in report["layers"] if layer["kind"] == "analog"]
+    digital = {layer["name"] for layer in candidates if rules.is_digital(layer["name"])}
+    configs = rules.configs_for([one["name"] for one in candidates if one["name"] not in digital], base)
+    for layer in candidates:
         shapes = layer.get("matrices") or [layer["weight_shape"]]
         positions = layer.get("positions") or _ASSUMED_POSITIONS
         groups = layer.get("groups", 1)
         macs = positions * sum(math.prod(shape) for shape in shapes)
-        if rules.is_digital(layer["name"]):
+        if layer["name"] in digital:
             layers.digital += Size(macs, positions * sum(shape[0] for shape in shapes))
             continue
-        config = rules.config_for(layer["name"], base)
+        config = configs[layer["name"]]
         bias = layer.get("bias", False)
         slots = [
             slot

@@ -20,6 +20,7 @@ from simulator.config import (
     StrictModel,
     resolve,
 )
+from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -110,11 +111,9 @@ class JobExtend(StrictModel):
         json_schema_extra={"examples": [{"repeats": 50, "t_inference": [1, 3600, 31536000]}]}
     )
 
-    repeats: int | None = Field(
-        default=None, ge=1, le=10_000, strict=True, description="Chip instances in all, not in addition."
-    )
-    t_inference: tuple[Annotated[float, Field(ge=0, le=1e12)], ...] = Field(
-        default=(), max_length=1000, description="Further times in s."
+    repeats: Repeats | None = Field(default=None, description="Chip instances in all, not in addition.")
+    t_inference: tuple[TimeAfterProgramming, ...] = Field(
+        default=(), max_length=MAX_TIMES, description="Further times in s."
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
-from app.db.tables import Artifact, Cell, Job, WorkItem
+from app.db.tables import Artifact, Cell, Job, Model, WorkItem
 from app.db.types import utc_now
 from app.jobs import items, plots, results, tabular
 from app.jobs.checks import Checked, check
@@ -19,10 +21,32 @@ from app.jobs.repository import JobRepository
 from app.jobs.reuse import Reuse, result_keys
 from app.jobs.schemas import DryRunView, JobCreate, JobExtend, ResultsView
 from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
+from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.settings import Settings
 from simulator.config import LossType, config_hash, effective
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A request that passed all checks.
+
+    Attributes:
+        request: the well-formed request.
+        found: what the checks found.
+        model: what it is about.
+        dataset_report: of the data.
+        retry_of: the job that is tried again.
+        extends: the job that gets more repeats or times.
+    """
+
+    request: JobCreate
+    found: Checked
+    model: Model
+    dataset_report: dict[str, Any]
+    retry_of: str | None = None
+    extends: str | None = None
 
 
 class JobService:
@@ -32,25 +56,8 @@ class JobService:
         self._session = session
         self.jobs = JobRepository(session)
 
-    def submit(
-        self,
-        request: JobCreate,
-        settings: Settings,
-        blobs: BlobStore,
-        *,
-        fresh: bool = False,
-        retry_of: str | None = None,
-        extends: str | None = None,
-    ) -> Job:
-        """Store a new job with its work items; what earlier jobs computed is taken over.
-
-        Args:
-            request: the well-formed request.
-            settings: limits, and how work is cut.
-            blobs: where files that are taken over are copied.
-            fresh: take nothing over.
-            retry_of: the job that is tried again.
-            extends: the job that gets more repeats or times.
+    def accept(self, request: JobCreate, settings: Settings) -> Accepted:
+        """Return the request with all that its job is made of. Reads only: it may take long.
 
         Raises:
             InvalidRequest: with every fault that the checks found.
@@ -58,12 +65,24 @@ class JobService:
         found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
         if found.faults or found.model is None or found.dataset_report is None:
             raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
-        job = _new_job(request, found, settings)
-        sizes = _sizes(job.spec, found.dataset_report)
+        return Accepted(request, found, found.model, found.dataset_report)
+
+    def submit(self, accepted: Accepted, settings: Settings, blobs: BlobStore, *, fresh: bool = False) -> Job:
+        """Store a new job with its work items; what earlier jobs computed is taken over.
+
+        Args:
+            accepted: the request, as `accept` returned it.
+            settings: limits, and how work is cut.
+            blobs: where files that are taken over are copied.
+            fresh: take nothing over.
+        """
+        found = accepted.found
+        job = _new_job(accepted.request, found, settings)
+        sizes = _sizes(job.spec, accepted.dataset_report)
         work = _plan(job.spec, sizes, found, settings)
         job.progress_total = sum(item.progress_total for item in work)
-        job.retry_of, job.extends = retry_of, extends
-        keys = result_keys(job, found.model, found.dataset)
+        job.retry_of, job.extends = accepted.retry_of, accepted.extends
+        keys = result_keys(job, accepted.model, found.dataset)
         self.jobs.add(job, work, keys)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
@@ -72,30 +91,24 @@ class JobService:
             self._take_over(job, work, keys, blobs)
         return job
 
-    def dry_run(self, request: JobCreate, settings: Settings) -> DryRunView:
-        """Return what the job would be.
-
-        Raises:
-            InvalidRequest: with every fault that the checks found.
-        """
-        found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
-        if found.faults or found.model is None or found.dataset_report is None:
-            raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
+    def dry_run(self, accepted: Accepted, settings: Settings) -> DryRunView:
+        """Return what the job of an accepted request would be."""
+        request, found = accepted.request, accepted.found
         spec = request.model_dump(mode="json")
-        sizes = _sizes(spec, found.dataset_report)
+        sizes = _sizes(spec, accepted.dataset_report)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
             request,
             config=found.layer_configs[0],
-            report=found.model.report,
+            report=accepted.model.report,
             sizes=sizes,
             items=len(_plan(spec, sizes, found, settings)),
             speed=speed,
             warnings=found.warnings,
         )
 
-    def retry(self, job_id: str, settings: Settings, blobs: BlobStore) -> Job:
-        """Submit a failed or cancelled job again; what it had computed is taken over.
+    def accept_retry(self, job_id: str, settings: Settings) -> Accepted:
+        """Return a failed or cancelled job's request, to be submitted again. Reads only.
 
         Raises:
             NotFound: there is none.
@@ -107,10 +120,10 @@ class JobService:
             raise Conflict(
                 f"only a failed or cancelled job is retried; this one is {job.state}", code="not_failed"
             )
-        return self.submit(_request_of(job), settings, blobs, retry_of=job.id)
+        return replace(self.accept(_request_of(job), settings), retry_of=job.id)
 
-    def extend(self, job_id: str, more: JobExtend, settings: Settings, blobs: BlobStore) -> Job:
-        """Submit a finished job with more repeats or times; only the new cells are computed.
+    def accept_extension(self, job_id: str, more: JobExtend, settings: Settings) -> Accepted:
+        """Return a finished job's request with more repeats or times, to be submitted. Reads only.
 
         Raises:
             NotFound: there is none.
@@ -120,16 +133,14 @@ class JobService:
         job = self.get(job_id)
         if job.state != JobState.SUCCEEDED:
             raise Conflict(f"only a finished job is extended; this one is {job.state}", code="not_finished")
-        request = _request_of(job)
-        evaluate = request.evaluate
-        times = sorted({*evaluate.t_inference, *more.t_inference})
-        repeats = max(evaluate.repeats, more.repeats or 0)
-        if len(times) == len(evaluate.t_inference) and repeats == evaluate.repeats:
+        evaluate = job.spec["evaluate"]
+        times = sorted({*evaluate["t_inference"], *more.t_inference})
+        repeats = max(evaluate["repeats"], more.repeats or 0)
+        if len(times) == len(evaluate["t_inference"]) and repeats == evaluate["repeats"]:
             message = f"the job has {repeats} repeats at {len(times)} times already; ask for more of either"
             raise InvalidRequest(message, errors=[Fault(pointer="", code="nothing_to_add", message=message)])
-        longer = evaluate.model_copy(update={"t_inference": tuple(times), "repeats": repeats})
-        request = request.model_copy(update={"evaluate": longer})
-        return self.submit(request, settings, blobs, extends=job.id)
+        longer = {**evaluate, "t_inference": times, "repeats": repeats}
+        return replace(self.accept(_request_of(job, evaluate=longer), settings), extends=job.id)
 
     def _take_over(self, job: Job, work: list[WorkItem], keys: dict[str, str], blobs: BlobStore) -> None:
         reuse = Reuse(self._session, job, keys)
@@ -237,9 +248,32 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
     return {column.name: getattr(cell, column.name) for column in tabular.CELL_COLUMNS}
 
 
-def _request_of(job: Job) -> JobCreate:
-    """Return the request that a job was made from."""
-    return JobCreate.model_validate_json(json.dumps({**job.spec, "rpu_config": job.effective_config}))
+_MOVED_BY_EXTEND = ("/evaluate/t_inference", "/evaluate/repeats")
+
+
+def _request_of(job: Job, **changes: Any) -> JobCreate:
+    """Return the request that a job was made from, with some of its fields replaced.
+
+    Raises:
+        InvalidRequest: it breaks a limit, of which there may be more than on the day the job was made.
+    """
+    spec = {**job.spec, "rpu_config": job.effective_config, **changes}
+    try:
+        return JobCreate.model_validate_json(json.dumps(spec))
+    except ValidationError as error:
+        faults = [_placed(fault) for fault in from_pydantic(error.errors(include_url=False), spec)]
+    raise InvalidRequest(
+        "the job that this would make is not one that this version of the service takes",
+        errors=faults,
+    )
+
+
+def _placed(fault: Fault) -> Fault:
+    """Return a fault of a new job's specification where the client finds it: in its body, or in the job."""
+    said = fault.pointer.startswith(_MOVED_BY_EXTEND)
+    where = fault.pointer.removeprefix("/evaluate") if said else f"/spec{fault.pointer}"
+    hint = fault.hint or ("ask for less" if said else "submit the job anew with POST /v1/jobs, changed there")
+    return fault.model_copy(update={"pointer": where, "hint": hint})
 
 
 def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:

@@ -114,6 +114,18 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "Conflict"
 
 
+class Gone(Problem):
+    """What an earlier request with this key made was deleted since."""
+
+    status, code, title = 410, "gone", "Gone"
+
+
+class PreconditionFailed(Problem):
+    """It has changed since the version that `If-Match` names."""
+
+    status, code, title = 412, "precondition_failed", "Precondition failed"
+
+
 class TooLarge(Problem):
     """The body is larger than the limit."""
 
@@ -158,7 +170,7 @@ class StorageFull(Problem):
 
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind
-    for kind in (BadRequest, NotFound, MethodNotAllowed, Conflict, TooLarge, UnsupportedMediaType)
+    for kind in (BadRequest, NotFound, MethodNotAllowed, Conflict, Gone, TooLarge, UnsupportedMediaType)
 }
 
 

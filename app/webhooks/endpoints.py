@@ -62,7 +62,7 @@ def create_webhook(request: Annotated[WebhookCreate, Body()], service: Writer, o
         view = WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=webhook.secret)
         return json_answer(view, 201, {"Location": f"/v1/webhooks/{webhook.id}"})
 
-    return once.do(create)
+    return once.do(create, find=service.webhooks.get)
 
 
 @router.get("", summary="List webhooks", responses=PAGE_HEADERS)
