@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from app.db.session import Database
 from app.health.endpoints import router as health_router
 from app.jobs.broker import Doorbell, make_celery
 from app.jobs.endpoints import router as jobs_router
+from app.jobs.reader import ResultReader
 from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
@@ -25,6 +27,10 @@ from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
 from app.settings import Settings
 from app.webhooks.endpoints import router as webhooks_router
+
+# A thread that works through large results gives way to the others after so long (Python's default: 5 ms). A
+# request changes threads a dozen times, and waits that long at each.
+_SWITCH_S = 0.0005
 
 _DESCRIPTION = """
 What is a trained network's accuracy one second, one hour, one year after it is programmed onto an analog
@@ -54,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(_SWITCH_S)
         blobs = BlobStore(settings.data_dir / "blobs")
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
@@ -65,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             doorbell=Doorbell(make_celery(settings)),
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
+            results=ResultReader(database),
         )
         try:
             with when_told_to_stop(watch.stop):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -17,12 +17,14 @@ from app.jobs.events import EventStream
 from app.jobs.formats import (
     EVENTS_CONTENT,
     MEDIA_TYPE_OF,
+    PICTURES,
     RESULTS_CONTENT,
     EventsFormat,
     EventsFormatDep,
     ResultsFormatDep,
 )
 from app.jobs.listing import ListingDep
+from app.jobs.reader import Version
 from app.jobs.schemas import (
     ArtifactsView,
     DryRunView,
@@ -35,7 +37,7 @@ from app.jobs.schemas import (
 )
 from app.jobs.service import Accepted, JobService
 from app.kit import sse
-from app.kit.etag import NOT_MODIFIED, ConditionalDep
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
@@ -225,10 +227,10 @@ def delete_job(job_id: IdPath, session: WriteSession, services: ServicesDep) -> 
     response_model=ResultsView,
     responses={200: RESULTS_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
 )
-def get_job_results(
+async def get_job_results(
     job_id: IdPath,
     response: Response,
-    session: ReadSession,
+    services: ServicesDep,
     conditional: ConditionalDep,
     results_format: ResultsFormatDep,
     cells: Annotated[
@@ -237,16 +239,26 @@ def get_job_results(
     test_set_ci: Annotated[bool, Query(description="With Wilson's interval for the test set.")] = False,
 ) -> Response:
     """Return the accuracy over time as far as it is known: complete or not."""
-    service = JobService(session)
-    job = service.get(known_id("job", job_id))
+    job = await run_in_threadpool(_read_job, services, job_id)
     response.headers["Vary"] = "Accept"
     _retry_later(job, response)
-    etag = views.version_tag(job, results_format, str(cells), str(test_set_ci))
-    unchanged = conditional.not_modified(etag, response)
+    representation = (results_format, str(cells), str(test_set_ci))
+    unchanged = conditional.not_modified(Version.of(job).tag(*representation), response)
     if unchanged is not None:
         return unchanged
-    content = service.results_as(job, results_format, cells=cells, test_set_ci=test_set_ci)
-    return Response(content, media_type=MEDIA_TYPE_OF[results_format], headers=dict(response.headers))
+    reader, media_type = services.results, MEDIA_TYPE_OF[results_format]
+    if cells and results_format not in PICTURES:
+        version, pieces = await reader.pieces(job_id, results_format, test_set_ci=test_set_ci)
+        response.headers["ETag"] = version.tag(*representation)
+        return StreamingResponse(pieces, media_type=media_type, headers=dict(response.headers))
+    summary = await reader.summary(job_id)
+    response.headers["ETag"] = summary.version.tag(*representation)
+    content = (
+        await reader.picture(summary, results_format)
+        if results_format in PICTURES
+        else await reader.points(summary, results_format, test_set_ci=test_set_ci)
+    )
+    return Response(content, media_type=media_type, headers=dict(response.headers))
 
 
 @router.get(
@@ -261,8 +273,8 @@ def get_job_history(
     service = JobService(session)
     job = service.get(known_id("job", job_id))
     _retry_later(job, response)
-    unchanged = conditional.not_modified(views.version_tag(job), response)
-    return unchanged or views.history_view(job, service.jobs.epochs(job.id))
+    view = views.history_view(job, service.jobs.epochs(job.id))
+    return conditional.not_modified(etag_of(view), response) or view
 
 
 @router.get(
@@ -338,8 +350,8 @@ def list_job_artifacts(
     """List the files that the job made."""
     service = JobService(session)
     job = service.get(known_id("job", job_id))
-    unchanged = conditional.not_modified(views.version_tag(job), response)
-    return unchanged or views.artifacts_view(job, service.jobs.artifacts(job.id))
+    view = views.artifacts_view(job, service.jobs.artifacts(job.id))
+    return conditional.not_modified(etag_of(view), response) or view
 
 
 @router.get(

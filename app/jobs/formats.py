@@ -33,6 +33,7 @@ class EventsFormat(StrEnum):
     STREAM = "stream"
 
 
+PICTURES = frozenset({ResultsFormat.SVG, ResultsFormat.PNG})
 RESULTS_MEDIA_TYPES: dict[str, ResultsFormat] = {
     "application/json": ResultsFormat.JSON,
     "text/csv": ResultsFormat.CSV,

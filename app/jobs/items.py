@@ -183,6 +183,7 @@ def set_progress(job: Job, item: WorkItem, done: int) -> None:
     """Set the item's progress, in sample-forwards, and the job's with it; a held job's version grows."""
     job.progress_done += done - item.progress_done
     item.progress_done = done
+    job.progressed_at = utc_now()
     job.version += 1
 
 

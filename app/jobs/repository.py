@@ -117,13 +117,6 @@ class JobRepository:
         """Return a stored configuration."""
         return self._session.get(RpuConfig, config_id)
 
-    def cells(self, job_id: str) -> Sequence[Cell]:
-        """Return the job's cells, ordered."""
-        query = (
-            select(Cell).where(Cell.job_id == job_id).order_by(Cell.variant, Cell.t_inference, Cell.repeat)
-        )
-        return self._session.scalars(query).all()
-
     def baselines(self, job_id: str) -> Sequence[Baseline]:
         """Return the floating-point results of the job's models."""
         return self._session.scalars(select(Baseline).where(Baseline.job_id == job_id)).all()

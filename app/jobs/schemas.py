@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
 from app.configs.schemas import StoredReference, is_reference
 from app.jobs.results import Metric
@@ -22,6 +23,11 @@ from simulator.config import (
 )
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 
+# JSON has no infinity: what was not finite is absent.
+FiniteOrNull = Annotated[
+    float | None,
+    BeforeValidator(lambda value: None if isinstance(value, float) and not isfinite(value) else value),
+]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
 EXAMPLE: dict[str, Any] = {
@@ -137,7 +143,9 @@ class Progress(BaseModel):
     done: int
     total: int
     fraction: float = Field(ge=0, le=1)
-    eta_seconds: float | None = Field(description="At the speed so far; null before there is one.")
+    eta_seconds: float | None = Field(
+        description="As of the last progress, at the speed so far; null before there is one."
+    )
 
 
 class FailureView(BaseModel):
@@ -253,9 +261,11 @@ class EpochView(BaseModel):
 
     variant: str
     epoch: int
-    train_loss: float
+    train_loss: FiniteOrNull = Field(description="Mean over the epoch's samples; null if it was not finite.")
     train_accuracy: float | None
-    validation_loss: float | None = Field(description="Under noise; null without validation_fraction.")
+    validation_loss: FiniteOrNull = Field(
+        description="Under noise; null without validation_fraction, and if it was not finite."
+    )
     validation_accuracy: float | None = Field(description="Under noise; null for a regression too.")
     learning_rate: float
     seconds: float

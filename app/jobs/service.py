@@ -10,16 +10,15 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
-from app.db.tables import Artifact, Cell, Job, Model, WorkItem
+from app.db.tables import Artifact, Job, Model, WorkItem
 from app.db.types import utc_now
-from app.jobs import items, plots, results, tabular
+from app.jobs import items
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
-from app.jobs.formats import ResultsFormat
 from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
 from app.jobs.reuse import Reuse, result_keys
-from app.jobs.schemas import DryRunView, JobCreate, JobExtend, ResultsView
+from app.jobs.schemas import DryRunView, JobCreate, JobExtend
 from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
@@ -188,47 +187,6 @@ class JobService:
         self.jobs.delete(job)
         return f"jobs/{job_id}"
 
-    def results(self, job: Job, *, cells: bool = False, test_set_ci: bool = False) -> dict[str, Any]:
-        """Return the results so far."""
-        task = job.spec["task"]
-        rows = self.jobs.cells(job.id)
-        series = results.series(task, rows)
-        if test_set_ci and task == "classification" and rows:
-            total = rows[0].total
-            for one in series:
-                for point in one["points"]:
-                    point["test_set_ci95"] = results.wilson95(point["mean"] * total, total)
-        answer: dict[str, Any] = {
-            "job": job.id,
-            "complete": job.state == JobState.SUCCEEDED,
-            "task": task,
-            "metric": results.metric_name(task),
-            "baseline": {
-                row.variant: results.baseline_json(task, row) for row in self.jobs.baselines(job.id)
-            },
-            "series": series,
-        }
-        if cells:
-            answer["cells"] = [_cell_json(row) for row in rows]
-        return answer
-
-    def results_as(self, job: Job, results_format: ResultsFormat, *, cells: bool, test_set_ci: bool) -> bytes:
-        """Return the results so far in a form; tables hold the points, or with `cells` the cells alone."""
-        found = self.results(job, cells=cells, test_set_ci=test_set_ci)
-        if results_format is ResultsFormat.JSON:
-            return ResultsView.model_validate(found).model_dump_json(exclude_unset=True).encode()
-        if results_format in (ResultsFormat.SVG, ResultsFormat.PNG):
-            return plots.draw(found, job.name or f"job {job.id}", results_format)
-        if cells:
-            columns, rows = tabular.CELL_COLUMNS, iter(found["cells"])
-        else:
-            columns, rows = tabular.POINT_COLUMNS, tabular.point_rows(found["series"])
-            columns += tabular.TEST_SET_COLUMNS if test_set_ci else ()
-        if results_format is ResultsFormat.CSV:
-            return tabular.to_csv(columns, rows)
-        about = {"job": job.id, "config_hash": job.config_hash, "metric": found["metric"]}
-        return tabular.to_parquet(columns, rows, about=about)
-
     def artifact(self, job_id: str, name: str) -> Artifact:
         """Return one of the job's files; NotFound if there is none of that name."""
         job = self.get(job_id)
@@ -242,10 +200,6 @@ class JobService:
         if job is None:
             raise not_found("job", job_id)
         return job
-
-
-def _cell_json(cell: Cell) -> dict[str, Any]:
-    return {column.name: getattr(cell, column.name) for column in tabular.CELL_COLUMNS}
 
 
 _MOVED_BY_EXTEND = ("/evaluate/t_inference", "/evaluate/repeats")

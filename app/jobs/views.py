@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from app.db.tables import Artifact, Epoch, Event, Job
 from app.jobs.schemas import (
@@ -68,8 +67,8 @@ def job_view(job: Job) -> JobView:
 def _progress(job: Job) -> Progress:
     fraction = job.progress_done / job.progress_total if job.progress_total else 0.0
     eta = None
-    if job.state == JobState.RUNNING and job.started_at is not None and fraction > 0:
-        elapsed = (datetime.now(UTC) - job.started_at).total_seconds()
+    if job.state == JobState.RUNNING and job.started_at and job.progressed_at and fraction > 0:
+        elapsed = (job.progressed_at - job.started_at).total_seconds()
         eta = max(0.0, elapsed * (1 - fraction) / fraction)
     return Progress(
         done=job.progress_done, total=job.progress_total, fraction=min(1.0, fraction), eta_seconds=eta

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from app.db.blobs import BlobStore
 from app.db.session import Database
 from app.jobs.broker import Doorbell
+from app.jobs.reader import ResultReader
 from app.jobs.watch import JobWatch
 from app.kit.inspection import Inspector
 from app.settings import Settings
@@ -33,6 +34,7 @@ class Services:
     doorbell: Doorbell
     inspector: Inspector
     watch: JobWatch
+    results: ResultReader
 
 
 def services_of(connection: HTTPConnection) -> Services:

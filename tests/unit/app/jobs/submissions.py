@@ -52,11 +52,13 @@ def add_cells(client, job_id: str, *cells: tuple[str, int, float, int | None, fl
                 correct=correct, total=10, loss_sum=loss_sum,
             )  # fmt: skip
             session.add(cell)
+        session.get_one(Job, job_id).results_version += 1
 
 
 def add_baseline(client, job_id: str, variant: str = "digital", correct: int = 10) -> None:
     with database_of(client).transaction() as session:
         session.add(Baseline(job_id=job_id, variant=variant, correct=correct, total=10, loss_sum=1.0))
+        session.get_one(Job, job_id).results_version += 1
 
 
 def add_model(client, layers: list[dict[str, Any]]) -> str:

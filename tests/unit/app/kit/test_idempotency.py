@@ -15,6 +15,7 @@ from app.db.session import Database
 from app.db.tables import IdempotencyKey, RpuConfig
 from app.db.types import utc_now
 from app.jobs.broker import Doorbell, make_celery
+from app.jobs.reader import ResultReader
 from app.jobs.watch import JobWatch
 from app.kit import handlers
 from app.kit.idempotency import MAX_LENGTH, OnceDep, json_answer
@@ -89,6 +90,7 @@ def client(database, tmp_path, gate):
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),
+        ResultReader(database),
     )
     app.add_middleware(RequestIdMiddleware)
     handlers.install(app)
