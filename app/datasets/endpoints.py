@@ -21,7 +21,7 @@ from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
-from app.kit.uploads import receive_upload, store_upload, upload_openapi
+from app.kit.uploads import client_of, receive_upload, store_upload, upload_openapi
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -65,6 +65,7 @@ async def upload_dataset(
             file_format,
             *_arguments(split),
             too_complex="dataset_too_complex",
+            client=client_of(request),
         )
 
         def store(session: Session) -> Dataset:

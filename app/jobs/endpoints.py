@@ -41,7 +41,7 @@ from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
+from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
 from app.kit.problems import (
     Conflict,
     InvalidJson,
@@ -58,7 +58,6 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 _EVENTS = "events"
 _POLL_AGAIN_S = "2"
-MOST_VERSION = 2**63 - 1  # what the database's integers hold
 
 
 @router.post(
@@ -294,11 +293,11 @@ async def list_job_events(
     page: PageDep,
     events_format: EventsFormatDep,
     after: Annotated[
-        int, Query(ge=0, le=MOST_VERSION, description="Only events with a larger number than this.")
+        int, Query(ge=0, le=MOST_INTEGER, description="Only events with a larger number than this.")
     ] = 0,
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, le=MOST_VERSION, description="Goes on with a stream after this event; before `after`."),
+        Header(ge=0, le=MOST_INTEGER, description="Goes on with a stream after this event; before `after`."),
     ] = None,
 ) -> Page[EventView] | Response:
     """List what happened to the job, in order; an event's number is the job's version at the time.

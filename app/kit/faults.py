@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.kit.problems import Fault, shortened
+from app.kit.problems import MAX_FAULTS, Fault, more_faults, shortened
 from simulator.config.base import nearest
 
 _PARAMETER_KINDS = frozenset({"query", "path", "header", "cookie"})
@@ -37,16 +37,18 @@ def from_pydantic(errors: Iterable[Any], value: Any, prefix: Sequence[str | int]
         prefix: where in the body the value stands.
     """
     faults = []
-    for error in errors:
+    told, rest = _first(errors)
+    for error in told:
         path = _written_path(error["loc"], value, adds_key=error["type"] in _ADDS_A_KEY)
         faults.append(_fault(pointer([*prefix, *path]), error))
-    return _without_repetition(faults)
+    return _without_repetition(faults + rest)
 
 
 def from_request_validation(errors: Iterable[Any], body: Any) -> list[Fault]:
     """Return FastAPI's errors of a whole request, parameters and body, as faults."""
     faults: list[Fault] = []
-    for error in errors:
+    told, uncounted = _first(errors)
+    for error in told:
         where, *rest = error["loc"] or ("body",)
         if where == "body":
             faults += from_pydantic([{**error, "loc": rest}], body)
@@ -54,7 +56,13 @@ def from_request_validation(errors: Iterable[Any], body: Any) -> list[Fault]:
             faults.append(_fault(pointer([where, *rest[:1]]), error))
         else:
             faults.append(_fault(pointer(error["loc"]), error))
-    return _without_repetition(faults)
+    return _without_repetition(faults + uncounted)
+
+
+def _first(errors: Iterable[Any]) -> tuple[list[Any], list[Fault]]:
+    """Return the errors that are told one by one, and the fault that counts the rest, if there is a rest."""
+    found = list(errors)
+    return found[:MAX_FAULTS], more_faults(len(found) - MAX_FAULTS)
 
 
 def explained(where: str, code: str, message: str) -> Fault:

@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -45,6 +46,8 @@ def install(app: FastAPI) -> None:
         HTTPException: _http,
         IntegrityError: _overtaken,
         OperationalError: _database,
+        InterfaceError: _database,
+        NoConnection: _busy,
         OSError: _storage,
         ClientDisconnect: _gone,
     }
@@ -74,12 +77,19 @@ async def _http(request: Request, error: HTTPException) -> Response:
     return respond(problem, request_id_of(request))
 
 
-async def _database(request: Request, error: OperationalError) -> Response:
+async def _database(request: Request, error: OperationalError | InterfaceError) -> Response:
     request_id = request_id_of(request)
     log.error("request %s: the database failed: %s", request_id, error.orig)
     if "disk is full" in str(error.orig):
         return respond(StorageFull("there is no room left in the database's storage"), request_id)
     detail = "the database does not answer; try again"
+    return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
+
+
+async def _busy(request: Request, error: NoConnection) -> Response:
+    request_id = request_id_of(request)
+    log.warning("request %s: no connection to the database was free: %s", request_id, error)
+    detail = "the service has more to do than it can; try again"
     return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
 
 

@@ -159,6 +159,23 @@ def _values(root: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
         pending.extend(((*path, key), child) for key, child in reversed(children))
 
 
+def text_faults(root: Any, *, most_characters: int) -> Iterator[Fault]:
+    """Yield what is wrong with the texts in a value that some program wrote, keys included."""
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield from _text_faults(path, value, "the text")
+            if len(value) > most_characters:
+                message = f"the text has {len(value)} characters, more than {most_characters}"
+                yield Fault(pointer=pointer(path), code="too_long", message=message)
+        elif isinstance(value, dict):
+            pending.extend(((*path, key), part) for key, part in value.items())
+            pending.extend(((*path, key), key) for key in value)
+        elif isinstance(value, list):
+            pending.extend(((*path, index), part) for index, part in enumerate(value))
+
+
 def _text_faults(path: tuple[str | int, ...], text: str, what: str) -> Iterator[Fault]:
     if "\0" in text:
         yield Fault(pointer=pointer(path), code="nul_character", message=f"{what} holds a NUL character")

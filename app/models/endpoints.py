@@ -19,7 +19,7 @@ from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
-from app.kit.uploads import OCTET_STREAM, receive_upload, store_upload, upload_openapi
+from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, store_upload, upload_openapi
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelView
 from app.models.service import ModelService
@@ -54,7 +54,7 @@ async def upload_model(
         if known is not None:
             return _answer(response, known, 200)
         report = await services.inspector.inspect(
-            "simulator.onnx", upload.path, too_complex="model_too_complex"
+            "simulator.onnx", upload.path, too_complex="model_too_complex", client=client_of(request)
         )
 
         def store(session: Session) -> Model:

@@ -30,6 +30,11 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+# A search for the nearest name takes a tenth of a millisecond and more: it is made for the first faults only,
+# and for names that somebody may have typed.
+_MOST_GUESSES = 20
+_LONGEST_GUESSED = 64
+_MOST_LINES = 200  # of the faults of one model; the rest is counted
 FLOAT32_MAX = 3.4028234663852886e38
 
 # Families whose JSON Schema is being written, from the outside in.
@@ -37,7 +42,9 @@ _OPEN_FAMILIES: ContextVar[frozenset[str]] = ContextVar("open_families", default
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`, None when none does."""
+    """Return the known name that looks most like `name`, None when none does, or it is a very long one."""
+    if len(name) > _LONGEST_GUESSED:
+        return None
     folded = {candidate.casefold(): candidate for candidate in known}
     match = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
     return folded[match[0]] if match else None
@@ -51,10 +58,10 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}{hint} (known: {', '.join(names) or 'none'})"
 
 
-def unknown_field(name: object, known: Iterable[str]) -> str:
+def unknown_field(name: object, known: Iterable[str], *, guessed: bool = True) -> str:
     """Say that a field is unknown, with the nearest known one or else all of them."""
     names = sorted(known)
-    guess = nearest(name, names) if isinstance(name, str) else None
+    guess = nearest(name, names) if isinstance(name, str) and guessed else None
     return f"unknown field {name!r}, " + (
         f"did you mean {guess!r}?" if guess else f"known: {', '.join(names)}"
     )
@@ -123,22 +130,24 @@ class StrictModel(BaseModel):
             if not any(line["type"] in ("extra_forbidden", "too_short") for line in lines):
                 raise
             failed_items = {line["loc"][:-1] for line in lines if line["loc"]}
-            raise ValidationError.from_exception_data(
-                error.title,
-                [
-                    cls._explained(line)
-                    for line in lines
-                    # pydantic counts the valid items only: where an item failed, none is missing
-                    if not (line["type"] == "too_short" and line["loc"] in failed_items)
-                ],
-            ) from None
+            explained = [
+                cls._explained(line, guessed=index < _MOST_GUESSES)
+                for index, line in enumerate(lines[:_MOST_LINES])
+                # pydantic counts the valid items only: where an item failed, none is missing
+                if not (line["type"] == "too_short" and line["loc"] in failed_items)
+            ]
+            if len(lines) > _MOST_LINES:
+                rest = custom_error("more_errors", f"and {len(lines) - _MOST_LINES} more faults")
+                explained.append(InitErrorDetails(type=rest, loc=(), input=None))
+            raise ValidationError.from_exception_data(error.title, explained) from None
 
     @classmethod
-    def _explained(cls, line: Any) -> InitErrorDetails:
+    def _explained(cls, line: Any, *, guessed: bool) -> InitErrorDetails:
         kind, location = line["type"], line["loc"]
         details = InitErrorDetails(type=kind, loc=location, input=line["input"], ctx=line.get("ctx", {}))
         if kind == "extra_forbidden" and len(location) == 1:
-            details["type"] = custom_error("unknown_field", unknown_field(location[0], cls.model_fields))
+            message = unknown_field(location[0], cls.model_fields, guessed=guessed)
+            details["type"] = custom_error("unknown_field", message)
         elif "message" in line.get("ctx", {}):
             details["type"] = custom_error(kind, line["ctx"]["message"])
         return details
