@@ -22,6 +22,7 @@ from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
+from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.services import Services
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
@@ -92,7 +93,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
         responses=openapi.COMMON_RESPONSES,
     )
+    # The last one is the outermost.
+    app.add_middleware(FramingMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     openapi.describe(app)

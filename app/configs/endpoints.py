@@ -18,11 +18,18 @@ from app.configs.schemas import (
 )
 from app.configs.service import ConfigService
 from app.db.tables import RpuConfig
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import EXAMPLE_ID, IdPath, known_id
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
-from app.kit.problems import InvalidJson, NotFound, TooLarge, UnsupportedMediaType, problem_responses
+from app.kit.problems import (
+    InvalidJson,
+    NotFound,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
+    problem_responses,
+)
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, WriteSession
 from simulator.config import json_schema
@@ -177,11 +184,14 @@ def get_rpu_config(
     "/{config_id}",
     status_code=204,
     summary="Delete a stored configuration",
-    responses=problem_responses(NotFound),
+    responses=problem_responses(NotFound, PreconditionFailed),
 )
-def delete_rpu_config(config_id: IdPath, session: WriteSession) -> None:
+def delete_rpu_config(config_id: IdPath, session: WriteSession, precondition: PreconditionDep) -> None:
     """Delete a stored configuration; jobs that were submitted with it keep what it said."""
-    ConfigService(session).delete(known_id("configuration", config_id))
+    service = ConfigService(session)
+    row = service.get(known_id("configuration", config_id))
+    precondition.require(lambda: _etag(row))
+    service.delete(config_id)
 
 
 def _view(row: RpuConfig) -> StoredConfig:

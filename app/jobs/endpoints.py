@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated
 
@@ -37,7 +38,7 @@ from app.jobs.schemas import (
 )
 from app.jobs.service import Accepted, JobService
 from app.kit import sse
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
@@ -47,6 +48,7 @@ from app.kit.problems import (
     InvalidJson,
     NotAcceptable,
     NotFound,
+    PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
     problem_responses,
@@ -58,6 +60,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 _EVENTS = "events"
 _POLL_AGAIN_S = "2"
+_LONGEST_WAIT_S = 60.0
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)  # RFC 7240
 
 
 @router.post(
@@ -181,16 +185,24 @@ async def get_job(
     services: ServicesDep,
     conditional: ConditionalDep,
     wait: Annotated[
-        float, Query(ge=0, le=60, description="With `If-None-Match`: seconds to wait for another version.")
+        float,
+        Query(
+            ge=0, le=_LONGEST_WAIT_S, description="With `If-None-Match`: seconds to wait for another version."
+        ),
     ] = 0,
+    prefer: Annotated[str | None, Header(description="`wait=n` is as `?wait=n`, of at most 60 s.")] = None,
 ) -> JobView | Response:
     """Return a job; its entity tag changes with every cell, epoch and state.
 
     With `wait`, a client that holds the newest version gets its answer when there is another one, or a 304
-    when the time is up.
+    when the time is up. A job that has ended has no other version to wait for.
     """
+    preferred = _WAIT.search(prefer or "")
+    if preferred is not None and not wait:
+        wait = min(float(preferred[1]), _LONGEST_WAIT_S)
+        response.headers["Preference-Applied"] = f"wait={wait:g}"
     job = await run_in_threadpool(_read_job, services, job_id)
-    if wait and conditional.holds(views.version_tag(job)):
+    if wait and not views.has_ended(job) and conditional.holds(views.version_tag(job)):
         with anyio.move_on_after(wait):
             await services.watch.beyond(job.id, job.version)
         job = await run_in_threadpool(_read_job, services, job_id)
@@ -214,10 +226,17 @@ def cancel_job(job_id: IdPath, session: WriteSession) -> JobView:
     return views.job_view(JobService(session).cancel(known_id("job", job_id)))
 
 
-@router.delete("/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict))
-def delete_job(job_id: IdPath, session: WriteSession, services: ServicesDep) -> None:
+@router.delete(
+    "/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict, PreconditionFailed)
+)
+def delete_job(
+    job_id: IdPath, session: WriteSession, services: ServicesDep, precondition: PreconditionDep
+) -> None:
     """Delete a job that has ended, with its results and files."""
-    prefix = JobService(session).delete(known_id("job", job_id))
+    service = JobService(session)
+    job = service.locked(known_id("job", job_id))
+    precondition.require(lambda: views.version_tag(job))
+    prefix = service.delete(job_id)
     after_commit(session, lambda: services.blobs.delete_folder(prefix))
 
 

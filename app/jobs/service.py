@@ -166,7 +166,7 @@ class JobService:
             NotFound: there is none.
             Conflict: it has ended, or is being cancelled already.
         """
-        job = self._locked(job_id)
+        job = self.locked(job_id)
         if job.state in FINAL:
             raise Conflict(f"the job has ended: it {_said(job.state)}", code="job_ended")
         if job.state == JobState.CANCELLING:
@@ -181,7 +181,7 @@ class JobService:
             NotFound: there is none.
             Conflict: it has not ended.
         """
-        job = self._locked(job_id)
+        job = self.locked(job_id)
         if job.state not in FINAL:
             raise Conflict(f"the job is {job.state}; cancel it first", code="job_not_ended")
         self.jobs.delete(job)
@@ -195,7 +195,8 @@ class JobService:
             raise not_found("artifact", name)
         return found
 
-    def _locked(self, job_id: str) -> Job:
+    def locked(self, job_id: str) -> Job:
+        """Return the job, locked until the transaction ends; NotFound if there is none."""
         job = lock(self._session, job_id)
         if job is None:
             raise not_found("job", job_id)

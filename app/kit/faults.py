@@ -91,6 +91,14 @@ def _written_path(location: Sequence[str | int], value: Any, *, adds_key: bool) 
 
 
 def _fault(where: str, error: Any) -> Fault:
+    context = error.get("ctx") or {}
+    if "hint" in context:
+        return Fault(
+            pointer=where,
+            code=error["type"],
+            message=shortened(context["message"]),
+            hint=shortened(context["hint"]),
+        )
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if error["type"] in _CHOICES and isinstance(error["input"], str):
         guess = nearest(error["input"][:100], _QUOTED.findall(error["ctx"]["expected"]))

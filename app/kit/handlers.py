@@ -28,6 +28,7 @@ from app.kit.problems import (
     respond,
     shortened,
 )
+from app.kit.semantics import HEAD_ASKED, allowed_methods
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -72,8 +73,12 @@ async def _http(request: Request, error: HTTPException) -> Response:
     if isinstance(problem, NotFound):
         problem.detail = f"there is nothing at {path}"
     elif isinstance(problem, MethodNotAllowed):
-        allowed = (error.headers or {}).get("Allow", "")
-        problem.detail = f"{request.method} is not possible on {path}; allowed: {allowed}"
+        allow = {"Allow": ", ".join(allowed_methods(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        method = "HEAD" if request.scope.get(HEAD_ASKED) else request.method
+        detail = f"{method} is not possible on {path}; allowed: {allow['Allow']}"
+        problem = MethodNotAllowed(detail, headers=allow)
     return respond(problem, request_id_of(request))
 
 

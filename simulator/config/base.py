@@ -67,9 +67,16 @@ def unknown_field(name: object, known: Iterable[str], *, guessed: bool = True) -
     )
 
 
-def custom_error(code: str, message: str) -> PydanticCustomError:
-    """Return an error that pydantic reports with this code and this message, taken literally."""
-    return PydanticCustomError(code, "{message}", {"message": message})
+def custom_error(code: str, message: str, *, hint: str | None = None) -> PydanticCustomError:
+    """Return an error that pydantic reports with this code and this message, taken literally.
+
+    Args:
+        code: a stable name of the kind of fault.
+        message: what is wrong.
+        hint: what to do about it; in the error's context, for those who show it apart.
+    """
+    context = {"message": message} if hint is None else {"message": message, "hint": hint}
+    return PydanticCustomError(code, "{message}" if hint is None else "{message}: {hint}", context)
 
 
 def _fits_float32(value: float) -> float:
@@ -149,7 +156,7 @@ class StrictModel(BaseModel):
             message = unknown_field(location[0], cls.model_fields, guessed=guessed)
             details["type"] = custom_error("unknown_field", message)
         elif "message" in line.get("ctx", {}):
-            details["type"] = custom_error(kind, line["ctx"]["message"])
+            details["type"] = custom_error(kind, line["ctx"]["message"], hint=line["ctx"].get("hint"))
         return details
 
     def __setattr__(self, name: str, value: Any) -> None:
