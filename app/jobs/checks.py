@@ -246,7 +246,7 @@ def _faults_of_regression(finetune: FinetuneSpec) -> list[Fault]:
 
 
 def _faults(prefix: str, faults: Iterable[ConfigFault]) -> list[Fault]:
-    return [Fault(pointer=prefix + f.pointer, code=f.code, message=f.message) for f in faults]
+    return [Fault(pointer=prefix + f.pointer, code=f.code, message=f.message, hint=f.hint) for f in faults]
 
 
 def _prefixed(prefix: str, warnings: Iterable[Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
@@ -13,6 +15,7 @@ from app.configs.schemas import StoredReference, is_reference
 from app.jobs.results import Metric
 from app.jobs.states import JobState
 from simulator.config import (
+    PRESETS,
     CalibrationSpec,
     EvaluateSpec,
     FinetuneSpec,
@@ -21,6 +24,7 @@ from simulator.config import (
     StrictModel,
     resolve,
 )
+from simulator.config.base import custom_error, nearest
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 
 # JSON has no infinity: what was not finite is absent.
@@ -59,6 +63,25 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def _not_a_gpu(value: object) -> object:
+    """Say how a GPU is called here to whom calls it otherwise."""
+    if isinstance(value, str) and re.fullmatch(r"(?i)gpu|nvidia|cuda[:\s]?\d+|gpu[:\s]?\d+|mps|tpu", value):
+        hint = "write 'cuda' for an NVIDIA GPU, or 'auto' for CUDA where the worker has it"
+        raise custom_error("enum", f"there is no device {value!r}", hint=hint)
+    return value
+
+
+def _not_a_name(value: object) -> object:
+    """Say how a preset is named to whom writes its name alone."""
+    if not isinstance(value, str):
+        return value
+    name = value if value in PRESETS else nearest(value, PRESETS)
+    written = json.dumps({"preset": name or "PCMExamplePreset"})
+    known = "" if name else f"; the presets are {', '.join(sorted(PRESETS))}"
+    hint = f"write {written}{known}"
+    raise custom_error("dict_type", "an RPU configuration is an object, not a name", hint=hint)
+
+
 class JobCreate(StrictModel):
     """A job: whose model, on what data, on which hardware, evaluated how."""
 
@@ -70,7 +93,7 @@ class JobCreate(StrictModel):
     dataset: str = Field(
         description="A built-in dataset such as `builtin:mnist10k`, or an uploaded one's id."
     )
-    rpu_config: dict[str, Any] = Field(
+    rpu_config: Annotated[dict[str, Any], BeforeValidator(_not_a_name)] = Field(
         description="An RPU configuration; or a preset or a stored configuration, in part replaced:"
         ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
     )
@@ -84,7 +107,9 @@ class JobCreate(StrictModel):
     evaluate: EvaluateSpec = Field(description="Which times, how many chips, which variants.")
     task: TaskName | None = Field(default=None, description="Inferred from model and data when absent.")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Of every random draw.")
-    device: Device = Field(default=Device.AUTO, description="Where to compute.")
+    device: Annotated[Device, BeforeValidator(_not_a_gpu)] = Field(
+        default=Device.AUTO, description="Where to compute."
+    )
     priority: int = Field(default=0, ge=-100, le=100, strict=True, description="Higher goes first.")
 
     _config: InferenceRPUConfig | None = PrivateAttr(default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -99,11 +100,69 @@ def _fault(where: str, error: Any) -> Fault:
             message=shortened(context["message"]),
             hint=shortened(context["hint"]),
         )
+    remedy = _remedy(error["type"], error["input"], where)
+    if remedy is not None:
+        message, hint = remedy
+        return Fault(pointer=where, code=_CODES.get(error["type"], error["type"]), message=message, hint=hint)
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if error["type"] in _CHOICES and isinstance(error["input"], str):
         guess = nearest(error["input"][:100], _QUOTED.findall(error["ctx"]["expected"]))
         message += f", did you mean {guess!r}?" if guess else ""
     return explained(where, _CODES.get(error["type"], error["type"]), message)
+
+
+_LISTS = frozenset({"tuple_type", "list_type", "set_type"})
+_WHOLE = frozenset({"int_type", "int_parsing", "int_from_float"})
+_REAL = frozenset({"float_type", "float_parsing"})
+_SECONDS = {
+    "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600,
+    "d": 86400, "day": 86400, "w": 604800, "week": 604800, "month": 2592000, "y": 31536000, "year": 31536000,
+}  # fmt: skip
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*", re.IGNORECASE)
+
+
+def _remedy(kind: str, value: Any, where: str) -> tuple[str, str] | None:
+    """Return message and hint for a value of another kind than is wanted; None if there is none."""
+    if kind in _LISTS:
+        hint = "write it as a list" if isinstance(value, dict) else f"write [{_shown(value)}]"
+        return "this has to be a list", hint
+    if kind not in _WHOLE | _REAL:
+        return None
+    message = f"this has to be a {'whole ' if kind in _WHOLE else ''}number"
+    if value is None:
+        hint = "leave the field out to have its default; null has no meaning here"
+        if where.endswith("/seed"):
+            hint = "leave it out for 0, or choose a number: every job has a seed, so that it can be repeated"
+        return message, hint
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_SHOWN:
+        return message, f"write {int(value)}"
+    if not isinstance(value, str):
+        return None
+    number = _number(value)
+    if number is not None:
+        return message, f"write {number}, without quotes"
+    found = _DURATION.fullmatch(value)
+    seconds = _SECONDS.get(found[2].lower()) if found else None
+    if found is not None and seconds is not None:
+        return f"{message}, in seconds", f"write {float(found[1] or 1) * seconds:g}"
+    return None
+
+
+_LARGEST_SHOWN = 1e15
+
+
+def _number(text: str) -> str | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not abs(value) < _LARGEST_SHOWN:
+        return None
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _shown(value: Any) -> str:
+    return shortened(json.dumps(value, ensure_ascii=False), 60)
 
 
 def _without_repetition(faults: Iterable[Fault]) -> list[Fault]:

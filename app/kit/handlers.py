@@ -17,6 +17,7 @@ from app.kit.faults import from_request_validation
 from app.kit.middleware import request_id_of
 from app.kit.problems import (
     Conflict,
+    Fault,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -28,7 +29,7 @@ from app.kit.problems import (
     respond,
     shortened,
 )
-from app.kit.semantics import HEAD_ASKED, allowed_methods
+from app.kit.semantics import HEAD_ASKED, allowed_methods, path_like
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -72,6 +73,7 @@ async def _http(request: Request, error: HTTPException) -> Response:
     path = shortened(request.url.path, 200)
     if isinstance(problem, NotFound):
         problem.detail = f"there is nothing at {path}"
+        problem.errors = _neighbours(request)
     elif isinstance(problem, MethodNotAllowed):
         allow = {"Allow": ", ".join(allowed_methods(request))}
         if request.method == "OPTIONS":
@@ -80,6 +82,15 @@ async def _http(request: Request, error: HTTPException) -> Response:
         detail = f"{method} is not possible on {path}; allowed: {allow['Allow']}"
         problem = MethodNotAllowed(detail, headers=allow)
     return respond(problem, request_id_of(request))
+
+
+def _neighbours(request: Request) -> list[Fault]:
+    """Return the fault that names the path which was probably meant, if there is one like it."""
+    meant = path_like(request)
+    if meant is None:
+        return []
+    message = "there is no such path"
+    return [Fault(pointer="", code="not_found", message=message, hint=f"did you mean {meant}?")]
 
 
 async def _database(request: Request, error: OperationalError | InterfaceError) -> Response:

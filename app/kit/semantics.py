@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.kit.bodies import CLOSE
 from app.kit.etag import GZIPPED
 from app.kit.problems import BadRequest, Fault, respond
+from simulator.config.base import nearest
 
 HEAD_ASKED = "driftline.head"  # in the scope of a GET that stands for a HEAD
 _SMALLEST = 1000
+_LONGEST_PATH = 200
 _LEVEL = 5  # half the size of level 1, a third of the time of level 9
 _NOT_COMPRESSED = (
     *DEFAULT_EXCLUDED_CONTENT_TYPES,
@@ -134,6 +136,19 @@ def allowed_methods(request: Request) -> list[str]:
     if "GET" in found:
         found.add("HEAD")
     return sorted(found | {"OPTIONS"}) if found else []
+
+
+def path_like(request: Request) -> str | None:
+    """Return the path that a client probably meant: without a slash at its end, with `/v1`, or misspelt."""
+    patterns = [route.path for route in iter_route_contexts(request.app.routes) if route.path is not None]
+    asked = request.url.path[:_LONGEST_PATH]
+    plain = asked.rstrip("/")
+    for candidate in (plain, f"/v1{plain}", plain.replace("/api/", "/").replace("/v2/", "/v1/")):
+        if candidate != asked and any(_pattern(pattern).fullmatch(candidate) for pattern in patterns):
+            return candidate
+    collections = [pattern for pattern in patterns if "{" not in pattern]
+    meant = nearest(plain, collections)
+    return None if meant == asked else meant
 
 
 @lru_cache(maxsize=1000)

@@ -49,13 +49,27 @@ def loads(body: bytes) -> Any:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise _refusal("syntax", f"{error.msg} at {where}", hint="check the JSON with a parser") from error
+        raise _refusal("syntax", f"{error.msg} at {where}", hint=_hint(text[error.pos :])) from error
     except RecursionError as error:
         raise _refusal(*_too_deep()) from error
     faults = list(_faults(value))
     if faults:
         raise InvalidJson("the body is not strict JSON", errors=faults)
     return value
+
+
+def _hint(rest: str) -> str:
+    """Return what to do about text that is no JSON, from where it stops being some."""
+    if rest.startswith(("'", "True", "False", "None")):
+        return (
+            "this is how Python writes it: JSON has double quotes, true, false and null;"
+            " send json.dumps(body), or requests.post(url, json=body)"
+        )
+    if rest.startswith(("}", "]")):
+        return "there is a comma too much before it"
+    if rest.startswith(("//", "/*", "#")):
+        return "JSON has no comments: leave them out"
+    return "check the JSON with a parser"
 
 
 def _decode(body: bytes) -> str:

@@ -20,6 +20,7 @@ from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_res
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
 from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, store_upload, upload_openapi
+from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelView
 from app.models.service import ModelService
@@ -53,6 +54,7 @@ async def upload_model(
         known = await run_in_threadpool(_known, services, upload.sha256)
         if known is not None:
             return _answer(response, known, 200)
+        await run_in_threadpool(refuse_foreign, upload.path)
         report = await services.inspector.inspect(
             "simulator.onnx", upload.path, too_complex="model_too_complex", client=client_of(request)
         )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Annotated, Any, ClassVar, Self
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -34,6 +35,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 # and for names that somebody may have typed.
 _MOST_GUESSES = 20
 _LONGEST_GUESSED = 64
+_MOST_PLACES = 2
+_DEEPEST_PLACE = 4
+_EXPLAINED = frozenset({"extra_forbidden", "too_short"})
 _MOST_LINES = 200  # of the faults of one model; the rest is counted
 FLOAT32_MAX = 3.4028234663852886e38
 
@@ -58,8 +62,18 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r}{hint} (known: {', '.join(names) or 'none'})"
 
 
-def unknown_field(name: object, known: Iterable[str], *, guessed: bool = True) -> str:
-    """Say that a field is unknown, with the nearest known one or else all of them."""
+def unknown_field(
+    name: object,
+    known: Iterable[str],
+    *,
+    places: Sequence[str] = (),
+    beside: object = None,
+    guessed: bool = True,
+) -> str:
+    """Say that a field is unknown, with where one of that name is, the nearest known one, or all of them."""
+    if places:
+        where = "" if beside is None else f" beside {beside!r}"
+        return f"unknown field {name!r}, did you mean {' or '.join(repr(one) for one in places)}{where}?"
     names = sorted(known)
     guess = nearest(name, names) if isinstance(name, str) and guessed else None
     return f"unknown field {name!r}, " + (
@@ -77,6 +91,16 @@ def custom_error(code: str, message: str, *, hint: str | None = None) -> Pydanti
     """
     context = {"message": message} if hint is None else {"message": message, "hint": hint}
     return PydanticCustomError(code, "{message}" if hint is None else "{message}: {hint}", context)
+
+
+def _unknown_field_error(message: str, *, is_unplaced: bool) -> PydanticCustomError:
+    """Return the error of an unknown field; unplaced: the models around it may have one of that name."""
+    context = {"message": message, "unplaced": True} if is_unplaced else {"message": message}
+    return PydanticCustomError("unknown_field", "{message}", context)
+
+
+def _is_unplaced(line: Any) -> bool:
+    return bool(line.get("ctx", {}).get("unplaced"))
 
 
 def _fits_float32(value: float) -> float:
@@ -134,7 +158,7 @@ class StrictModel(BaseModel):
             return handler(data)
         except ValidationError as error:
             lines = error.errors(include_url=False)
-            if not any(line["type"] in ("extra_forbidden", "too_short") for line in lines):
+            if not any(line["type"] in _EXPLAINED or _is_unplaced(line) for line in lines):
                 raise
             failed_items = {line["loc"][:-1] for line in lines if line["loc"]}
             explained = [
@@ -152,12 +176,32 @@ class StrictModel(BaseModel):
     def _explained(cls, line: Any, *, guessed: bool) -> InitErrorDetails:
         kind, location = line["type"], line["loc"]
         details = InitErrorDetails(type=kind, loc=location, input=line["input"], ctx=line.get("ctx", {}))
-        if kind == "extra_forbidden" and len(location) == 1:
-            message = unknown_field(location[0], cls.model_fields, guessed=guessed)
-            details["type"] = custom_error("unknown_field", message)
+        is_unknown = kind == "extra_forbidden" and len(location) == 1
+        places = cls._places_of(location[-1]) if guessed and (is_unknown or _is_unplaced(line)) else ()
+        if is_unknown:
+            message = unknown_field(location[0], cls.model_fields, places=places, guessed=guessed)
+            details["type"] = _unknown_field_error(message, is_unplaced=guessed and not places)
+        elif places:  # what was unknown further inside is a field here, or of another part
+            message = unknown_field(location[-1], (), places=places, beside=location[0])
+            details["type"] = _unknown_field_error(message, is_unplaced=False)
+        elif _is_unplaced(line):
+            details["type"] = _unknown_field_error(line["ctx"]["message"], is_unplaced=True)
         elif "message" in line.get("ctx", {}):
             details["type"] = custom_error(kind, line["ctx"]["message"], hint=line["ctx"].get("hint"))
         return details
+
+    @classmethod
+    def _places_of(cls, name: object) -> Sequence[str]:
+        """Return where this model or its parts have a field of that name, the least nested first."""
+        return _places(cls).get(name, ())[:_MOST_PLACES] if isinstance(name, str) else ()
+
+    @classmethod
+    def parts(cls) -> Iterator[tuple[str, type[StrictModel]]]:
+        """Yield the fields that are models themselves, with every model that they may be."""
+        for name, field in cls.model_fields.items():
+            for part in _models_in(field.annotation):
+                members = part.members.values() if issubclass(part, TypedConfig) and part.family else (part,)
+                yield from ((name, member) for member in members)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields and not name.startswith("_"):
@@ -168,6 +212,34 @@ class StrictModel(BaseModel):
         except ValidationError:
             self.__dict__.update(before)  # a refused assignment leaves the model as it was
             raise
+
+
+@cache
+def _places(model: type[StrictModel]) -> dict[str, tuple[str, ...]]:
+    """Return every field of a model and its parts: name -> dotted places, the least nested first."""
+    found: dict[str, tuple[str, ...]] = {}
+    owners: dict[str, list[type[StrictModel]]] = {}
+    level: list[tuple[str, type[StrictModel]]] = [("", model)]
+    for _ in range(_DEEPEST_PLACE):
+        for prefix, owner in level:
+            for name in owner.model_fields:
+                # A part that is as another one (backward as forward) would only say the same twice.
+                if any(issubclass(owner, other) for other in owners.get(name, ())):
+                    continue
+                owners.setdefault(name, []).append(owner)
+                if prefix + name not in found.get(name, ()):
+                    found[name] = (*found.get(name, ()), prefix + name)
+        level = [(f"{prefix}{name}.", part) for prefix, owner in level for name, part in owner.parts()]
+    found.pop("type", None)
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[StrictModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
+        yield annotation
+        return
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 class TypedConfig(StrictModel):

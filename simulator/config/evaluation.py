@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import InitErrorDetails
 
-from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error
+from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error, nearest
 from simulator.config.faults import Fault
 from simulator.config.overrides import Location, with_overrides
 from simulator.config.rpu import InferenceRPUConfig
@@ -19,6 +19,8 @@ from simulator.config.training import MAX_BATCH_SIZE
 
 MAX_TIMES = 1000
 MAX_REPEATS = 10_000
+_NAMED = 10  # layers, in a hint
+_COMPARED = 500
 MAX_COMBINATIONS = 2000  # of overrides that match the same layer
 MAX_T_INFERENCE_S = 1e12  # 30,000 years
 TimeAfterProgramming = Annotated[Number, Field(ge=0, le=MAX_T_INFERENCE_S)]
@@ -68,6 +70,15 @@ class EvaluateSpec(StrictModel):
     def _each_variant_once(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
         _refuse_repetition("variants", variants)
         return variants
+
+
+def _layers_like(pattern: str, names: list[str]) -> str:
+    """Return a hint at the layers that a pattern may have been meant for."""
+    if not names:
+        return "the model has no layer that could be analog"
+    guess = nearest(pattern.strip("*?"), names[:_COMPARED])
+    told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return (f"did you mean {guess!r}? " if guess else "") + f"Its layers are {told}"
 
 
 def _too_many_combinations(location: Location) -> ValidationError:
@@ -197,7 +208,12 @@ class LayerRules(StrictModel):
         patterns = [(f"/digital/{i}", pattern) for i, pattern in enumerate(self.digital)]
         patterns += [(f"/overrides/{i}/match", override.match) for i, override in enumerate(self.overrides)]
         return [
-            Fault(pointer, "pattern_matches_nothing", f"{pattern!r} matches no layer of the model")
+            Fault(
+                pointer,
+                "pattern_matches_nothing",
+                f"{pattern!r} matches no layer of the model",
+                _layers_like(pattern, names),
+            )
             for pointer, pattern in patterns
             if not any(fnmatchcase(name, pattern) for name in names)
         ]

@@ -111,7 +111,9 @@ def test_what_a_client_holds_is_not_sent_again(client, path):
     etag = client.get(f"/v1/rpu-configs/{path}").headers["etag"]
     for header in (etag, f'"other", W/{etag}', "*"):
         again = client.get(f"/v1/rpu-configs/{path}", headers={"If-None-Match": header})
-        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert (again.status_code, again.content) == (304, b"")
+        # `*` names no version, so it cannot tell that the client's was compressed
+        assert again.headers["etag"] == (etag.replace("-gzip", "") if header == "*" else etag)
     assert client.get(f"/v1/rpu-configs/{path}", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
