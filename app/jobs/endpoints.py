@@ -8,7 +8,7 @@ from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -24,8 +24,9 @@ from app.jobs.formats import (
     EventsFormatDep,
     ResultsFormatDep,
 )
-from app.jobs.listing import ListingDep
+from app.jobs.listing import FieldsDep, ListingDep
 from app.jobs.reader import Version
+from app.jobs.repository import HEAVY
 from app.jobs.schemas import (
     ArtifactsView,
     DryRunView,
@@ -161,21 +162,33 @@ def _accepted(job: Job, session: Session, services: Services) -> Response:
     return json_answer(views.job_view(job), 202, headers)
 
 
-@router.get("", responses=PAGE_HEADERS)
+@router.get("", response_model=Page[JobView], responses=PAGE_HEADERS)
 def list_jobs(
-    request: Request, response: Response, session: ReadSession, listing: ListingDep, page: PageDep
-) -> Page[JobView]:
-    """List jobs, newest first; several conditions all hold."""
+    request: Request,
+    response: Response,
+    session: ReadSession,
+    listing: ListingDep,
+    page: PageDep,
+    fields: FieldsDep,
+) -> Page[JobView] | Response:
+    """List jobs, newest first; several conditions all hold.
+
+    Each job is whole, its configuration included, unless `fields` says what of it is wanted.
+    """
     after = page.after(listing.name, (str,))
     rows = JobService(session).jobs.listing(
         listing.job_filter,
         after_id=None if after is None else str(after[0]),
         limit=page.limit + 1,
         oldest_first=listing.oldest_first,
+        without=() if fields is None else HEAVY - fields,
     )
     rows, next_cursor = cut(rows, page, listing=listing.name, key=lambda job: (job.id,))
     link_next(request, response, next_cursor)
-    return Page(items=[views.job_view(job) for job in rows], next_cursor=next_cursor)
+    if fields is None:
+        return Page(items=[views.job_view(job) for job in rows], next_cursor=next_cursor)
+    items = [views.job_fields(job, fields) for job in rows]
+    return JSONResponse({"items": items, "next_cursor": next_cursor}, headers=dict(response.headers))
 
 
 @router.get("/{job_id}", response_model=JobView, responses={**problem_responses(NotFound), **NOT_MODIFIED})

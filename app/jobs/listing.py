@@ -12,9 +12,12 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from app.jobs.repository import JobFilter
+from app.jobs.schemas import JobView
 from app.jobs.states import JobState
+from app.kit.faults import explained
 from app.kit.fields import EXAMPLE_ID
-from simulator.config.base import custom_error
+from app.kit.problems import InvalidRequest, shortened
+from simulator.config.base import custom_error, unknown
 
 _EXAMPLE_TIME = "2026-01-31T12:00:00Z"
 _EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -124,4 +127,32 @@ class ListingQuery:
         )
 
 
+_FIELDS = frozenset(JobView.model_fields)
+
+
+def _fields(
+    fields: Annotated[
+        str | None,
+        Query(
+            max_length=1000,
+            description="Only these fields of each job, separated by commas; `id` is always there.",
+            examples=["state,progress"],
+        ),
+    ] = None,
+) -> frozenset[str] | None:
+    """Return the fields that a client asks for, None for all."""
+    if fields is None:
+        return None
+    asked = [name.strip() for name in fields.split(",")]
+    strangers = [name for name in dict.fromkeys(asked) if name not in _FIELDS]
+    if strangers:
+        faults = [
+            explained("/query/fields", "unknown_field", unknown("field", shortened(name, 100), _FIELDS))
+            for name in strangers[:20]
+        ]
+        raise InvalidRequest("the query has faults", errors=faults)
+    return frozenset({"id", *asked})
+
+
+FieldsDep = Annotated[frozenset[str] | None, Depends(_fields)]
 ListingDep = Annotated[ListingQuery, Depends()]

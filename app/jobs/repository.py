@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.db.tables import (
     Artifact,
@@ -24,6 +24,9 @@ from app.db.tables import (
     Speed,
     WorkItem,
 )  # fmt: skip
+
+# Columns of a job that hold more than all others together.
+HEAVY = frozenset({"spec", "effective_config"})
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,29 @@ class JobRepository:
         return self._session.get(Job, job_id)
 
     def listing(
-        self, job_filter: JobFilter, *, after_id: str | None, limit: int, oldest_first: bool = False
+        self,
+        job_filter: JobFilter,
+        *,
+        after_id: str | None,
+        limit: int,
+        oldest_first: bool = False,
+        without: Iterable[str] = (),
     ) -> Sequence[Job]:
-        """Return the jobs that pass the filter, newest first unless said otherwise, after the given one."""
+        """Return the jobs that pass the filter, newest first unless said otherwise, after the given one.
+
+        Args:
+            job_filter: what holds for them.
+            after_id: the last job of the page before.
+            limit: how many at most.
+            oldest_first: the order.
+            without: columns that nobody will look at.
+        """
         # Ids sort by the time they were made.
         query = select(Job).where(*job_filter.conditions()).limit(limit)
         query = query.order_by(Job.id.asc() if oldest_first else Job.id.desc())
         if after_id is not None:
             query = query.where(Job.id > after_id if oldest_first else Job.id < after_id)
+        query = query.options(*(defer(getattr(Job, name), raiseload=True) for name in without))
         return self._session.scalars(query).all()
 
     def model(self, model_id: str) -> Model | None:

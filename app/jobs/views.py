@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
+from typing import Any
 
 from app.db.tables import Artifact, Epoch, Event, Job
 from app.jobs.schemas import (
@@ -32,35 +34,23 @@ def version_tag(job: Job, *representation: str) -> str:
 
 def job_view(job: Job) -> JobView:
     """Return the job as JSON shows it."""
+    return JobView(**{name: read(job) for name, read in _FIELDS.items()})
+
+
+def job_fields(job: Job, fields: Collection[str]) -> dict[str, Any]:
+    """Return some fields of the job as JSON shows them; the others are not looked at."""
+    shown = {name: read(job) for name, read in _FIELDS.items() if name in fields}
+    return JobView.model_construct(**shown).model_dump(mode="json", include=set(shown))
+
+
+def _links(job: Job) -> Links:
     base = f"/v1/jobs/{job.id}"
-    return JobView(
-        id=job.id,
-        name=job.name,
-        tags=job.tags,
-        state=JobState(job.state),
-        phase=job.phase,
-        progress=_progress(job),
-        spec=job.spec,
-        effective_config=job.effective_config,
-        config_hash=job.config_hash,
-        seed=job.seed,
-        attempt=job.attempt,
-        created_at=job.created_at,
-        queued_at=job.queued_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        failure=None if job.failure is None else FailureView.model_validate(job.failure),
-        warnings=job.warnings,
-        retry_of=job.retry_of,
-        extends=job.extends,
-        cached_from=job.cached_from,
-        links=Links(
-            self=base,
-            results=f"{base}/results",
-            history=f"{base}/history",
-            events=f"{base}/events",
-            artifacts=f"{base}/artifacts",
-        ),
+    return Links(
+        self=base,
+        results=f"{base}/results",
+        history=f"{base}/history",
+        events=f"{base}/events",
+        artifacts=f"{base}/artifacts",
     )
 
 
@@ -73,6 +63,15 @@ def _progress(job: Job) -> Progress:
     return Progress(
         done=job.progress_done, total=job.progress_total, fraction=min(1.0, fraction), eta_seconds=eta
     )
+
+
+_FIELDS: dict[str, Callable[[Job], Any]] = {
+    **{name: attrgetter(name) for name in JobView.model_fields},
+    "state": lambda job: JobState(job.state),
+    "progress": _progress,
+    "failure": lambda job: None if job.failure is None else FailureView.model_validate(job.failure),
+    "links": _links,
+}
 
 
 def event_view(event: Event) -> EventView:
