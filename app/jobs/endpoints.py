@@ -35,6 +35,7 @@ from app.jobs.schemas import (
     JobCreate,
     JobExtend,
     JobView,
+    QueueView,
     ResultsView,
 )
 from app.jobs.service import Accepted, JobService
@@ -154,12 +155,14 @@ def extend_job(
 
 def _accepted(job: Job, session: Session, services: Services) -> Response:
     after_commit(session, services.doorbell.ring)
+    session.flush()
+    queue = JobService(session).queue(job, services.settings)
     headers = {
         "Location": f"/v1/jobs/{job.id}",
         "Retry-After": _POLL_AGAIN_S,
-        "ETag": views.version_tag(job),
+        "ETag": views.job_tag(job, queue),
     }
-    return json_answer(views.job_view(job), 202, headers)
+    return json_answer(views.job_view(job, queue), 202, headers)
 
 
 @router.get("", response_model=Page[JobView], responses=PAGE_HEADERS)
@@ -214,18 +217,25 @@ async def get_job(
     if preferred is not None and not wait:
         wait = min(float(preferred[1]), _LONGEST_WAIT_S)
         response.headers["Preference-Applied"] = f"wait={wait:g}"
-    job = await run_in_threadpool(_read_job, services, job_id)
-    if wait and not views.has_ended(job) and conditional.holds(views.version_tag(job)):
+    job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
+    if wait and not views.has_ended(job) and conditional.holds(views.job_tag(job, queue)):
         with anyio.move_on_after(wait):
             await services.watch.beyond(job.id, job.version)
-        job = await run_in_threadpool(_read_job, services, job_id)
+        job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
     _retry_later(job, response)
-    return conditional.not_modified(views.version_tag(job), response) or views.job_view(job)
+    return conditional.not_modified(views.job_tag(job, queue), response) or views.job_view(job, queue)
 
 
 def _read_job(services: Services, job_id: str) -> Job:
     with services.database.reading() as session:
         return JobService(session).get(known_id("job", job_id))
+
+
+def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
+    with services.database.reading() as session:
+        service = JobService(session)
+        job = service.get(known_id("job", job_id))
+        return job, service.queue(job, services.settings)
 
 
 def _retry_later(job: Job, response: Response) -> None:

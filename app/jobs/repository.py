@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, and_, delete, distinct, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.tables import (
@@ -22,8 +22,11 @@ from app.db.tables import (
     Model,
     RpuConfig,
     Speed,
+    Worker,
     WorkItem,
 )  # fmt: skip
+from app.db.types import database_now_s
+from app.jobs.states import ItemState
 
 # Columns of a job that hold more than all others together.
 HEAVY = frozenset({"spec", "effective_config"})
@@ -157,6 +160,29 @@ class JobRepository:
     def artifact(self, job_id: str, name: str) -> Artifact | None:
         """Return one file of the job."""
         return self._session.get(Artifact, (job_id, name))
+
+    def jobs_before(self, job_id: str) -> int | None:
+        """Return how many jobs have an item that is claimed before any of this one; None if it does not wait."""
+        waiting = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).subquery()
+        first = self._session.execute(
+            select(waiting.c.priority, waiting.c.id)
+            .where(waiting.c.job_id == job_id)
+            .order_by(waiting.c.priority.desc(), waiting.c.id)
+            .limit(1)
+        ).one_or_none()
+        if first is None:
+            return None
+        earlier = or_(
+            waiting.c.priority > first.priority,
+            and_(waiting.c.priority == first.priority, waiting.c.id < first.id),
+        )
+        query = select(func.count(distinct(waiting.c.job_id))).where(earlier, waiting.c.job_id != job_id)
+        return self._session.scalars(query).one()
+
+    def is_any_worker_alive(self, silence_s: float) -> bool:
+        """Tell whether a worker has been heard of within so many seconds of the database's clock."""
+        alive = select(Worker.id).where(Worker.heartbeat_at_s >= database_now_s() - silence_s)
+        return self._session.scalars(alive.limit(1)).one_or_none() is not None
 
     def speeds(self) -> Sequence[Speed]:
         """Return the measured speeds of workers' machines."""

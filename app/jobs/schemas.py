@@ -173,6 +173,22 @@ class Progress(BaseModel):
     )
 
 
+class WaitReason(StrEnum):
+    """Why a queued job waits."""
+
+    NO_WORKER = "no_worker"
+    WORKERS_ARE_BUSY = "workers_are_busy"
+
+
+class QueueView(BaseModel):
+    """What a queued job waits for."""
+
+    position: int = Field(ge=1, description="1: of the jobs that wait, it is the next to be begun.")
+    reason: WaitReason = Field(
+        description="`no_worker`: none has been heard of lately. `workers_are_busy`: all have other items."
+    )
+
+
 class FailureView(BaseModel):
     """Why a job failed."""
 
@@ -216,6 +232,9 @@ class JobView(BaseModel):
     warnings: list[dict[str, Any]]
     retry_of: str | None = Field(description="The job that this one tries again.")
     extends: str | None = Field(description="The job that this one has more repeats or times of.")
+    queue: QueueView | None = Field(
+        default=None, description="Why it waits and how long the queue is; null unless queued, and in lists."
+    )
     cached_from: list[str] = Field(description="Jobs whose cells were taken over instead of computed.")
     links: Links
 

@@ -18,7 +18,7 @@ from app.jobs.estimate import dry_run, fastest
 from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
 from app.jobs.reuse import Reuse, result_keys
-from app.jobs.schemas import DryRunView, JobCreate, JobExtend
+from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitReason
 from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
@@ -151,6 +151,15 @@ class JobService:
         if all(item.state == ItemState.SUCCEEDED for item in work):
             move(self._session, job, JobState.RUNNING)
             move(self._session, job, JobState.SUCCEEDED)
+
+    def queue(self, job: Job, settings: Settings) -> QueueView | None:
+        """Return what a queued job waits for; None for others."""
+        before = self.jobs.jobs_before(job.id) if job.state == JobState.QUEUED else None
+        if before is None:
+            return None
+        is_alive = self.jobs.is_any_worker_alive(settings.worker_silence_s)
+        reason = WaitReason.WORKERS_ARE_BUSY if is_alive else WaitReason.NO_WORKER
+        return QueueView(position=before + 1, reason=reason)
 
     def get(self, job_id: str) -> Job:
         """Return the job; NotFound if there is none."""

@@ -17,6 +17,7 @@ from app.jobs.schemas import (
     JobView,
     Links,
     Progress,
+    QueueView,
 )
 from app.jobs.states import FINAL, JobState
 from app.kit.etag import etag_of
@@ -32,14 +33,21 @@ def version_tag(job: Job, *representation: str) -> str:
     return etag_of("|".join((job.id, str(job.version), *representation)))
 
 
-def job_view(job: Job) -> JobView:
-    """Return the job as JSON shows it."""
-    return JobView(**{name: read(job) for name, read in _FIELDS.items()})
+def job_view(job: Job, queue: QueueView | None = None) -> JobView:
+    """Return the job as JSON shows it, with what it waits for."""
+    return JobView(**{name: read(job) for name, read in _FIELDS.items()}, queue=queue)
+
+
+def job_tag(job: Job, queue: QueueView | None) -> str:
+    """Return the entity tag of the job with what it waits for."""
+    return version_tag(job) if queue is None else version_tag(job, queue.model_dump_json())
 
 
 def job_fields(job: Job, fields: Collection[str]) -> dict[str, Any]:
     """Return some fields of the job as JSON shows them; the others are not looked at."""
     shown = {name: read(job) for name, read in _FIELDS.items() if name in fields}
+    if "queue" in fields:
+        shown["queue"] = None
     return JobView.model_construct(**shown).model_dump(mode="json", include=set(shown))
 
 
@@ -66,7 +74,7 @@ def _progress(job: Job) -> Progress:
 
 
 _FIELDS: dict[str, Callable[[Job], Any]] = {
-    **{name: attrgetter(name) for name in JobView.model_fields},
+    **{name: attrgetter(name) for name in JobView.model_fields if name != "queue"},
     "state": lambda job: JobState(job.state),
     "progress": _progress,
     "failure": lambda job: None if job.failure is None else FailureView.model_validate(job.failure),
