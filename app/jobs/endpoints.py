@@ -89,11 +89,12 @@ def submit_job(
     Cells that an earlier job with the same content has are taken over (`cached_from`).
     """
     settings = services.settings
+    fresh = "no-cache" in (cache_control or "").lower()
     if dry_run:
         with services.database.reading() as snapshot:
             reader = JobService(snapshot)
-            return json_answer(reader.dry_run(reader.accept(request, settings), settings), 200, {})
-    fresh = "no-cache" in (cache_control or "").lower()
+            found = reader.dry_run(reader.accept(request, settings), settings, fresh=fresh)
+        return json_answer(found, 200, {})
     return _submit(session, services, once, lambda reader: reader.accept(request, settings), fresh=fresh)
 
 

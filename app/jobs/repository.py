@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,6 +75,19 @@ class JobFilter:
             yield Job.created_at < self.created_before
         if self.text is not None:
             yield Job.name.icontains(self.text, autoescape=True)
+
+
+@dataclass(frozen=True)
+class KnownResults:
+    """What earlier jobs have computed of a job.
+
+    Attributes:
+        cells: how many, by variant.
+        done: keys of work items that need not be done again.
+    """
+
+    cells: Mapping[str, int]
+    done: frozenset[str]
 
 
 class JobRepository:
@@ -161,8 +174,40 @@ class JobRepository:
         """Return one file of the job."""
         return self._session.get(Artifact, (job_id, name))
 
+    def known_results(self, keys: Mapping[str, str], times: Collection[float], repeats: int) -> KnownResults:
+        """Return what earlier jobs with these result keys have of a new job.
+
+        Args:
+            keys: the new job's, by variant.
+            times: at which it evaluates, in s.
+            repeats: its chip instances.
+        """
+        cells: dict[str, int] = {}
+        done: set[str] = set()
+        for variant, key in keys.items():
+            same = select(JobResultKey.job_id).where(JobResultKey.variant == variant, JobResultKey.key == key)
+            found = (
+                select(Cell.repeat, Cell.t_inference)
+                .where(
+                    Cell.job_id.in_(same),
+                    Cell.variant == variant,
+                    Cell.repeat < repeats,
+                    Cell.t_inference.in_(times),
+                )
+                .distinct()
+                .subquery()
+            )
+            cells[variant] = self._session.scalars(select(func.count()).select_from(found)).one()
+            items = select(WorkItem.key).where(
+                WorkItem.job_id.in_(same),
+                WorkItem.key.in_((f"finetune:{variant}", f"baseline:{variant}")),
+                WorkItem.state == ItemState.SUCCEEDED,
+            )
+            done.update(self._session.scalars(items.distinct()))
+        return KnownResults(cells, frozenset(done))
+
     def jobs_before(self, job_id: str) -> int | None:
-        """Return how many jobs have an item that is claimed before any of this one; None if it does not wait."""
+        """Return how many jobs have an item claimed before any of this one; None if it does not wait."""
         waiting = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).subquery()
         first = self._session.execute(
             select(waiting.c.priority, waiting.c.id)

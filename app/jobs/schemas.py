@@ -156,8 +156,12 @@ class DryRunView(BaseModel):
     devices: int = Field(description="Conductances that hold the weights.")
     utilisation: float = Field(description="Share of the tiles' cells that hold weights.")
     cells: int = Field(description="Variants x repeats x times.")
+    cached_cells: int = Field(
+        description="Cells that earlier jobs with the same content have, so that they are not computed."
+    )
     estimated_seconds: float | None = Field(
-        description="On one worker, by its measured speed; null before a worker has measured it."
+        description="On one worker, by its measured speed, without what earlier jobs have;"
+        " null before a worker has measured its speed."
     )
     warnings: list[dict[str, Any]]
 

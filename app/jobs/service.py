@@ -90,10 +90,12 @@ class JobService:
             self._take_over(job, work, keys, blobs)
         return job
 
-    def dry_run(self, accepted: Accepted, settings: Settings) -> DryRunView:
-        """Return what the job of an accepted request would be."""
+    def dry_run(self, accepted: Accepted, settings: Settings, *, fresh: bool = False) -> DryRunView:
+        """Return what the job of an accepted request would be; `fresh`: with nothing taken over."""
         request, found = accepted.request, accepted.found
-        spec = request.model_dump(mode="json")
+        job = _new_job(request, found, settings)
+        spec, evaluate = job.spec, request.evaluate
+        keys = {} if fresh else result_keys(job, accepted.model, found.dataset)
         sizes = _sizes(spec, accepted.dataset_report)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
@@ -102,6 +104,7 @@ class JobService:
             report=accepted.model.report,
             sizes=sizes,
             items=len(_plan(spec, sizes, found, settings)),
+            known=self.jobs.known_results(keys, evaluate.t_inference, evaluate.repeats),
             speed=speed,
             warnings=found.warnings,
         )

@@ -5,7 +5,7 @@ import time
 from sqlalchemy import func, select
 
 from app.db.tables import Job, Speed
-from tests.unit.app.jobs.submissions import add_model, body, codes, database_of
+from tests.unit.app.jobs.submissions import add_cells, add_model, body, codes, database_of, put, submit
 
 RATES = {"mac": 1e-9, "element": 1e-9}
 MEASURED = {
@@ -103,3 +103,24 @@ def test_overrides_that_combine_in_too_many_ways_are_refused_in_time(client):
     }
     answer = dry_run(client, job)
     assert {code for _, code in codes(answer)} == {"too_many_overrides"}
+
+
+def test_what_earlier_jobs_have_is_not_estimated_at_its_full_price(client, settings):
+    with database_of(client).transaction() as session:
+        session.add(Speed(hostname="h", threads=settings.threads_per_item, revision=1, measured=MEASURED))
+    job = body(client, finetune={"epochs": 2})
+    job["evaluate"] = {**job["evaluate"], "variants": ["digital", "direct", "hwa"]}
+    whole = dry_run(client, job).json()
+    assert (whole["cells"], whole["cached_cells"]) == (8, 0)
+    job_id = submit(client, job)
+    put(client, job_id, "succeeded")
+    add_cells(
+        client, job_id, *((variant, 0, t, 9, 1.0) for variant in ("direct", "hwa") for t in (1.0, 3600.0))
+    )
+    rest = dry_run(client, job).json()
+    assert (rest["cells"], rest["cached_cells"]) == (8, 4)
+    assert 0 < rest["estimated_seconds"] < whole["estimated_seconds"]
+    fresh = client.post("/v1/jobs?dry_run=true", json=job, headers={"Cache-Control": "no-cache"}).json()
+    assert fresh["cached_cells"] == 0
+    assert fresh["estimated_seconds"] == whole["estimated_seconds"]
+    assert dry_run(client, {**job, "seed": 1}).json()["cached_cells"] == 0
