@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from app.jobs.repository import JobFilter
 from app.jobs.schemas import JobView
 from app.jobs.states import JobState
-from app.kit.faults import explained
+from app.kit.faults import unknown_name
 from app.kit.fields import EXAMPLE_ID
 from app.kit.problems import InvalidRequest, shortened
 from simulator.config.base import custom_error, unknown
@@ -147,7 +147,7 @@ def _fields(
     strangers = [name for name in dict.fromkeys(asked) if name not in _FIELDS]
     if strangers:
         faults = [
-            explained("/query/fields", "unknown_field", unknown("field", shortened(name, 100), _FIELDS))
+            unknown_name("/query/fields", "unknown_field", unknown("field", shortened(name, 100), _FIELDS))
             for name in strangers[:20]
         ]
         raise InvalidRequest("the query has faults", errors=faults)

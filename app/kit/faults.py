@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.kit.problems import MAX_FAULTS, Fault, more_faults, shortened
-from simulator.config.base import nearest
+from simulator.config.base import Unknown, nearest
 
 _PARAMETER_KINDS = frozenset({"query", "path", "header", "cookie"})
 _CODES = {
@@ -16,8 +16,6 @@ _CODES = {
     "value_error": "invalid_value",
     "assertion_error": "invalid_value",
 }
-# How `simulator.config` words its hints.
-_HINT = re.compile(r"(.+?)(?:, (did you mean .*)| \((known: .*)\))", re.DOTALL)
 _QUOTED = re.compile(r"'([^']*)'")
 _CHOICES = frozenset({"enum", "literal_error"})
 _ADDS_A_KEY = frozenset({"missing", "missing_argument"})
@@ -66,12 +64,9 @@ def _first(errors: Iterable[Any]) -> tuple[list[Any], list[Fault]]:
     return found[:MAX_FAULTS], more_faults(len(found) - MAX_FAULTS)
 
 
-def explained(where: str, code: str, message: str) -> Fault:
-    """Return a fault; what the message says to do about it becomes the hint."""
-    found = _HINT.fullmatch(message)
-    if found is None:
-        return Fault(pointer=where, code=code, message=shortened(message))
-    return Fault(pointer=where, code=code, message=shortened(found[1]), hint=shortened(found[2] or found[3]))
+def unknown_name(where: str, code: str, said: Unknown) -> Fault:
+    """Return the fault of a name that nothing has."""
+    return Fault(pointer=where, code=code, message=shortened(said.message), hint=shortened(said.hint))
 
 
 def _written_path(location: Sequence[str | int], value: Any, *, adds_key: bool) -> list[str | int]:
@@ -105,10 +100,15 @@ def _fault(where: str, error: Any) -> Fault:
         message, hint = remedy
         return Fault(pointer=where, code=_CODES.get(error["type"], error["type"]), message=message, hint=hint)
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    guess = None
     if error["type"] in _CHOICES and isinstance(error["input"], str):
         guess = nearest(error["input"][:100], _QUOTED.findall(error["ctx"]["expected"]))
-        message += f", did you mean {guess!r}?" if guess else ""
-    return explained(where, _CODES.get(error["type"], error["type"]), message)
+    return Fault(
+        pointer=where,
+        code=_CODES.get(error["type"], error["type"]),
+        message=shortened(message),
+        hint=f"did you mean {guess!r}?" if guess else None,
+    )
 
 
 _LISTS = frozenset({"tuple_type", "list_type", "set_type"})

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from app.kit import strictjson
 from app.kit.bodies import read_all
 from app.kit.etag import tagged
-from app.kit.faults import explained, from_request_validation, pointer
+from app.kit.faults import from_request_validation, pointer, unknown_name
 from app.kit.problems import (
     Fault,
     InvalidRequest,
@@ -31,7 +31,7 @@ from app.kit.problems import (
     shortened,
 )
 from app.kit.services import services_of
-from simulator.config.base import unknown as unknown_name
+from simulator.config.base import unknown
 
 _READ_AT_ONCE_BYTES = 32 * 1024  # larger bodies are parsed off the event loop
 _MOST_STRANGERS = 20  # unknown parameters that are told one by one
@@ -97,10 +97,10 @@ def _check_query(request: Request, known: list[ModelField]) -> None:
     if not strangers and not faults:
         return
     faults += [
-        explained(
+        unknown_name(
             pointer(["query", name]),
             "unknown_parameter",
-            unknown_name("query parameter", shortened(name, 100), names),
+            unknown("query parameter", shortened(name, 100), names),
         )
         for name in strangers[:_MOST_STRANGERS]
     ]

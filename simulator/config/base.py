@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self, get_args
 
@@ -54,12 +55,29 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[match[0]] if match else None
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class Unknown:
+    """What is said of a name that nothing has.
+
+    Attributes:
+        message: that it is unknown.
+        hint: the nearest known one, or where there is one of that name, or all that are known.
+    """
+
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.message}, {self.hint}"
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> Unknown:
     """Say that a name is unknown, with the nearest known one and all of them."""
     names = sorted(known)
     guess = nearest(name, names) if isinstance(name, str) else None
-    hint = f", did you mean {guess!r}?" if guess else ""
-    return f"unknown {what} {name!r}{hint} (known: {', '.join(names) or 'none'})"
+    told = f"known: {', '.join(names) or 'none'}"
+    hint = f"did you mean {guess!r}? ({told})" if guess else told
+    return Unknown(f"unknown {what} {name!r}", hint)
 
 
 def unknown_field(
@@ -69,16 +87,15 @@ def unknown_field(
     places: Sequence[str] = (),
     beside: object = None,
     guessed: bool = True,
-) -> str:
+) -> Unknown:
     """Say that a field is unknown, with where one of that name is, the nearest known one, or all of them."""
+    message = f"unknown field {name!r}"
     if places:
         where = "" if beside is None else f" beside {beside!r}"
-        return f"unknown field {name!r}, did you mean {' or '.join(repr(one) for one in places)}{where}?"
+        return Unknown(message, f"did you mean {' or '.join(repr(one) for one in places)}{where}?")
     names = sorted(known)
     guess = nearest(name, names) if isinstance(name, str) and guessed else None
-    return f"unknown field {name!r}, " + (
-        f"did you mean {guess!r}?" if guess else f"known: {', '.join(names)}"
-    )
+    return Unknown(message, f"did you mean {guess!r}?" if guess else f"known: {', '.join(names)}")
 
 
 def custom_error(code: str, message: str, *, hint: str | None = None) -> PydanticCustomError:
@@ -90,13 +107,20 @@ def custom_error(code: str, message: str, *, hint: str | None = None) -> Pydanti
         hint: what to do about it; in the error's context, for those who show it apart.
     """
     context = {"message": message} if hint is None else {"message": message, "hint": hint}
-    return PydanticCustomError(code, "{message}" if hint is None else "{message}: {hint}", context)
+    return PydanticCustomError(code, "{message}" if hint is None else "{message}, {hint}", context)
 
 
-def _unknown_field_error(message: str, *, is_unplaced: bool) -> PydanticCustomError:
+def unknown_error(code: str, said: Unknown) -> PydanticCustomError:
+    """Return the error of an unknown name."""
+    return custom_error(code, said.message, hint=said.hint)
+
+
+def _unknown_field_error(said: Unknown, *, is_unplaced: bool) -> PydanticCustomError:
     """Return the error of an unknown field; unplaced: the models around it may have one of that name."""
-    context = {"message": message, "unplaced": True} if is_unplaced else {"message": message}
-    return PydanticCustomError("unknown_field", "{message}", context)
+    context = {"message": said.message, "hint": said.hint}
+    return PydanticCustomError(
+        "unknown_field", "{message}, {hint}", {**context, "unplaced": True} if is_unplaced else context
+    )
 
 
 def _is_unplaced(line: Any) -> bool:
@@ -179,13 +203,14 @@ class StrictModel(BaseModel):
         is_unknown = kind == "extra_forbidden" and len(location) == 1
         places = cls._places_of(location[-1]) if guessed and (is_unknown or _is_unplaced(line)) else ()
         if is_unknown:
-            message = unknown_field(location[0], cls.model_fields, places=places, guessed=guessed)
-            details["type"] = _unknown_field_error(message, is_unplaced=guessed and not places)
+            said = unknown_field(location[0], cls.model_fields, places=places, guessed=guessed)
+            details["type"] = _unknown_field_error(said, is_unplaced=guessed and not places)
         elif places:  # what was unknown further inside is a field here, or of another part
-            message = unknown_field(location[-1], (), places=places, beside=location[0])
-            details["type"] = _unknown_field_error(message, is_unplaced=False)
+            said = unknown_field(location[-1], (), places=places, beside=location[0])
+            details["type"] = _unknown_field_error(said, is_unplaced=False)
         elif _is_unplaced(line):
-            details["type"] = _unknown_field_error(line["ctx"]["message"], is_unplaced=True)
+            said = Unknown(line["ctx"]["message"], line["ctx"]["hint"])
+            details["type"] = _unknown_field_error(said, is_unplaced=True)
         elif "message" in line.get("ctx", {}):
             details["type"] = custom_error(kind, line["ctx"]["message"], hint=line["ctx"].get("hint"))
         return details
@@ -294,7 +319,7 @@ class TypedConfig(StrictModel):
             )
         member = cls.members.get(name) if isinstance(name, str) else None
         if member is None:
-            raise custom_error("unknown_type", unknown(cls.family, name, cls.members))
+            raise unknown_error("unknown_type", unknown(cls.family, name, cls.members))
         return member.model_validate(value)
 
     @classmethod
