@@ -220,7 +220,7 @@ class JobView(BaseModel):
     tags: list[str]
     state: JobState
     phase: str | None = Field(
-        description="What was last begun: verify, calibrate, finetune, baseline, evaluate."
+        description="What was last begun: verify, calibrate, finetune, baseline, evaluate, describe."
     )
     progress: Progress
     spec: dict[str, Any] = Field(description="What was asked for, defaults filled in.")
