@@ -24,12 +24,12 @@ from app.jobs.cells import Cells
 from app.jobs.formats import ResultsFormat
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import ResultsView
-from app.jobs.states import JobState
+from app.jobs.states import FINAL, JobState
 from app.kit.etag import etag_of
 from app.kit.fields import not_found
 
 _AT_ONCE: Final = 2
-_KEPT_SUMMARIES: Final = 200  # a thousand points each at most: some MiB
+_KEPT_POINTS: Final = 20_000  # of summaries, some KiB each
 _KEPT_PICTURE_BYTES: Final = 32 * 1024 * 1024
 _KEPT_CELLS: Final = 1_000_000  # of 72 bytes each
 ValueT = TypeVar("ValueT")
@@ -64,18 +64,23 @@ class Summary:
         title: of pictures.
         config_hash: the job's.
         answer: the results as JSON has them, without cells.
-        with_test_set: the series with Wilson's intervals.
+        test_samples: of one pass over the test set.
     """
 
     version: Version
     title: str
     config_hash: str
     answer: dict[str, Any]
-    with_test_set: list[dict[str, Any]]
+    test_samples: int
+
+    def __len__(self) -> int:
+        return 1 + sum(len(one["points"]) for one in self.answer["series"])
 
     def shown(self, *, test_set_ci: bool) -> dict[str, Any]:
-        """Return the results as JSON has them."""
-        return {**self.answer, "series": self.with_test_set} if test_set_ci else self.answer
+        """Return the results as JSON has them, if so with Wilson's intervals for the test set."""
+        if not test_set_ci or self.answer["task"] != "classification":
+            return self.answer
+        return {**self.answer, "series": results.with_test_set(self.answer["series"], self.test_samples)}
 
 
 class _Kept(Generic[ValueT]):
@@ -114,7 +119,7 @@ class ResultReader:
         self._database = database
         self._turns = anyio.CapacityLimiter(_AT_ONCE)
         self._alone: WeakValueDictionary[Hashable, anyio.Lock] = WeakValueDictionary()
-        self._summaries = _Kept[Summary](_KEPT_SUMMARIES, lambda _: 1)
+        self._summaries = _Kept[Summary](_KEPT_POINTS, len)
         self._pictures = _Kept[bytes](_KEPT_PICTURE_BYTES, len)
         self._cells = _Kept[Cells](_KEPT_CELLS, len)
 
@@ -155,7 +160,8 @@ class ResultReader:
         cells = self._cells.get(version)
         if cells is None:
             cells = Cells.read(session, job.id)
-            self._cells.put(version, cells)
+            if job.state in FINAL:  # of others there is soon another version
+                self._cells.put(version, cells)
         return cells
 
     async def _written(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -197,8 +203,8 @@ class ResultReader:
             "baseline": {row.variant: results.baseline_json(task, row) for row in baselines},
             "series": series,
         }
-        with_test_set = results.with_test_set(task, series, cells)
-        summary = Summary(version, job.name or f"job {job.id}", job.config_hash, answer, with_test_set)
+        samples = int(cells.columns["total"][0]) if len(cells) else 0
+        summary = Summary(version, job.name or f"job {job.id}", job.config_hash, answer, samples)
         self._summaries.put(version, summary)
         return summary
 

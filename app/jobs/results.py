@@ -198,16 +198,14 @@ def _statistics(metrics: Reals, groups: Sequence[Group]) -> dict[int, dict[str, 
     return found
 
 
-def with_test_set(task: str, all_series: list[dict[str, Any]], cells: Cells) -> list[dict[str, Any]]:
-    """Return the series with Wilson's interval for the test set at every point, of a classification."""
-    if task != "classification" or not cells.groups:
-        return all_series
-    total = int(cells.columns["total"][0])
+def with_test_set(all_series: list[dict[str, Any]], samples: int) -> list[dict[str, Any]]:
+    """Return the series of a classification with Wilson's interval for the test set at every point."""
     return [
         {
             **one,
             "points": [
-                {**point, "test_set_ci95": wilson95(point["mean"] * total, total)} for point in one["points"]
+                {**point, "test_set_ci95": wilson95(point["mean"] * samples, samples)}
+                for point in one["points"]
             ],
         }
         for one in all_series
