@@ -13,7 +13,7 @@ from app.db.tables import Job
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.idempotency import json_answer
 from app.kit.routing import StrictRoute
-from app.kit.services import Services, ServicesDep
+from app.kit.services import Services, ServicesDep, snapshot
 
 router = APIRouter(prefix="/v1/compare", tags=["jobs"], route_class=StrictRoute)
 
@@ -34,11 +34,11 @@ async def compare_jobs(
 
 
 def _find(services: Services, job_ids: list[str]) -> list[Job]:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return CompareService(session, services.results).find(job_ids)
 
 
 def _compared(services: Services, job_ids: list[str]) -> Response:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         compared = CompareService(session, services.results).compared(job_ids)
     return json_answer(compared.view(), 200, {"ETag": comparison_tag(compared.jobs)})

@@ -20,7 +20,7 @@ from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
 from app.kit.uploads import client_of, receive_upload, store_upload, upload_openapi
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -124,7 +124,7 @@ def delete_dataset(
 
 
 def _known(services: Services, identity: str) -> Dataset | None:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return DatasetRepository(session).with_identity(identity)
 
 

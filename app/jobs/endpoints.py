@@ -56,7 +56,7 @@ from app.kit.problems import (
     problem_responses,
 )
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -91,8 +91,8 @@ def submit_job(
     settings = services.settings
     fresh = "no-cache" in (cache_control or "").lower()
     if dry_run:
-        with services.database.reading() as snapshot:
-            reader = JobService(snapshot)
+        with snapshot(services) as reading:
+            reader = JobService(reading)
             found = reader.dry_run(reader.accept(request, settings), settings, fresh=fresh)
         return json_answer(found, 200, {})
     return _submit(session, services, once, lambda reader: reader.accept(request, settings), fresh=fresh)
@@ -109,8 +109,8 @@ def _submit(
     """Have a request checked in a snapshot, which may take long, and then stored under the write lock."""
 
     def check() -> Accepted:
-        with services.database.reading() as snapshot:
-            return accept(JobService(snapshot))
+        with snapshot(services) as reading:
+            return accept(JobService(reading))
 
     def store(accepted: Accepted) -> Response:
         job = JobService(session).submit(accepted, services.settings, services.blobs, fresh=fresh)
@@ -228,12 +228,12 @@ async def get_job(
 
 
 def _read_job(services: Services, job_id: str) -> Job:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return JobService(session).get(known_id("job", job_id))
 
 
 def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         service = JobService(session)
         job = service.get(known_id("job", job_id))
         return job, service.queue(job, services.settings)
@@ -368,7 +368,7 @@ async def list_job_events(
 def _events_page(
     request: Request, response: Response, services: Services, job_id: str, page: PageQuery, after: int
 ) -> Page[EventView]:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         service = JobService(session)
         job = service.get(job_id)
         last = page.after(_EVENTS, (int,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -55,7 +56,14 @@ def write_transaction(connection: HTTPConnection) -> Iterator[Session]:
 
 def read_snapshot(connection: HTTPConnection) -> Iterator[Session]:
     """Yield the request's session for reading one consistent snapshot."""
-    with services_of(connection).database.reading() as session:
+    with snapshot(services_of(connection)) as session:
+        yield session
+
+
+@contextmanager
+def snapshot(services: Services) -> Iterator[Session]:
+    """Yield a session for reading one consistent snapshot, for as long as the reader wants."""
+    with services.database.reading() as session:
         yield session
 
 

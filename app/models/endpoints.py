@@ -18,7 +18,7 @@ from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
 from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, store_upload, upload_openapi
 from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
@@ -134,7 +134,7 @@ def delete_model(
 
 
 def _known(services: Services, sha256: str) -> Model | None:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return ModelRepository(session).with_content(sha256)
 
 
