@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,11 +22,13 @@ from app.health.endpoints import router as health_router
 from app.jobs.broker import Doorbell, make_celery
 from app.jobs.endpoints import router as jobs_router
 from app.jobs.housekeeping import Reaper
+from app.jobs.reader import ResultReader
 from app.jobs.storage import claim_storage
 from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
+from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.services import Services
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
@@ -35,6 +38,10 @@ from app.webhooks.endpoints import router as webhooks_router
 log = logging.getLogger(__name__)
 
 _BROKER_ANSWER_S = 2.0
+# A thread that works through large results gives way to the others after so long (Python's default: 5 ms). A
+# request changes threads a dozen times, and waits that long at each.
+_SWITCH_S = 0.0005
+
 _DESCRIPTION = """
 What is a trained network's accuracy one second, one hour, one year after it is programmed onto an analog
 in-memory-computing chip, and how much of the loss does hardware-aware fine-tuning win back?
@@ -63,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(_SWITCH_S)
         blobs = BlobStore(settings.data_dir / "blobs")
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
@@ -78,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             doorbell=doorbell,
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
+            results=ResultReader(database),
         )
         try:
             with when_told_to_stop(watch.stop):
@@ -99,7 +108,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
         responses=openapi.COMMON_RESPONSES,
     )
+    # The last one is the outermost.
+    app.add_middleware(FramingMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     openapi.describe(app)

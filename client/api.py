@@ -59,7 +59,7 @@ class Driftline:
         return self._upload("/v1/models", path, {"name": name or path.stem, **options})
 
     def upload_dataset(self, path: Path | str, name: str | None = None, **options: Any) -> dict[str, Any]:
-        """Upload an `.npz` file and return the dataset; `test_fraction` and `seed` split an unsplit one."""
+        """Upload an `.npz`, `.safetensors`, `.parquet` or `.csv`; `test_fraction` and `seed` split it."""
         path = Path(path)
         return self._upload("/v1/datasets", path, {"name": name or path.stem, **options})
 

@@ -24,8 +24,10 @@ class Difference(BaseModel):
     """A job's metric minus the first job's, at one time."""
 
     job: str
-    mean: float
-    ci95: tuple[float, float] | None = Field(description="Of the mean difference; null for one chip.")
+    mean: float | None = Field(description="Null where the metric of a chip was not finite.")
+    ci95: tuple[float, float] | None = Field(
+        description="Of the mean difference; null for one chip, and where the mean is null."
+    )
     method: Literal["paired", "welch"] = Field(
         description="`paired` over chips of equal number, where the seeds agree; else Welch's interval."
     )

@@ -4,58 +4,123 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy.orm import Session
 
 from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
-from app.db.tables import Cell, Job
+from app.db.tables import Job
 from app.jobs import results
+from app.jobs.cells import Cells
+from app.jobs.reader import ResultReader, Version
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import PointView
+from app.kit.etag import etag_of
 from app.kit.problems import Fault, InvalidRequest
+
+if TYPE_CHECKING:
+    from app.jobs.cells import Reals
 
 MOST_JOBS = 8
 _NOT_COMPARED = frozenset({"name", "tags", "priority", "rpu_config"})
 
-Cells = dict[tuple[str, float], list[Cell]]
+
+@dataclass(frozen=True)
+class Compared:
+    """Jobs that can be compared, as of one snapshot; computing with them needs no database.
+
+    Attributes:
+        jobs: the first is what the others are compared with.
+        cells: of each.
+        baseline: by job, then by model.
+    """
+
+    jobs: Sequence[Job]
+    cells: Sequence[Cells]
+    baseline: dict[str, dict[str, dict[str, Any]]]
+
+    @property
+    def task(self) -> str:
+        """What all the jobs are about."""
+        return str(self.jobs[0].spec["task"])
+
+    def view(self) -> ComparisonView:
+        """Return the jobs side by side, each against the first."""
+        task = self.task
+        metrics = [results.metrics_of(task, cells) for cells in self.cells]
+        points = [results.points(task, cells) for cells in self.cells]
+        places = [
+            {(group.variant, group.t_inference): index for index, group in enumerate(cells.groups)}
+            for cells in self.cells
+        ]
+        order = sorted(
+            {place for one in places for place in one},
+            key=lambda place: (results.VARIANT_ORDER.index(place[0]), place[1]),
+        )
+        compared = []
+        for place in order:
+            groups = [one.get(place) for one in places]
+            chips = [
+                None if index is None else _chips(cells, values, index)
+                for cells, values, index in zip(self.cells, metrics, groups, strict=True)
+            ]
+            compared.append(
+                ComparedPoint(
+                    variant=place[0],
+                    t_inference=place[1],
+                    points={
+                        job.id: PointView.model_validate(asdict(found[index]))
+                        for job, found, index in zip(self.jobs, points, groups, strict=True)
+                        if index is not None
+                    },
+                    differences=list(self._differences(chips)),
+                )
+            )
+        return ComparisonView(
+            jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in self.jobs],
+            metric=results.metric_name(task),
+            baseline=self.baseline,
+            points=compared,
+            differences=list(_config_differences(self.jobs)),
+        )
+
+    def _differences(self, chips: Sequence[Chips | None]) -> Iterator[Difference]:
+        first = chips[0]
+        for job, other in zip(self.jobs[1:], chips[1:], strict=True):
+            if first is not None and other is not None:
+                yield difference(job.id, first, other, paired=job.seed == self.jobs[0].seed)
 
 
 class CompareService:
-    """Compares jobs."""
+    """Finds jobs to compare."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, reader: ResultReader) -> None:
+        self._session = session
+        self._reader = reader
         self._jobs = JobRepository(session)
 
-    def compare(self, job_ids: Sequence[str]) -> ComparisonView:
-        """Return the jobs side by side, each against the first.
+    def compared(self, job_ids: Sequence[str]) -> Compared:
+        """Return the jobs with their results; raises as `find` does."""
+        jobs = self.find(job_ids)
+        return Compared(
+            jobs,
+            [self._reader.cells_of(self._session, job) for job in jobs],
+            {
+                job.id: {
+                    row.variant: results.baseline_json(job.spec["task"], row)
+                    for row in self._jobs.baselines(job.id)
+                }
+                for job in jobs
+            },
+        )
+
+    def find(self, job_ids: Sequence[str]) -> list[Job]:
+        """Return the jobs.
 
         Raises:
             InvalidRequest: there are not two to eight different jobs, one is unknown, or their tasks differ.
         """
-        jobs = self._find(job_ids)
-        metric = results.metric_name(jobs[0].spec["task"])
-        cells = [self._cells(job) for job in jobs]
-        places = sorted(
-            {place for one in cells for place in one},
-            key=lambda place: (results.VARIANT_ORDER.index(place[0]), place[1]),
-        )
-        task = jobs[0].spec["task"]
-        return ComparisonView(
-            jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in jobs],
-            metric=metric,
-            baseline={
-                job.id: {
-                    row.variant: results.baseline_json(task, row) for row in self._jobs.baselines(job.id)
-                }
-                for job in jobs
-            },
-            points=[_point(task, jobs, cells, variant, t) for variant, t in places],
-            differences=list(_config_differences(jobs)),
-        )
-
-    def _find(self, job_ids: Sequence[str]) -> list[Job]:
         faults = []
         if not 2 <= len(job_ids) <= MOST_JOBS or len(set(job_ids)) < len(job_ids):
             message = f"two to {MOST_JOBS} different jobs are compared"
@@ -76,39 +141,16 @@ class CompareService:
             raise InvalidRequest("these jobs cannot be compared", errors=faults)
         return jobs
 
-    def _baseline(self, task: str, job: Job) -> dict[str, dict[str, Any]]:
-        return {row.variant: results.baseline_json(task, row) for row in self._jobs.baselines(job.id)}
 
-    def _cells(self, job: Job) -> Cells:
-        cells: Cells = {}
-        for cell in self._jobs.cells(job.id):
-            cells.setdefault((cell.variant, cell.t_inference), []).append(cell)
-        return cells
+Chips = tuple["Reals", "Reals"]  # numbers of the chips, rising, and their metric
 
 
-def _point(
-    task: str, jobs: Sequence[Job], cells: Sequence[Cells], variant: str, t_inference: float
-) -> ComparedPoint:
-    groups = [one.get((variant, t_inference), []) for one in cells]
-    first = {cell.repeat: results.metric_of(task, cell) for cell in groups[0]}
-    differences = []
-    for job, group in zip(jobs[1:], groups[1:], strict=True):
-        values = {cell.repeat: results.metric_of(task, cell) for cell in group}
-        if first and values:
-            differences.append(difference(job.id, first, values, paired=job.seed == jobs[0].seed))
-    return ComparedPoint(
-        variant=variant,
-        t_inference=t_inference,
-        points={
-            job.id: PointView.model_validate(asdict(results.point(task, t_inference, group)))
-            for job, group in zip(jobs, groups, strict=True)
-            if group
-        },
-        differences=differences,
-    )
+def _chips(cells: Cells, metrics: Reals, index: int) -> Chips:
+    rows = cells.groups[index].rows
+    return cells.columns["repeat"][rows], metrics[rows]
 
 
-def difference(job_id: str, first: dict[int, float], other: dict[int, float], *, paired: bool) -> Difference:
+def difference(job_id: str, first: Chips, other: Chips, *, paired: bool) -> Difference:
     """Return the mean of `other` minus that of `first`, with a 95 % interval.
 
     Args:
@@ -117,24 +159,27 @@ def difference(job_id: str, first: dict[int, float], other: dict[int, float], *,
         other: the same of the other job.
         paired: equal chip numbers are equal chips, because the seeds agree.
     """
-    common = sorted(first.keys() & other.keys())
-    if paired and common:
-        gaps = [other[repeat] - first[repeat] for repeat in common]
-        mean, variance = _moments(gaps)
-        half = None if variance is None else _half(len(gaps) - 1, variance / len(gaps))
-        return _difference(job_id, mean, half, "paired", len(common))
-    (mean_1, variance_1), (mean_2, variance_2) = (
-        _moments(list(first.values())),
-        _moments(list(other.values())),
-    )
+    import numpy as np
+
+    if paired:
+        common, in_first, in_other = np.intersect1d(
+            first[0], other[0], assume_unique=True, return_indices=True
+        )
+        if len(common):
+            with np.errstate(invalid="ignore", over="ignore"):
+                gaps = other[1][in_other] - first[1][in_first]
+            mean, variance = _moments(gaps)
+            half = None if variance is None else _half(len(gaps) - 1, variance / len(gaps))
+            return _difference(job_id, mean, half, "paired", len(common))
+    (mean_1, variance_1), (mean_2, variance_2) = _moments(first[1]), _moments(other[1])
     half = None
     if variance_1 is not None and variance_2 is not None:
-        parts = variance_1 / len(first), variance_2 / len(other)
+        parts = variance_1 / len(first[1]), variance_2 / len(other[1])
         error = sum(parts)
         if error > 0:
             # Welch and Satterthwaite's degrees of freedom
-            spread = parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(other) - 1)
-            half = _half(error**2 / spread, error)
+            spread = parts[0] ** 2 / (len(first[1]) - 1) + parts[1] ** 2 / (len(other[1]) - 1)
+            half = _half(error**2 / spread, error) if spread > 0 else 0.0
         else:
             half = 0.0
     return _difference(job_id, mean_2 - mean_1, half, "welch", None)
@@ -143,19 +188,30 @@ def difference(job_id: str, first: dict[int, float], other: dict[int, float], *,
 def _difference(
     job_id: str, mean: float, half: float | None, method: Literal["paired", "welch"], pairs: int | None
 ) -> Difference:
-    ci95 = None if half is None else (mean - half, mean + half)
+    if not math.isfinite(mean):
+        return Difference(job=job_id, mean=None, ci95=None, method=method, pairs=pairs)
+    known = half is not None and math.isfinite(half)
+    ci95 = (mean - half, mean + half) if known and half is not None else None
     return Difference(job=job_id, mean=mean, ci95=ci95, method=method, pairs=pairs)
 
 
-def _moments(values: list[float]) -> tuple[float, float | None]:
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    return mean, sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+def _moments(values: Reals) -> tuple[float, float | None]:
+    """Return mean and sample variance; the mean is not a number where a value is not finite."""
+    import numpy as np
+
+    if not np.isfinite(values).all():
+        return math.nan, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(values.mean()), float(values.var(ddof=1)) if len(values) > 1 else None
 
 
 def _half(degrees: float, squared_error: float) -> float:
     return results.student_t95(degrees) * math.sqrt(squared_error)
+
+
+def comparison_tag(jobs: Sequence[Job]) -> str:
+    """Return the entity tag of a comparison: nothing of a job changes but its state and its results."""
+    return etag_of("|".join(f"{Version.of(job).tag()} {job.state}" for job in jobs))
 
 
 def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:

@@ -18,11 +18,18 @@ from app.configs.schemas import (
 )
 from app.configs.service import ConfigService
 from app.db.tables import RpuConfig
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import EXAMPLE_ID, IdPath, known_id
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
-from app.kit.problems import InvalidJson, NotFound, TooLarge, UnsupportedMediaType, problem_responses
+from app.kit.problems import (
+    InvalidJson,
+    NotFound,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
+    problem_responses,
+)
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, WriteSession
 from simulator.config import json_schema
@@ -142,7 +149,7 @@ def store_rpu_config(
         row = ConfigService(session).store(request)
         return json_answer(_view(row), 201, {"Location": f"/v1/rpu-configs/{row.id}", "ETag": _etag(row)})
 
-    return once.do(store)
+    return once.do(store, find=ConfigService(session).configs.get)
 
 
 @router.get("", summary="List stored configurations", responses=PAGE_HEADERS)
@@ -177,11 +184,14 @@ def get_rpu_config(
     "/{config_id}",
     status_code=204,
     summary="Delete a stored configuration",
-    responses=problem_responses(NotFound),
+    responses=problem_responses(NotFound, PreconditionFailed),
 )
-def delete_rpu_config(config_id: IdPath, session: WriteSession) -> None:
+def delete_rpu_config(config_id: IdPath, session: WriteSession, precondition: PreconditionDep) -> None:
     """Delete a stored configuration; jobs that were submitted with it keep what it said."""
-    ConfigService(session).delete(known_id("configuration", config_id))
+    service = ConfigService(session)
+    row = service.get(known_id("configuration", config_id))
+    precondition.require(lambda: _etag(row))
+    service.delete(config_id)
 
 
 def _view(row: RpuConfig) -> StoredConfig:
@@ -189,7 +199,7 @@ def _view(row: RpuConfig) -> StoredConfig:
         **StoredConfigSummary.of(row).model_dump(),
         config=row.spec,
         effective=row.effective,
-        warnings=service.warnings_of(service.as_stored(row), row.spec, ["config"]),
+        warnings=service.warnings_of_stored(row),
     )
 
 

@@ -23,7 +23,7 @@ from app.configs.schemas import (
     is_reference,
 )
 from app.db.tables import RpuConfig
-from app.kit.faults import explained, from_pydantic, pointer
+from app.kit.faults import from_pydantic, pointer
 from app.kit.fields import not_found
 from app.kit.problems import Fault, InvalidRequest, shortened
 from simulator.config import (
@@ -36,6 +36,7 @@ from simulator.config import (
     warnings_for,
     with_overrides,
 )
+from simulator.config.faults import Fault as ConfigFault
 from simulator.config.foreign import ImportRefusedError, import_foreign
 
 _PRESET = "preset"
@@ -66,11 +67,11 @@ def import_config(spec: dict[str, Any]) -> ImportedConfig:
     try:
         imported = import_foreign(spec)
     except ImportRefusedError as error:
-        faults = [explained(fault.pointer, fault.code, fault.message) for fault in error.faults]
+        faults = [_told(fault) for fault in error.faults]
         if error.error is not None:
             faults += from_pydantic(error.error.errors(include_url=False), spec)
         raise refusal(faults) from None
-    faults = [explained(fault.pointer, fault.code, fault.message) for fault in unsupported(imported.config)]
+    faults = [_told(fault) for fault in unsupported(imported.config)]
     if faults:
         raise refusal(faults)
     return ImportedConfig(
@@ -79,6 +80,15 @@ def import_config(spec: dict[str, Any]) -> ImportedConfig:
         effective=effective(imported.config),
         warnings=warnings_of(imported.config, {}),
         assumed=[ConfigAssumption(**asdict(assumption)) for assumption in imported.assumed],
+    )
+
+
+def _told(fault: ConfigFault) -> Fault:
+    return Fault(
+        pointer=fault.pointer,
+        code=fault.code,
+        message=shortened(fault.message),
+        hint=None if fault.hint is None else shortened(fault.hint),
     )
 
 
@@ -196,6 +206,19 @@ def as_stored(row: RpuConfig) -> InferenceRPUConfig:
     if config_hash(written) == row.config_hash:
         return written
     return InferenceRPUConfig.model_validate(row.effective)
+
+
+def warnings_of_stored(row: RpuConfig) -> list[ConfigWarning]:
+    """Return the warnings about a stored configuration, which may be older than this version's limits."""
+    try:
+        return warnings_of(as_stored(row), row.spec, ["config"])
+    except ValidationError as error:
+        first = from_pydantic(error.errors(include_url=False), row.effective)[0]
+        message = (
+            "this version of the service no longer takes this configuration: "
+            f"{first.pointer or 'as a whole'}: {first.message}"
+        )
+        return [ConfigWarning(pointer="/config", code="no_longer_valid", message=message)]
 
 
 def refusal(faults: list[Fault]) -> InvalidRequest:

@@ -14,14 +14,14 @@ from app.datasets.schemas import DatasetView, Split, SplitDep
 from app.datasets.service import DatasetService, identity_of
 from app.db.ids import new_id
 from app.db.tables import Dataset
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import NameQuery
 from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
-from app.kit.problems import Conflict, NotFound, problem_responses
+from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
-from app.kit.uploads import receive_upload, store_upload, upload_openapi
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
+from app.kit.uploads import client_of, receive_upload, store_upload, upload_openapi
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -65,6 +65,7 @@ async def upload_dataset(
             file_format,
             *_arguments(split),
             too_complex="dataset_too_complex",
+            client=client_of(request),
         )
 
         def store(session: Session) -> Dataset:
@@ -109,16 +110,21 @@ def get_dataset(
     "/{dataset_id}",
     status_code=204,
     summary="Delete a dataset",
-    responses=problem_responses(NotFound, Conflict),
+    responses=problem_responses(NotFound, Conflict, PreconditionFailed),
 )
-def delete_dataset(dataset_id: _DatasetIdPath, session: WriteSession, services: ServicesDep) -> None:
+def delete_dataset(
+    dataset_id: _DatasetIdPath, session: WriteSession, services: ServicesDep, precondition: PreconditionDep
+) -> None:
     """Delete an uploaded dataset that no job is on; ended jobs count, since their results refer to it."""
-    key = DatasetService(session).delete(dataset_id)
+    service = DatasetService(session)
+    view = service.view(dataset_id)
+    precondition.require(lambda: etag_of(view))
+    key = service.delete(dataset_id)
     after_commit(session, lambda: services.blobs.delete(key))
 
 
 def _known(services: Services, identity: str) -> Dataset | None:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return DatasetRepository(session).with_identity(identity)
 
 

@@ -19,6 +19,12 @@ def find(session: Session, key: str) -> IdempotencyKey | None:
     return session.get(IdempotencyKey, key)
 
 
+def is_kept(session: Session, key: str) -> bool:
+    """Tell whether something is kept under the key that has not expired."""
+    query = select(IdempotencyKey.key).where(IdempotencyKey.key == key, IdempotencyKey.expires_at > utc_now())
+    return session.scalars(query).one_or_none() is not None
+
+
 def try_lock(session: Session, key: str) -> bool:
     """Lock the key until the transaction ends; return False when another transaction has it locked.
 

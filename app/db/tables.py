@@ -69,26 +69,38 @@ class Job(Base):
     """A job. Its state is derived from its work items, through `app.jobs.states` alone."""
 
     __tablename__ = "jobs"
+    # Each filter of the list has its rows in the order of the list, which is that of the ids.
+    __table_args__ = (
+        Index("ix_jobs_state_id", "state", "id"),
+        Index("ix_jobs_config_hash_id", "config_hash", "id"),
+        Index("ix_jobs_model_id_id", "model_id", "id"),
+        Index("ix_jobs_dataset_ref_id", "dataset_ref", "id"),
+        Index("ix_jobs_created_at_id", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     name: Mapped[str | None] = mapped_column(Text)
     tags: Mapped[list[str]] = mapped_column(Json)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(String(16))
     phase: Mapped[str | None] = mapped_column(String(32))
     # Grows with every change that a client can see; the sequence number of events and the ETag.
     version: Mapped[int] = mapped_column(BigInteger, default=0)
+    # Grows with every cell and baseline: the entity tag of the results, which progress leaves alone.
+    results_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
     effective_config: Mapped[dict[str, Any]] = mapped_column(Json)
-    config_hash: Mapped[str] = mapped_column(String(64), index=True)
+    config_hash: Mapped[str] = mapped_column(String(64))
     # What fixes the last bits of the numbers: threads, batch sizes, instances at once.
     execution: Mapped[dict[str, Any]] = mapped_column(Json)
     seed: Mapped[int] = mapped_column(BigInteger)
     priority: Mapped[int] = mapped_column(Integer, default=0)
-    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     dataset_ref: Mapped[str] = mapped_column(Text)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    # When progress was last written; the estimate of the rest is as of then, so it is part of the version.
+    progressed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     attempt: Mapped[int] = mapped_column(Integer, default=1)
     failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(Json)

@@ -23,9 +23,9 @@ async def get_liveness(response: Response) -> Live:
 
 
 @router.get("/healthz/ready", summary="Readiness")
-def get_readiness(response: Response, services: ServicesDep) -> Readiness:
+async def get_readiness(response: Response, services: ServicesDep) -> Readiness:
     """Tell whether requests can be served: 200 while database and storage work, else 503."""
-    found = service.readiness(services)
+    found = await service.readiness(services)
     if found.status != "failed":
         response.headers.update(_NO_STORE)
         return found

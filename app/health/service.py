@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
 
+import anyio
+import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.db.session import Database
 from app.health.repository import WorkerRepository
 from app.health.schemas import Check, Readiness, WorkerView
 from app.jobs.items import database_time_s
@@ -18,18 +23,33 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def readiness(services: Services) -> Readiness:
-    """Try each part: without database or storage nothing works; without broker or workers jobs wait."""
-    database, workers = _database_and_workers(services)
-    checks = {
-        "database": database,
-        "storage": _storage(services),
-        "broker": _broker(services),
-        "workers": workers,
-    }
+async def readiness(services: Services) -> Readiness:
+    """Try each part: without database or storage nothing works; without broker or workers jobs wait.
+
+    A part that does not answer in time has failed: whoever asks decides on it where requests go.
+    """
+    checks: dict[str, Check] = {}
+
+    async def try_out(probe: Callable[[Services], dict[str, Check]], too_slow: dict[str, Check]) -> None:
+        checks.update(too_slow)
+        with anyio.move_on_after(_PATIENCE_S):
+            checks.update(
+                await anyio.to_thread.run_sync(
+                    probe, services, abandon_on_cancel=True, limiter=_limiter(services)
+                )
+            )
+
+    async with anyio.create_task_group() as probes:
+        for probe, too_slow in _PROBES:
+            probes.start_soon(try_out, probe, too_slow)
     states = {check.status for check in checks.values()}
     status = next(state for state in ("failed", "degraded", "ok") if state in states)
-    return Readiness(status=status, checks=checks)
+    return Readiness(status=status, checks={name: checks[name] for name in _NAMES})
+
+
+def _limiter(services: Services) -> anyio.CapacityLimiter:
+    """Return what keeps probes that hang from taking the threads of everybody else."""
+    return _limiters.setdefault(services.database, anyio.CapacityLimiter(_MOST_PROBES))
 
 
 def workers(session: Session, settings: Settings) -> list[WorkerView]:
@@ -56,44 +76,54 @@ def _alive_since_s(session: Session, settings: Settings) -> float:
     return database_time_s(session) - settings.worker_silence_s
 
 
-def _database_and_workers(services: Services) -> tuple[Check, Check]:
+def _database_and_workers(services: Services) -> dict[str, Check]:
     try:
         fault = services.schema.fault()
         if fault is not None:
-            unknown = Check(status="degraded", detail="unknown while the schema is another one")
-            return Check(status="failed", detail=fault), unknown
-        with services.database.reading() as session:
-            alive = WorkerRepository(session).count_heard_since(_alive_since_s(session, services.settings))
-    except SQLAlchemyError:
-        log.exception("the database failed the readiness check")
-        unknown = Check(status="degraded", detail="unknown while the database does not work")
-        return Check(status="failed", detail="the database does not answer, or is not migrated"), unknown
-    if alive:
-        return Check(status="ok"), Check(status="ok", detail=f"{alive} alive")
-    return Check(status="ok"), Check(
-        status="degraded", detail="no worker has been heard of lately: jobs wait"
-    )
-
-
-def _storage(services: Services) -> Check:
-    try:
-        services.blobs.check_writable()
+            return {**_NO_DATABASE, "database": Check(status="failed", detail=fault)}
         with services.database.reading() as session:
             fault = storage_fault(session, services.blobs)
+            alive = WorkerRepository(session).count_heard_since(_alive_since_s(session, services.settings))
         if fault is not None:
-            return Check(status="failed", detail=fault)
+            return {**_NO_DATABASE, "database": Check(status="failed", detail=fault)}
     except SQLAlchemyError:
-        return Check(status="degraded", detail="unknown while the database does not work")
+        log.exception("the database failed the readiness check")
+        return _NO_DATABASE
+    if alive:
+        return {"database": Check(status="ok"), "workers": Check(status="ok", detail=f"{alive} alive")}
+    jobs_wait = Check(status="degraded", detail="no worker has been heard of lately: jobs wait")
+    return {"database": Check(status="ok"), "workers": jobs_wait}
+
+
+def _storage(services: Services) -> dict[str, Check]:
+    try:
+        services.blobs.check_writable()
     except OSError:
         log.exception("the storage failed the readiness check")
-        return Check(status="failed", detail="the blob store cannot be written")
-    return Check(status="ok")
+        return _NO_STORAGE
+    return {"storage": Check(status="ok")}
 
 
-def _broker(services: Services) -> Check:
+def _broker(services: Services) -> dict[str, Check]:
     try:
         services.doorbell.check()
     except Exception as error:  # noqa: BLE001 - brokers raise all sorts; none of them stops requests
         log.warning("the broker failed the readiness check: %s", error)
-        return Check(status="degraded", detail="the broker does not answer: workers find jobs by sweeping")
-    return Check(status="ok")
+        return _NO_BROKER
+    return {"broker": Check(status="ok")}
+
+
+_NO_DATABASE = {
+    "database": Check(status="failed", detail="the database does not answer, or is not migrated"),
+    "workers": Check(status="degraded", detail="unknown while the database does not work"),
+}
+_NO_STORAGE = {"storage": Check(status="failed", detail="the blob store cannot be written")}
+_NO_BROKER = {
+    "broker": Check(status="degraded", detail="the broker does not answer: workers find jobs by sweeping")
+}
+# What is asked, and what is said when it does not answer in time.
+_PROBES = ((_database_and_workers, _NO_DATABASE), (_storage, _NO_STORAGE), (_broker, _NO_BROKER))
+_NAMES = ("database", "storage", "broker", "workers")
+_PATIENCE_S = 1.5
+_MOST_PROBES = 6
+_limiters: WeakKeyDictionary[Database, anyio.CapacityLimiter] = WeakKeyDictionary()

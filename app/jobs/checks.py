@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -169,21 +170,8 @@ def _check_layers(request: JobCreate, model: Model, found: Checked) -> None:
     layers = [layer["name"] for layer in model.report["layers"] if layer["kind"] == "analog"]
     rules = request.layers or LayerRules()
     found.faults += _faults("/layers", rules.unmatched(layers))
-    for index, override in enumerate(rules.overrides):
-        pointer = f"/layers/overrides/{index}/rpu_config"
-        try:
-            config = with_overrides(request.config, override.rpu_config)
-        except ValidationError as error:
-            prefix = ("layers", "overrides", index, "rpu_config")
-            found.faults += from_pydantic(
-                error.errors(include_url=False),
-                override.rpu_config,
-                prefix,
-            )
-            continue
-        found.layer_configs.append(config)
-        found.faults += _faults(pointer, unsupported(config))
     analog = [name for name in layers if not rules.is_digital(name)]
+    _check_overrides(request, rules, analog, found)
     wanted = [variant.value for variant in request.evaluate.variants if variant in planning.ANALOG]
     if wanted and not analog:
         found.faults.append(
@@ -193,6 +181,43 @@ def _check_layers(request: JobCreate, model: Model, found: Checked) -> None:
                 message=f"no layer is left to be analog, so {', '.join(wanted)} would be digital",
             )
         )
+
+
+def _check_overrides(request: JobCreate, rules: LayerRules, analog: Iterable[str], found: Checked) -> None:
+    """Judge every override on its own, then as they come together on the model's layers."""
+    judged: dict[str, list[Fault]] = {}
+    faults: list[Fault] = []
+    for index, override in enumerate(rules.overrides):
+        content = json.dumps(override.rpu_config, sort_keys=True)
+        if content not in judged:
+            judged[content] = _faults_of_override(request.config, override.rpu_config)
+        where = f"/layers/overrides/{index}/rpu_config"
+        faults += [one.model_copy(update={"pointer": where + one.pointer}) for one in judged[content]]
+    found.faults += faults
+    if faults:
+        return  # what does not fit alone would be told again
+    combinations = rules.matching(analog).values()
+    try:
+        merged = rules.merged(combinations, request.config)
+    except ValidationError as error:
+        found.faults += from_pydantic(error.errors(include_url=False), rules.model_dump(), ("layers",))
+        return
+    for combination in dict.fromkeys(combinations):
+        config = merged[combination]
+        if len(combination) > 1:
+            where = f"/layers/overrides/{combination[-1]}/rpu_config"
+            found.faults += _faults(where, unsupported(config))
+        if combination:
+            found.layer_configs.append(config)
+
+
+def _faults_of_override(base: InferenceRPUConfig, override: dict[str, Any]) -> list[Fault]:
+    """Return what is wrong with one override of the job's configuration, located in the override."""
+    try:
+        config = with_overrides(base, override)
+    except ValidationError as error:
+        return from_pydantic(error.errors(include_url=False), override)
+    return _faults("", unsupported(config))
 
 
 def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any], found: Checked) -> None:
@@ -222,7 +247,7 @@ def _faults_of_regression(finetune: FinetuneSpec) -> list[Fault]:
 
 
 def _faults(prefix: str, faults: Iterable[ConfigFault]) -> list[Fault]:
-    return [Fault(pointer=prefix + f.pointer, code=f.code, message=f.message) for f in faults]
+    return [Fault(pointer=prefix + f.pointer, code=f.code, message=f.message, hint=f.hint) for f in faults]
 
 
 def _prefixed(prefix: str, warnings: Iterable[Any]) -> list[dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
@@ -16,12 +18,15 @@ from app.jobs.events import EventStream
 from app.jobs.formats import (
     EVENTS_CONTENT,
     MEDIA_TYPE_OF,
+    PICTURES,
     RESULTS_CONTENT,
     EventsFormat,
     EventsFormatDep,
     ResultsFormatDep,
 )
-from app.jobs.listing import ListingDep
+from app.jobs.listing import FieldsDep, ListingDep
+from app.jobs.reader import Version
+from app.jobs.repository import HEAVY
 from app.jobs.schemas import (
     ArtifactsView,
     DryRunView,
@@ -30,32 +35,35 @@ from app.jobs.schemas import (
     JobCreate,
     JobExtend,
     JobView,
+    QueueView,
     ResultsView,
 )
-from app.jobs.service import JobService
+from app.jobs.service import Accepted, JobService
 from app.kit import sse
-from app.kit.etag import NOT_MODIFIED, ConditionalDep
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
-from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
+from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
+from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
 from app.kit.problems import (
     Conflict,
     InvalidJson,
     NotAcceptable,
     NotFound,
+    PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
     problem_responses,
 )
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 _EVENTS = "events"
 _POLL_AGAIN_S = "2"
-MOST_VERSION = 2**63 - 1  # what the database's integers hold
+_LONGEST_WAIT_S = 60.0
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)  # RFC 7240
 
 
 @router.post(
@@ -80,15 +88,35 @@ def submit_job(
 
     Cells that an earlier job with the same content has are taken over (`cached_from`).
     """
-    if dry_run:
-        return json_answer(JobService(session).dry_run(request, services.settings), 200, {})
+    settings = services.settings
     fresh = "no-cache" in (cache_control or "").lower()
+    if dry_run:
+        with snapshot(services) as reading:
+            reader = JobService(reading)
+            found = reader.dry_run(reader.accept(request, settings), settings, fresh=fresh)
+        return json_answer(found, 200, {})
+    return _submit(session, services, once, lambda reader: reader.accept(request, settings), fresh=fresh)
 
-    def submit() -> Response:
-        job = JobService(session).submit(request, services.settings, services.blobs, fresh=fresh)
+
+def _submit(
+    session: Session,
+    services: Services,
+    once: Once,
+    accept: Callable[[JobService], Accepted],
+    *,
+    fresh: bool = False,
+) -> Response:
+    """Have a request checked in a snapshot, which may take long, and then stored under the write lock."""
+
+    def check() -> Accepted:
+        with snapshot(services) as reading:
+            return accept(JobService(reading))
+
+    def store(accepted: Accepted) -> Response:
+        job = JobService(session).submit(accepted, services.settings, services.blobs, fresh=fresh)
         return _accepted(job, session, services)
 
-    return once.do(submit)
+    return once.do_checked(check, store, find=JobService(session).jobs.get)
 
 
 @router.post(
@@ -99,12 +127,9 @@ def submit_job(
 )
 def retry_job(job_id: IdPath, session: WriteSession, services: ServicesDep, once: OnceDep) -> Response:
     """Submit a failed or cancelled job again, as a new job; what it had computed is taken over."""
-
-    def submit() -> Response:
-        job = JobService(session).retry(known_id("job", job_id), services.settings, services.blobs)
-        return _accepted(job, session, services)
-
-    return once.do(submit)
+    known_id("job", job_id)
+    settings = services.settings
+    return _submit(session, services, once, lambda reader: reader.accept_retry(job_id, settings))
 
 
 @router.post(
@@ -124,39 +149,50 @@ def extend_job(
     once: OnceDep,
 ) -> Response:
     """Submit a finished job with more repeats or times, as a new job; only the new cells are computed."""
-
-    def submit() -> Response:
-        job = JobService(session).extend(known_id("job", job_id), more, services.settings, services.blobs)
-        return _accepted(job, session, services)
-
-    return once.do(submit)
+    known_id("job", job_id)
+    settings = services.settings
+    return _submit(session, services, once, lambda reader: reader.accept_extension(job_id, more, settings))
 
 
 def _accepted(job: Job, session: Session, services: Services) -> Response:
     after_commit(session, services.doorbell.ring)
+    session.flush()
+    queue = JobService(session).queue(job, services.settings)
     headers = {
         "Location": f"/v1/jobs/{job.id}",
         "Retry-After": _POLL_AGAIN_S,
-        "ETag": views.version_tag(job),
+        "ETag": views.job_tag(job, queue),
     }
-    return json_answer(views.job_view(job), 202, headers)
+    return json_answer(views.job_view(job, queue), 202, headers)
 
 
-@router.get("", responses=PAGE_HEADERS)
+@router.get("", response_model=Page[JobView], responses=PAGE_HEADERS)
 def list_jobs(
-    request: Request, response: Response, session: ReadSession, listing: ListingDep, page: PageDep
-) -> Page[JobView]:
-    """List jobs, newest first; several conditions all hold."""
+    request: Request,
+    response: Response,
+    session: ReadSession,
+    listing: ListingDep,
+    page: PageDep,
+    fields: FieldsDep,
+) -> Page[JobView] | Response:
+    """List jobs, newest first; several conditions all hold.
+
+    Each job is whole, its configuration included, unless `fields` says what of it is wanted.
+    """
     after = page.after(listing.name, (str,))
     rows = JobService(session).jobs.listing(
         listing.job_filter,
         after_id=None if after is None else str(after[0]),
         limit=page.limit + 1,
         oldest_first=listing.oldest_first,
+        without=() if fields is None else HEAVY - fields,
     )
     rows, next_cursor = cut(rows, page, listing=listing.name, key=lambda job: (job.id,))
     link_next(request, response, next_cursor)
-    return Page(items=[views.job_view(job) for job in rows], next_cursor=next_cursor)
+    if fields is None:
+        return Page(items=[views.job_view(job) for job in rows], next_cursor=next_cursor)
+    items = [views.job_fields(job, fields) for job in rows]
+    return JSONResponse({"items": items, "next_cursor": next_cursor}, headers=dict(response.headers))
 
 
 @router.get("/{job_id}", response_model=JobView, responses={**problem_responses(NotFound), **NOT_MODIFIED})
@@ -166,26 +202,41 @@ async def get_job(
     services: ServicesDep,
     conditional: ConditionalDep,
     wait: Annotated[
-        float, Query(ge=0, le=60, description="With `If-None-Match`: seconds to wait for another version.")
+        float,
+        Query(
+            ge=0, le=_LONGEST_WAIT_S, description="With `If-None-Match`: seconds to wait for another version."
+        ),
     ] = 0,
+    prefer: Annotated[str | None, Header(description="`wait=n` is as `?wait=n`, of at most 60 s.")] = None,
 ) -> JobView | Response:
     """Return a job; its entity tag changes with every cell, epoch and state.
 
     With `wait`, a client that holds the newest version gets its answer when there is another one, or a 304
-    when the time is up.
+    when the time is up. A job that has ended has no other version to wait for.
     """
-    job = await run_in_threadpool(_read_job, services, job_id)
-    if wait and conditional.holds(views.version_tag(job)):
+    preferred = _WAIT.search(prefer or "")
+    if preferred is not None and not wait:
+        wait = min(float(preferred[1]), _LONGEST_WAIT_S)
+        response.headers["Preference-Applied"] = f"wait={wait:g}"
+    job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
+    if wait and not views.has_ended(job) and conditional.holds(views.job_tag(job, queue)):
         with anyio.move_on_after(wait):
             await services.watch.beyond(job.id, job.version)
-        job = await run_in_threadpool(_read_job, services, job_id)
+        job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
     _retry_later(job, response)
-    return conditional.not_modified(views.version_tag(job), response) or views.job_view(job)
+    return conditional.not_modified(views.job_tag(job, queue), response) or views.job_view(job, queue)
 
 
 def _read_job(services: Services, job_id: str) -> Job:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return JobService(session).get(known_id("job", job_id))
+
+
+def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
+    with snapshot(services) as session:
+        service = JobService(session)
+        job = service.get(known_id("job", job_id))
+        return job, service.queue(job, services.settings)
 
 
 def _retry_later(job: Job, response: Response) -> None:
@@ -199,10 +250,17 @@ def cancel_job(job_id: IdPath, session: WriteSession) -> JobView:
     return views.job_view(JobService(session).cancel(known_id("job", job_id)))
 
 
-@router.delete("/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict))
-def delete_job(job_id: IdPath, session: WriteSession, services: ServicesDep) -> None:
+@router.delete(
+    "/{job_id}", status_code=204, responses=problem_responses(NotFound, Conflict, PreconditionFailed)
+)
+def delete_job(
+    job_id: IdPath, session: WriteSession, services: ServicesDep, precondition: PreconditionDep
+) -> None:
     """Delete a job that has ended, with its results and files."""
-    prefix = JobService(session).delete(known_id("job", job_id))
+    service = JobService(session)
+    job = service.locked(known_id("job", job_id))
+    precondition.require(lambda: views.job_tag(job, None))
+    prefix = service.delete(job_id)
     after_commit(session, lambda: services.blobs.delete_folder(prefix))
 
 
@@ -211,10 +269,10 @@ def delete_job(job_id: IdPath, session: WriteSession, services: ServicesDep) -> 
     response_model=ResultsView,
     responses={200: RESULTS_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
 )
-def get_job_results(
+async def get_job_results(
     job_id: IdPath,
     response: Response,
-    session: ReadSession,
+    services: ServicesDep,
     conditional: ConditionalDep,
     results_format: ResultsFormatDep,
     cells: Annotated[
@@ -223,16 +281,26 @@ def get_job_results(
     test_set_ci: Annotated[bool, Query(description="With Wilson's interval for the test set.")] = False,
 ) -> Response:
     """Return the accuracy over time as far as it is known: complete or not."""
-    service = JobService(session)
-    job = service.get(known_id("job", job_id))
+    job = await run_in_threadpool(_read_job, services, job_id)
     response.headers["Vary"] = "Accept"
     _retry_later(job, response)
-    etag = views.version_tag(job, results_format, str(cells), str(test_set_ci))
-    unchanged = conditional.not_modified(etag, response)
+    representation = (results_format, str(cells), str(test_set_ci))
+    unchanged = conditional.not_modified(Version.of(job).tag(*representation), response)
     if unchanged is not None:
         return unchanged
-    content = service.results_as(job, results_format, cells=cells, test_set_ci=test_set_ci)
-    return Response(content, media_type=MEDIA_TYPE_OF[results_format], headers=dict(response.headers))
+    reader, media_type = services.results, MEDIA_TYPE_OF[results_format]
+    if cells and results_format not in PICTURES:
+        version, pieces = await reader.pieces(job_id, results_format, test_set_ci=test_set_ci)
+        response.headers["ETag"] = version.tag(*representation)
+        return StreamingResponse(pieces, media_type=media_type, headers=dict(response.headers))
+    summary = await reader.summary(job_id)
+    response.headers["ETag"] = summary.version.tag(*representation)
+    content = (
+        await reader.picture(summary, results_format)
+        if results_format in PICTURES
+        else await reader.points(summary, results_format, test_set_ci=test_set_ci)
+    )
+    return Response(content, media_type=media_type, headers=dict(response.headers))
 
 
 @router.get(
@@ -247,8 +315,8 @@ def get_job_history(
     service = JobService(session)
     job = service.get(known_id("job", job_id))
     _retry_later(job, response)
-    unchanged = conditional.not_modified(views.version_tag(job), response)
-    return unchanged or views.history_view(job, service.jobs.epochs(job.id))
+    view = views.history_view(job, service.jobs.epochs(job.id))
+    return conditional.not_modified(etag_of(view), response) or view
 
 
 @router.get(
@@ -268,11 +336,11 @@ async def list_job_events(
     page: PageDep,
     events_format: EventsFormatDep,
     after: Annotated[
-        int, Query(ge=0, le=MOST_VERSION, description="Only events with a larger number than this.")
+        int, Query(ge=0, le=MOST_INTEGER, description="Only events with a larger number than this.")
     ] = 0,
     last_event_id: Annotated[
         int | None,
-        Header(ge=0, le=MOST_VERSION, description="Goes on with a stream after this event; before `after`."),
+        Header(ge=0, le=MOST_INTEGER, description="Goes on with a stream after this event; before `after`."),
     ] = None,
 ) -> Page[EventView] | Response:
     """List what happened to the job, in order; an event's number is the job's version at the time.
@@ -300,7 +368,7 @@ async def list_job_events(
 def _events_page(
     request: Request, response: Response, services: Services, job_id: str, page: PageQuery, after: int
 ) -> Page[EventView]:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         service = JobService(session)
         job = service.get(job_id)
         last = page.after(_EVENTS, (int,))
@@ -324,8 +392,8 @@ def list_job_artifacts(
     """List the files that the job made."""
     service = JobService(session)
     job = service.get(known_id("job", job_id))
-    unchanged = conditional.not_modified(views.version_tag(job), response)
-    return unchanged or views.artifacts_view(job, service.jobs.artifacts(job.id))
+    view = views.artifacts_view(job, service.jobs.artifacts(job.id))
+    return conditional.not_modified(etag_of(view), response) or view
 
 
 @router.get(

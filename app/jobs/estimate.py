@@ -10,6 +10,7 @@ from typing import Any
 from app.db.tables import Speed
 from app.jobs import planning
 from app.jobs.planning import Sizes
+from app.jobs.repository import KnownResults
 from app.jobs.schemas import DryRunView, JobCreate
 from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType
 from simulator.config.tiling import devices_per_weight, tile_cells, weight_slots
@@ -57,6 +58,7 @@ def dry_run(
     report: dict[str, Any],
     sizes: Sizes,
     items: int,
+    known: KnownResults,
     speed: Speed | None,
     warnings: list[dict[str, Any]],
 ) -> DryRunView:
@@ -68,6 +70,7 @@ def dry_run(
         report: its model's.
         sizes: samples of an epoch and of a pass over the test set.
         items: how many work items it has.
+        known: what earlier jobs have of it.
         speed: a worker's measured speed; without one there is no estimate of time.
         warnings: what the checks warned of.
     """
@@ -78,7 +81,7 @@ def dry_run(
         message = "no worker has measured its speed yet, so there is no estimate of seconds"
         warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
     else:
-        seconds = _seconds(request, layers, sizes, speed.measured) + items * _ITEM_S
+        seconds = _seconds(request, layers, sizes, known, speed.measured) + items * _ITEM_S
     spec = {"evaluate": request.evaluate.model_dump(mode="json")}
     return DryRunView(
         valid=True,
@@ -86,6 +89,7 @@ def dry_run(
         devices=layers.devices,
         utilisation=layers.used_cells / layers.cells if layers.cells else 1.0,
         cells=planning.cells(spec),
+        cached_cells=sum(known.cells.values()),
         estimated_seconds=seconds,
         warnings=warnings,
     )
@@ -93,17 +97,18 @@ def dry_run(
 
 def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules) -> _Layers:
     layers = _Layers()
-    for layer in report["layers"]:
-        if layer["kind"] != "analog":
-            continue
+    candidates = [layer for layer in report["layers"] if layer["kind"] == "analog"]
+    digital = {layer["name"] for layer in candidates if rules.is_digital(layer["name"])}
+    configs = rules.configs_for([one["name"] for one in candidates if one["name"] not in digital], base)
+    for layer in candidates:
         shapes = layer.get("matrices") or [layer["weight_shape"]]
         positions = layer.get("positions") or _ASSUMED_POSITIONS
         groups = layer.get("groups", 1)
         macs = positions * sum(math.prod(shape) for shape in shapes)
-        if rules.is_digital(layer["name"]):
+        if layer["name"] in digital:
             layers.digital += Size(macs, positions * sum(shape[0] for shape in shapes))
             continue
-        config = rules.config_for(layer["name"], base)
+        config = configs[layer["name"]]
         bias = layer.get("bias", False)
         slots = [
             slot
@@ -136,7 +141,9 @@ def _is_static(config: InferenceRPUConfig) -> bool:
     return is_calibrated or config.forward.is_perfect or config.forward.noise_management in fixed
 
 
-def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str, Any]) -> float:
+def _seconds(
+    request: JobCreate, layers: _Layers, sizes: Sizes, known: KnownResults, speed: dict[str, Any]
+) -> float:
     """Return the seconds that one worker computes and stores, without the starts of its items."""
     evaluate = request.evaluate
     plain = layers.static + layers.dynamic + layers.digital
@@ -153,22 +160,32 @@ def _seconds(request: JobCreate, layers: _Layers, sizes: Sizes, speed: dict[str,
         + _time(layers.digital, speed["train"]["digital"]),
     }
     variants = [variant.value for variant in evaluate.variants]
-    analog = sum(variant in planning.ANALOG for variant in variants)
-    cells = analog * evaluate.repeats * len(evaluate.t_inference)
-    seconds = cells * sizes.test * passes["analog"] + sizes.test * passes["digital"]
+    times = len(evaluate.t_inference)
+    missing = [
+        evaluate.repeats * times - known.cells.get(variant, 0)
+        for variant in variants
+        if variant in planning.ANALOG
+    ]
+    cells = sum(missing)
+    seconds = cells * sizes.test * passes["analog"]
+    if "baseline:digital" not in known.done:
+        seconds += sizes.test * passes["digital"]
     readout = _time(layers.static_readout, speed["evaluate"]["static"])
     readout += _time(layers.dynamic_readout, speed["evaluate"]["dynamic"])
-    chips = analog * evaluate.repeats
+    chips = sum(math.ceil(count / times) for count in missing)
     calls = math.ceil(sizes.test / evaluate.batch_size) + 1
     seconds += (cells + chips) * (readout + layers.devices * speed["program_device"])
     seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)
     trained = [variant for variant in variants if variant in planning.TRAINED]
     if request.finetune is not None:
         for variant in trained:
+            if f"baseline:{variant}" not in known.done:
+                seconds += sizes.test * passes["digital"]
+            if f"finetune:{variant}" in known.done:
+                continue
             seconds += request.finetune.epochs * sizes.train * steps[variant]
             batches = request.finetune.epochs * math.ceil(sizes.train / request.finetune.batch_size)
             seconds += batches * layers.tiles * speed["call"]["train"]
-            seconds += sizes.test * passes["digital"]
     return float(seconds)
 
 

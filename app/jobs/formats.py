@@ -5,15 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Query, Request
 
 from app.kit import sse
-from app.kit.negotiation import preferred
+from app.kit.negotiation import accept_of, preferred
 from app.kit.pagination import PAGE_HEADERS
 from app.kit.problems import NotAcceptable
-
-# OpenAPI has no header parameter of this name: the media types of the answers say it.
-_Accept = Annotated[str | None, Header(include_in_schema=False)]
 
 
 class ResultsFormat(StrEnum):
@@ -33,6 +30,7 @@ class EventsFormat(StrEnum):
     STREAM = "stream"
 
 
+PICTURES = frozenset({ResultsFormat.SVG, ResultsFormat.PNG})
 RESULTS_MEDIA_TYPES: dict[str, ResultsFormat] = {
     "application/json": ResultsFormat.JSON,
     "text/csv": ResultsFormat.CSV,
@@ -73,19 +71,19 @@ EVENTS_CONTENT: dict[str, Any] = {
 
 
 def _results_format(
-    accept: _Accept = None,
+    request: Request,
     file_format: Annotated[
         ResultsFormat | None, Query(alias="format", description="Wins over `Accept`.")
     ] = None,
 ) -> ResultsFormat:
-    chosen = file_format or preferred(accept, RESULTS_MEDIA_TYPES)
+    chosen = file_format or preferred(accept_of(request), RESULTS_MEDIA_TYPES)
     if chosen is None:
         raise NotAcceptable(f"results come as {', '.join(RESULTS_MEDIA_TYPES)}")
     return chosen
 
 
-def _events_format(accept: _Accept = None) -> EventsFormat:
-    chosen = preferred(accept, EVENTS_MEDIA_TYPES)
+def _events_format(request: Request) -> EventsFormat:
+    chosen = preferred(accept_of(request), EVENTS_MEDIA_TYPES)
     if chosen is None:
         raise NotAcceptable(f"events come as {', '.join(EVENTS_MEDIA_TYPES)}")
     return chosen

@@ -239,6 +239,7 @@ def set_progress(job: Job, item: WorkItem, done: int) -> None:
     """
     job.progress_done += done - item.progress_done
     item.progress_done = done
+    job.progressed_at = utc_now()
     hear_of(item)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from app.jobs.repository import JobFilter
+from app.jobs.schemas import JobView
 from app.jobs.states import JobState
+from app.kit.faults import unknown_name
 from app.kit.fields import EXAMPLE_ID
+from app.kit.problems import InvalidRequest, shortened
+from simulator.config.base import custom_error, unknown
 
 _EXAMPLE_TIME = "2026-01-31T12:00:00Z"
 _EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -32,7 +37,21 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("the moment is before the year 1 or after the year 9999 in UTC") from None
 
 
-_Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _as_moment(value: object) -> object:
+    """Read a date as its first moment in UTC; pydantic would take bare numbers for seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+        return f"{value}T00:00:00Z"
+    hint = "write a date such as 2026-01-31 or a moment such as 2026-01-31T12:00:00Z"
+    if re.fullmatch(r"\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*", value):
+        raise custom_error("not_a_moment", "a bare number is not a moment", hint=hint)
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?", value):
+        raise custom_error("no_time_zone", "the moment has no time zone", hint=f"write {value}Z for UTC")
+    return value
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_as_moment)]
 _Tag = Annotated[str, Query(min_length=1, max_length=64)]
 
 
@@ -65,7 +84,8 @@ class ListingQuery:
     created_after: Annotated[
         _Moment | None,
         Query(
-            description="Only jobs made then or later (RFC 3339, with `Z` or an offset).",
+            description="Only jobs made then or later: a date (from its start in UTC), or a moment of"
+            " RFC 3339 with `Z` or an offset.",
             examples=[_EXAMPLE_TIME],
         ),
     ] = None
@@ -107,4 +127,32 @@ class ListingQuery:
         )
 
 
+_FIELDS = frozenset(JobView.model_fields)
+
+
+def _fields(
+    fields: Annotated[
+        str | None,
+        Query(
+            max_length=1000,
+            description="Only these fields of each job, separated by commas; `id` is always there.",
+            examples=["state,progress"],
+        ),
+    ] = None,
+) -> frozenset[str] | None:
+    """Return the fields that a client asks for, None for all."""
+    if fields is None:
+        return None
+    asked = [name.strip() for name in fields.split(",")]
+    strangers = [name for name in dict.fromkeys(asked) if name not in _FIELDS]
+    if strangers:
+        faults = [
+            unknown_name("/query/fields", "unknown_field", unknown("field", shortened(name, 100), _FIELDS))
+            for name in strangers[:20]
+        ]
+        raise InvalidRequest("the query has faults", errors=faults)
+    return frozenset({"id", *asked})
+
+
+FieldsDep = Annotated[frozenset[str] | None, Depends(_fields)]
 ListingDep = Annotated[ListingQuery, Depends()]

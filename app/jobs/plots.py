@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import textwrap
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 # Okabe and Ito's colours: told apart by every kind of eye.
 _COLOURS = {"direct": "#D55E00", "hwa": "#0072B2", "control": "#009E73"}
@@ -20,6 +23,10 @@ _TICKS = (
 )  # fmt: skip
 
 
+_COLUMNS = 80  # of a title's line
+_BOX = "\u25a1"
+_UNPRINTABLE = ("Cc", "Cs", "Cn", "Co")
+_INVISIBLE = ("Mn", "Me", "Cf")  # marks that only change what is beside them
 _AXES = {"accuracy": "test accuracy (%)", "mse": "mean squared error", "perplexity": "perplexity"}
 
 
@@ -36,6 +43,7 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
     from matplotlib.figure import Figure
 
     rcParams["svg.hashsalt"] = "driftline"  # ids in an SVG are the same each time
+    rcParams["svg.fonttype"] = "none"  # text stays text, in whatever font of the reader's has its characters
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -51,9 +59,10 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
             low, high = ([factor * p[key] for p in points] for key in ("p05", "p95"))
             axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         mean = [factor * p["mean"] for p in points]
-        errors = [[0.0 if p["ci95"] is None else factor * (p["ci95"][1] - p["mean"]) for p in points]] * 2
+        half = [0.0 if p["ci95"] is None else factor * (p["ci95"][1] - p["mean"]) for p in points]
+        upper = [min(size, 100.0 - m) for size, m in zip(half, mean, strict=True)] if accuracy else half
         axes.errorbar(
-            x, mean, yerr=errors, color=colour, marker="o", markersize=4, capsize=3,
+            x, mean, yerr=[half, upper], color=colour, marker="o", markersize=4, capsize=3,
             label=_LABELS[one["variant"]],
         )  # fmt: skip
     digital = results["baseline"].get("digital", {}).get(results["metric"])
@@ -65,7 +74,12 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
     _label_times(axes, times)
     axes.set_xlabel("time after programming")
     axes.set_ylabel(_AXES[results["metric"]])
-    axes.set_title(title, fontsize=11, parse_math=False)
+    lines = _lines(title)
+    drawn = [_drawable(line) for line in lines]
+    axes.set_title("\n".join(drawn), fontsize=11, parse_math=False)
+    if accuracy:
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(max(bottom, 0.0), min(top, 100.0))
     axes.grid(visible=True, color="0.9")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=9)
@@ -77,7 +91,31 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
     # Nothing in the file tells when it was drawn: the same results give the same bytes.
     metadata = {"Date": None} if file_format == "svg" else {"Software": None}
     figure.savefig(buffer, format=file_format, dpi=144, metadata=metadata)
-    return buffer.getvalue()
+    picture = buffer.getvalue()
+    if file_format == "svg":
+        for line, shown in zip(lines, drawn, strict=True):
+            # The reader's fonts may have what this machine's lack.
+            picture = picture.replace(
+                f">{escape(shown)}</text>".encode(), f">{escape(line)}</text>".encode(), 1
+            )
+    return picture
+
+
+def _lines(title: str) -> list[str]:
+    """Return a title in at most two lines that fit, without characters that no file holds."""
+    plain = "".join("\ufffd" if unicodedata.category(one) in _UNPRINTABLE else one for one in title)
+    is_wide = any(unicodedata.east_asian_width(one) in ("W", "F") for one in plain)
+    columns = _COLUMNS // 2 if is_wide else _COLUMNS
+    return textwrap.wrap(plain, columns, max_lines=2, placeholder=" …") or [""]
+
+
+def _drawable(text: str) -> str:
+    """Return a text with a box for each character that the font lacks, rather than with none."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    drawn = ("" if unicodedata.category(one) in _INVISIBLE else _BOX for one in text)
+    return "".join(one if ord(one) in known else box for one, box in zip(text, drawn, strict=True))
 
 
 def _place(t_inference_s: float) -> float:

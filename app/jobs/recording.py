@@ -68,6 +68,7 @@ def save_cell(
         return
     cell = Cell(job_id=job.id, variant=variant, repeat=repeat, t_inference=t_inference, **counts.columns())
     session.add(cell)
+    job.results_version += 1
     set_progress(job, item, min(item.progress_total, item.progress_done + samples))
     made_progress(item)
     data = {"variant": variant, "repeat": repeat, "t_inference": t_inference, **counts.columns()}
@@ -80,6 +81,7 @@ def save_baseline(session: Session, lease: Lease, *, variant: str, counts: Count
     if session.get(Baseline, (job.id, variant)) is not None:
         return
     session.add(Baseline(job_id=job.id, variant=variant, **counts.columns()))
+    job.results_version += 1
     set_progress(job, item, item.progress_total)
     made_progress(item)
     record(session, job, "baseline.finished", {"variant": variant, **counts.columns()})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, delete, distinct, func, or_, select
+from sqlalchemy.orm import Session, defer
 
 from app.db.tables import (
     Artifact,
@@ -22,8 +22,14 @@ from app.db.tables import (
     Model,
     RpuConfig,
     Speed,
+    Worker,
     WorkItem,
 )  # fmt: skip
+from app.db.types import database_now_s
+from app.jobs.states import ItemState
+
+# Columns of a job that hold more than all others together.
+HEAVY = frozenset({"spec", "effective_config"})
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,19 @@ class JobFilter:
             yield Job.name.icontains(self.text, autoescape=True)
 
 
+@dataclass(frozen=True)
+class KnownResults:
+    """What earlier jobs have computed of a job.
+
+    Attributes:
+        cells: how many, by variant.
+        done: keys of work items that need not be done again.
+    """
+
+    cells: Mapping[str, int]
+    done: frozenset[str]
+
+
 class JobRepository:
     """Jobs and what belongs to them."""
 
@@ -95,14 +114,29 @@ class JobRepository:
         return self._session.get(Job, job_id)
 
     def listing(
-        self, job_filter: JobFilter, *, after_id: str | None, limit: int, oldest_first: bool = False
+        self,
+        job_filter: JobFilter,
+        *,
+        after_id: str | None,
+        limit: int,
+        oldest_first: bool = False,
+        without: Iterable[str] = (),
     ) -> Sequence[Job]:
-        """Return the jobs that pass the filter, newest first unless said otherwise, after the given one."""
+        """Return the jobs that pass the filter, newest first unless said otherwise, after the given one.
+
+        Args:
+            job_filter: what holds for them.
+            after_id: the last job of the page before.
+            limit: how many at most.
+            oldest_first: the order.
+            without: columns that nobody will look at.
+        """
         # Ids sort by the time they were made.
         query = select(Job).where(*job_filter.conditions()).limit(limit)
         query = query.order_by(Job.id.asc() if oldest_first else Job.id.desc())
         if after_id is not None:
             query = query.where(Job.id > after_id if oldest_first else Job.id < after_id)
+        query = query.options(*(defer(getattr(Job, name), raiseload=True) for name in without))
         return self._session.scalars(query).all()
 
     def model(self, model_id: str) -> Model | None:
@@ -116,13 +150,6 @@ class JobRepository:
     def stored_config(self, config_id: str) -> RpuConfig | None:
         """Return a stored configuration."""
         return self._session.get(RpuConfig, config_id)
-
-    def cells(self, job_id: str) -> Sequence[Cell]:
-        """Return the job's cells, ordered."""
-        query = (
-            select(Cell).where(Cell.job_id == job_id).order_by(Cell.variant, Cell.t_inference, Cell.repeat)
-        )
-        return self._session.scalars(query).all()
 
     def baselines(self, job_id: str) -> Sequence[Baseline]:
         """Return the floating-point results of the job's models."""
@@ -146,6 +173,61 @@ class JobRepository:
     def artifact(self, job_id: str, name: str) -> Artifact | None:
         """Return one file of the job."""
         return self._session.get(Artifact, (job_id, name))
+
+    def known_results(self, keys: Mapping[str, str], times: Collection[float], repeats: int) -> KnownResults:
+        """Return what earlier jobs with these result keys have of a new job.
+
+        Args:
+            keys: the new job's, by variant.
+            times: at which it evaluates, in s.
+            repeats: its chip instances.
+        """
+        cells: dict[str, int] = {}
+        done: set[str] = set()
+        for variant, key in keys.items():
+            same = select(JobResultKey.job_id).where(JobResultKey.variant == variant, JobResultKey.key == key)
+            found = (
+                select(Cell.repeat, Cell.t_inference)
+                .where(
+                    Cell.job_id.in_(same),
+                    Cell.variant == variant,
+                    Cell.repeat < repeats,
+                    Cell.t_inference.in_(times),
+                )
+                .distinct()
+                .subquery()
+            )
+            cells[variant] = self._session.scalars(select(func.count()).select_from(found)).one()
+            items = select(WorkItem.key).where(
+                WorkItem.job_id.in_(same),
+                WorkItem.key.in_((f"finetune:{variant}", f"baseline:{variant}")),
+                WorkItem.state == ItemState.SUCCEEDED,
+            )
+            done.update(self._session.scalars(items.distinct()))
+        return KnownResults(cells, frozenset(done))
+
+    def jobs_before(self, job_id: str) -> int | None:
+        """Return how many jobs have an item claimed before any of this one; None if it does not wait."""
+        waiting = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).subquery()
+        first = self._session.execute(
+            select(waiting.c.priority, waiting.c.id)
+            .where(waiting.c.job_id == job_id)
+            .order_by(waiting.c.priority.desc(), waiting.c.id)
+            .limit(1)
+        ).one_or_none()
+        if first is None:
+            return None
+        earlier = or_(
+            waiting.c.priority > first.priority,
+            and_(waiting.c.priority == first.priority, waiting.c.id < first.id),
+        )
+        query = select(func.count(distinct(waiting.c.job_id))).where(earlier, waiting.c.job_id != job_id)
+        return self._session.scalars(query).one()
+
+    def is_any_worker_alive(self, silence_s: float) -> bool:
+        """Tell whether a worker has been heard of within so many seconds of the database's clock."""
+        alive = select(Worker.id).where(Worker.heartbeat_at_s >= database_now_s() - silence_s)
+        return self._session.scalars(alive.limit(1)).one_or_none() is not None
 
     def speeds(self) -> Sequence[Speed]:
         """Return the measured speeds of workers' machines."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from app.jobs.cells import Cells, Group, Reals
 
 Metric = Literal["accuracy", "mse", "perplexity"]
 
@@ -23,14 +27,6 @@ class Counted(Protocol):
     loss_sum: float | None
     abs_error_sum: float | None
     target_spread: float | None
-
-
-class CellRow(Counted, Protocol):
-    """A cell."""
-
-    variant: str
-    repeat: int
-    t_inference: float
 
 
 @dataclass(frozen=True)
@@ -117,47 +113,106 @@ def _r2(counts: Counted) -> float | None:
     return 1 - counts.loss_sum / counts.target_spread
 
 
-def series(task: str, cells: Iterable[CellRow]) -> list[dict[str, Any]]:
+def metrics_of(task: str, cells: Cells) -> Reals:
+    """Return the metric of every cell, `[cells]`, as `metric_of` does."""
+    import numpy as np  # here, so that the API starts without it
+
+    metric, columns = metric_name(task), cells.columns
+    if metric == "accuracy":
+        return np.nan_to_num(columns["correct"]) / columns["total"]
+    loss = columns["loss_sum"] / columns["total"]
+    loss = np.where(np.isnan(loss), np.inf, loss)
+    if metric == "mse":
+        return loss
+    return np.where(loss < _LARGEST_LOG, np.exp(np.minimum(loss, _LARGEST_LOG)), np.inf)
+
+
+def series(task: str, cells: Cells) -> list[dict[str, Any]]:
     """Return each variant's points in the order of time."""
-    groups: dict[str, dict[float, list[CellRow]]] = {}
-    for cell in cells:
-        groups.setdefault(cell.variant, {}).setdefault(cell.t_inference, []).append(cell)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one, group in zip(points(task, cells), cells.groups, strict=True):
+        found.setdefault(group.variant, []).append(asdict(one))
     return [
-        {
-            "variant": variant,
-            "points": [asdict(point(task, t, group)) for t, group in sorted(groups[variant].items())],
-        }
-        for variant in sorted(groups, key=VARIANT_ORDER.index)
+        {"variant": variant, "points": found[variant]} for variant in sorted(found, key=VARIANT_ORDER.index)
     ]
 
 
-def point(task: str, t_inference: float, cells: Sequence[CellRow]) -> Point:
-    """Return the statistics of the cells of one variant and time."""
-    import numpy as np  # here, so that the API starts without it
+def points(task: str, cells: Cells) -> list[Point]:
+    """Return the statistics of every variant and time, in the order of the table's groups.
 
-    values = np.array([metric_of(task, cell) for cell in cells])
-    samples = sum(cell.total for cell in cells)
-    statistics: dict[str, Any] = dict.fromkeys(_STATISTICS)
-    if np.isfinite(values).all():
-        mean = float(values.mean())
-        statistics |= {"mean": mean, "min": float(values.min()), "max": float(values.max())}
-        if len(values) > 1:
-            std = float(values.std(ddof=1))
-            half = student_t95(len(values) - 1) * std / math.sqrt(len(values))
-            p05, p95 = (float(q) for q in np.quantile(values, [0.05, 0.95]))
-            statistics |= {"std": std, "ci95": (mean - half, mean + half), "p05": p05, "p95": p95}
-    return Point(
-        t_inference=t_inference,
-        repeats=len(values),
-        loss_mean=_mean(_sum(cell.loss_sum for cell in cells), samples),
-        mae_mean=_mean(_sum(cell.abs_error_sum for cell in cells), samples),
-        r2_mean=_mean(_sum(_r2(cell) for cell in cells), len(cells)),
-        top5_mean=_mean(_sum(cell.correct_top5 for cell in cells), samples),
-        **statistics,
-    )
+    Sums are exact before they are rounded, so that they do not depend on the order in which cells came.
+    """
+    import numpy as np
+
+    metrics, columns = metrics_of(task, cells), cells.columns
+    spread = columns["target_spread"]
+    with np.errstate(all="ignore"):
+        r2 = np.where(spread > 0, 1 - columns["loss_sum"] / spread, np.nan)
+    statistics = _statistics(metrics, cells.groups)
+    found = []
+    for group in cells.groups:
+        rows = group.rows
+        samples = int(columns["total"][rows].sum())
+        found.append(
+            Point(
+                t_inference=group.t_inference,
+                repeats=len(group),
+                loss_mean=_mean(_sum(columns["loss_sum"][rows]), samples),
+                mae_mean=_mean(_sum(columns["abs_error_sum"][rows]), samples),
+                r2_mean=_mean(_sum(r2[rows]), len(group)),
+                top5_mean=_mean(_sum(columns["correct_top5"][rows]), samples),
+                **statistics[group.start],
+            )
+        )
+    return found
 
 
-def wilson95(correct: int, total: int) -> tuple[float, float]:
+def _statistics(metrics: Reals, groups: Sequence[Group]) -> dict[int, dict[str, Any]]:
+    """Return the statistics of each group by its first row; groups of equal size are computed together."""
+    import numpy as np
+
+    sizes: dict[int, list[int]] = {}
+    for group in groups:
+        sizes.setdefault(len(group), []).append(group.start)
+    found: dict[int, dict[str, Any]] = {}
+    for size, starts in sizes.items():
+        values = metrics[np.array(starts)[:, None] + np.arange(size)]
+        finite = np.asarray(np.isfinite(values).all(axis=1))
+        values = np.where(finite[:, None], values, 0.0)
+        half = np.zeros(len(starts))
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns = {"mean": values.mean(axis=1), "min": values.min(axis=1), "max": values.max(axis=1)}
+            if size > 1:
+                columns["std"] = values.std(axis=1, ddof=1)
+                columns["p05"], columns["p95"] = np.quantile(values, [0.05, 0.95], axis=1)
+                half = student_t95(size - 1) * columns["std"] / math.sqrt(size)
+        for column in columns.values():
+            finite &= np.isfinite(column)  # enormous values of chips can be finite where their sum is not
+        for row, start in enumerate(starts):
+            one: dict[str, Any] = dict.fromkeys(_STATISTICS)
+            if finite[row]:
+                one |= {name: float(column[row]) for name, column in columns.items()}
+                if size > 1:
+                    one["ci95"] = (one["mean"] - float(half[row]), one["mean"] + float(half[row]))
+            found[start] = one
+    return found
+
+
+def with_test_set(all_series: list[dict[str, Any]], samples: int) -> list[dict[str, Any]]:
+    """Return the series of a classification with Wilson's interval for the test set at every point."""
+    return [
+        {
+            **one,
+            "points": [
+                {**point, "test_set_ci95": wilson95(point["mean"] * samples, samples)}
+                for point in one["points"]
+            ],
+        }
+        for one in all_series
+    ]
+
+
+def wilson95(correct: float, total: int) -> tuple[float, float]:
     """Return Wilson's score interval: what the finite test set leaves open about an accuracy."""
     z = 1.959963984540054
     share = correct / total
@@ -166,6 +221,7 @@ def wilson95(correct: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+@lru_cache(maxsize=1024)
 def student_t95(degrees: float) -> float:
     """Return the factor of Student's two-sided 95 % interval."""
     from scipy.special import stdtrit
@@ -173,13 +229,12 @@ def student_t95(degrees: float) -> float:
     return float(stdtrit(degrees, 0.975))
 
 
-def _sum(values: Iterable[float | None]) -> float | None:
-    total = 0.0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total
+def _sum(values: Reals) -> float | None:
+    try:
+        total = math.fsum(values.tolist())
+    except OverflowError:  # of finite values: their sum is no number that JSON has
+        return None
+    return total if math.isfinite(total) else None
 
 
 def _mean(total: float | None, count: int) -> float | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
 from app.configs.schemas import StoredReference, is_reference
 from app.jobs.results import Metric
 from app.jobs.states import JobState
 from simulator.config import (
+    PRESETS,
     CalibrationSpec,
     EvaluateSpec,
     FinetuneSpec,
@@ -20,7 +24,14 @@ from simulator.config import (
     StrictModel,
     resolve,
 )
+from simulator.config.base import custom_error, nearest
+from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 
+# JSON has no infinity: what was not finite is absent.
+FiniteOrNull = Annotated[
+    float | None,
+    BeforeValidator(lambda value: None if isinstance(value, float) and not isfinite(value) else value),
+]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
 EXAMPLE: dict[str, Any] = {
@@ -52,6 +63,25 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def _not_a_gpu(value: object) -> object:
+    """Say how a GPU is called here to whom calls it otherwise."""
+    if isinstance(value, str) and re.fullmatch(r"(?i)gpu|nvidia|cuda[:\s]?\d+|gpu[:\s]?\d+|mps|tpu", value):
+        hint = "write 'cuda' for an NVIDIA GPU, or 'auto' for CUDA where the worker has it"
+        raise custom_error("enum", f"there is no device {value!r}", hint=hint)
+    return value
+
+
+def _not_a_name(value: object) -> object:
+    """Say how a preset is named to whom writes its name alone."""
+    if not isinstance(value, str):
+        return value
+    name = value if value in PRESETS else nearest(value, PRESETS)
+    written = json.dumps({"preset": name or "PCMExamplePreset"})
+    known = "" if name else f"; the presets are {', '.join(sorted(PRESETS))}"
+    hint = f"write {written}{known}"
+    raise custom_error("dict_type", "an RPU configuration is an object, not a name", hint=hint)
+
+
 class JobCreate(StrictModel):
     """A job: whose model, on what data, on which hardware, evaluated how."""
 
@@ -63,7 +93,7 @@ class JobCreate(StrictModel):
     dataset: str = Field(
         description="A built-in dataset such as `builtin:mnist10k`, or an uploaded one's id."
     )
-    rpu_config: dict[str, Any] = Field(
+    rpu_config: Annotated[dict[str, Any], BeforeValidator(_not_a_name)] = Field(
         description="An RPU configuration; or a preset or a stored configuration, in part replaced:"
         ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
     )
@@ -77,7 +107,9 @@ class JobCreate(StrictModel):
     evaluate: EvaluateSpec = Field(description="Which times, how many chips, which variants.")
     task: TaskName | None = Field(default=None, description="Inferred from model and data when absent.")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Of every random draw.")
-    device: Device = Field(default=Device.AUTO, description="Where to compute.")
+    device: Annotated[Device, BeforeValidator(_not_a_gpu)] = Field(
+        default=Device.AUTO, description="Where to compute."
+    )
     priority: int = Field(default=0, ge=-100, le=100, strict=True, description="Higher goes first.")
 
     _config: InferenceRPUConfig | None = PrivateAttr(default=None)
@@ -110,11 +142,9 @@ class JobExtend(StrictModel):
         json_schema_extra={"examples": [{"repeats": 50, "t_inference": [1, 3600, 31536000]}]}
     )
 
-    repeats: int | None = Field(
-        default=None, ge=1, le=10_000, strict=True, description="Chip instances in all, not in addition."
-    )
-    t_inference: tuple[Annotated[float, Field(ge=0, le=1e12)], ...] = Field(
-        default=(), max_length=1000, description="Further times in s."
+    repeats: Repeats | None = Field(default=None, description="Chip instances in all, not in addition.")
+    t_inference: tuple[TimeAfterProgramming, ...] = Field(
+        default=(), max_length=MAX_TIMES, description="Further times in s."
     )
 
 
@@ -126,8 +156,12 @@ class DryRunView(BaseModel):
     devices: int = Field(description="Conductances that hold the weights.")
     utilisation: float = Field(description="Share of the tiles' cells that hold weights.")
     cells: int = Field(description="Variants x repeats x times.")
+    cached_cells: int = Field(
+        description="Cells that earlier jobs with the same content have, so that they are not computed."
+    )
     estimated_seconds: float | None = Field(
-        description="On one worker, by its measured speed; null before a worker has measured it."
+        description="On one worker, by its measured speed, without what earlier jobs have;"
+        " null before a worker has measured its speed."
     )
     warnings: list[dict[str, Any]]
 
@@ -138,7 +172,25 @@ class Progress(BaseModel):
     done: int
     total: int
     fraction: float = Field(ge=0, le=1)
-    eta_seconds: float | None = Field(description="At the speed so far; null before there is one.")
+    eta_seconds: float | None = Field(
+        description="As of the last progress, at the speed so far; null before there is one."
+    )
+
+
+class WaitReason(StrEnum):
+    """Why a queued job waits."""
+
+    NO_WORKER = "no_worker"
+    WORKERS_ARE_BUSY = "workers_are_busy"
+
+
+class QueueView(BaseModel):
+    """What a queued job waits for."""
+
+    position: int = Field(ge=1, description="1: of the jobs that wait, it is the next to be begun.")
+    reason: WaitReason = Field(
+        description="`no_worker`: none has been heard of lately. `workers_are_busy`: all have other items."
+    )
 
 
 class FailureView(BaseModel):
@@ -168,7 +220,7 @@ class JobView(BaseModel):
     tags: list[str]
     state: JobState
     phase: str | None = Field(
-        description="What was last begun: verify, calibrate, finetune, baseline, evaluate."
+        description="What was last begun: verify, calibrate, finetune, baseline, evaluate, describe."
     )
     progress: Progress
     spec: dict[str, Any] = Field(description="What was asked for, defaults filled in.")
@@ -184,6 +236,9 @@ class JobView(BaseModel):
     warnings: list[dict[str, Any]]
     retry_of: str | None = Field(description="The job that this one tries again.")
     extends: str | None = Field(description="The job that this one has more repeats or times of.")
+    queue: QueueView | None = Field(
+        default=None, description="Why it waits and how long the queue is; null unless queued, and in lists."
+    )
     cached_from: list[str] = Field(description="Jobs whose cells were taken over instead of computed.")
     links: Links
 
@@ -254,9 +309,11 @@ class EpochView(BaseModel):
 
     variant: str
     epoch: int
-    train_loss: float
+    train_loss: FiniteOrNull = Field(description="Mean over the epoch's samples; null if it was not finite.")
     train_accuracy: float | None
-    validation_loss: float | None = Field(description="Under noise; null without validation_fraction.")
+    validation_loss: FiniteOrNull = Field(
+        description="Under noise; null without validation_fraction, and if it was not finite."
+    )
     validation_accuracy: float | None = Field(description="Under noise; null for a regression too.")
     learning_rate: float
     seconds: float

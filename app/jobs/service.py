@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
-from app.db.tables import Artifact, Cell, Job, WorkItem
+from app.db.tables import Artifact, Job, Model, WorkItem
 from app.db.types import utc_now
-from app.jobs import items, plots, results, tabular
+from app.jobs import items
 from app.jobs.abilities import required
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
-from app.jobs.formats import ResultsFormat
 from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
 from app.jobs.reuse import Reuse, result_keys
-from app.jobs.schemas import DryRunView, JobCreate, JobExtend, ResultsView
+from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitReason
 from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
+from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.settings import Settings
 from simulator.config import LossType, config_hash, effective
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A request that passed all checks.
+
+    Attributes:
+        request: the well-formed request.
+        found: what the checks found.
+        model: what it is about.
+        dataset_report: of the data.
+        retry_of: the job that is tried again.
+        extends: the job that gets more repeats or times.
+    """
+
+    request: JobCreate
+    found: Checked
+    model: Model
+    dataset_report: dict[str, Any]
+    retry_of: str | None = None
+    extends: str | None = None
 
 
 class JobService:
@@ -33,25 +56,8 @@ class JobService:
         self._session = session
         self.jobs = JobRepository(session)
 
-    def submit(
-        self,
-        request: JobCreate,
-        settings: Settings,
-        blobs: BlobStore,
-        *,
-        fresh: bool = False,
-        retry_of: str | None = None,
-        extends: str | None = None,
-    ) -> Job:
-        """Store a new job with its work items; what earlier jobs computed is taken over.
-
-        Args:
-            request: the well-formed request.
-            settings: limits, and how work is cut.
-            blobs: where files that are taken over lie.
-            fresh: take nothing over.
-            retry_of: the job that is tried again.
-            extends: the job that gets more repeats or times.
+    def accept(self, request: JobCreate, settings: Settings) -> Accepted:
+        """Return the request with all that its job is made of. Reads only: it may take long.
 
         Raises:
             InvalidRequest: with every fault that the checks found.
@@ -59,14 +65,26 @@ class JobService:
         found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
         if found.faults or found.model is None or found.dataset_report is None:
             raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
-        job = _new_job(request, found, settings)
-        sizes = _sizes(job.spec, found.dataset_report)
+        return Accepted(request, found, found.model, found.dataset_report)
+
+    def submit(self, accepted: Accepted, settings: Settings, blobs: BlobStore, *, fresh: bool = False) -> Job:
+        """Store a new job with its work items; what earlier jobs computed is taken over.
+
+        Args:
+            accepted: the request, as `accept` returned it.
+            settings: limits, and how work is cut.
+            blobs: where files that are taken over lie.
+            fresh: take nothing over.
+        """
+        found = accepted.found
+        job = _new_job(accepted.request, found, settings)
+        sizes = _sizes(job.spec, accepted.dataset_report)
         work = _plan(job.spec, sizes, found, settings)
         for item in work:
             item.requires = required(job)
         job.progress_total = sum(item.progress_total for item in work)
-        job.retry_of, job.extends = retry_of, extends
-        keys = result_keys(job, found.model, found.dataset)
+        job.retry_of, job.extends = accepted.retry_of, accepted.extends
+        keys = result_keys(job, accepted.model, found.dataset)
         self.jobs.add(job, work, keys)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
@@ -75,30 +93,27 @@ class JobService:
             self._take_over(job, work, keys, blobs)
         return job
 
-    def dry_run(self, request: JobCreate, settings: Settings) -> DryRunView:
-        """Return what the job would be.
-
-        Raises:
-            InvalidRequest: with every fault that the checks found.
-        """
-        found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
-        if found.faults or found.model is None or found.dataset_report is None:
-            raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
-        spec = request.model_dump(mode="json")
-        sizes = _sizes(spec, found.dataset_report)
+    def dry_run(self, accepted: Accepted, settings: Settings, *, fresh: bool = False) -> DryRunView:
+        """Return what the job of an accepted request would be; `fresh`: with nothing taken over."""
+        request, found = accepted.request, accepted.found
+        job = _new_job(request, found, settings)
+        spec, evaluate = job.spec, request.evaluate
+        keys = {} if fresh else result_keys(job, accepted.model, found.dataset)
+        sizes = _sizes(spec, accepted.dataset_report)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
             request,
             config=found.layer_configs[0],
-            report=found.model.report,
+            report=accepted.model.report,
             sizes=sizes,
             items=len(_plan(spec, sizes, found, settings)),
+            known=self.jobs.known_results(keys, evaluate.t_inference, evaluate.repeats),
             speed=speed,
             warnings=found.warnings,
         )
 
-    def retry(self, job_id: str, settings: Settings, blobs: BlobStore) -> Job:
-        """Submit a failed or cancelled job again; what it had computed is taken over.
+    def accept_retry(self, job_id: str, settings: Settings) -> Accepted:
+        """Return a failed or cancelled job's request, to be submitted again. Reads only.
 
         Raises:
             NotFound: there is none.
@@ -110,10 +125,10 @@ class JobService:
             raise Conflict(
                 f"only a failed or cancelled job is retried; this one is {job.state}", code="not_failed"
             )
-        return self.submit(_request_of(job), settings, blobs, retry_of=job.id)
+        return replace(self.accept(_request_of(job), settings), retry_of=job.id)
 
-    def extend(self, job_id: str, more: JobExtend, settings: Settings, blobs: BlobStore) -> Job:
-        """Submit a finished job with more repeats or times; only the new cells are computed.
+    def accept_extension(self, job_id: str, more: JobExtend, settings: Settings) -> Accepted:
+        """Return a finished job's request with more repeats or times, to be submitted. Reads only.
 
         Raises:
             NotFound: there is none.
@@ -123,16 +138,14 @@ class JobService:
         job = self.get(job_id)
         if job.state != JobState.SUCCEEDED:
             raise Conflict(f"only a finished job is extended; this one is {job.state}", code="not_finished")
-        request = _request_of(job)
-        evaluate = request.evaluate
-        times = sorted({*evaluate.t_inference, *more.t_inference})
-        repeats = max(evaluate.repeats, more.repeats or 0)
-        if len(times) == len(evaluate.t_inference) and repeats == evaluate.repeats:
+        evaluate = job.spec["evaluate"]
+        times = sorted({*evaluate["t_inference"], *more.t_inference})
+        repeats = max(evaluate["repeats"], more.repeats or 0)
+        if len(times) == len(evaluate["t_inference"]) and repeats == evaluate["repeats"]:
             message = f"the job has {repeats} repeats at {len(times)} times already; ask for more of either"
             raise InvalidRequest(message, errors=[Fault(pointer="", code="nothing_to_add", message=message)])
-        longer = evaluate.model_copy(update={"t_inference": tuple(times), "repeats": repeats})
-        request = request.model_copy(update={"evaluate": longer})
-        return self.submit(request, settings, blobs, extends=job.id)
+        longer = {**evaluate, "t_inference": times, "repeats": repeats}
+        return replace(self.accept(_request_of(job, evaluate=longer), settings), extends=job.id)
 
     def _take_over(self, job: Job, work: list[WorkItem], keys: dict[str, str], blobs: BlobStore) -> None:
         Reuse(self._session, job, keys, blobs).take_over(work)
@@ -143,6 +156,15 @@ class JobService:
         if all(item.state == ItemState.SUCCEEDED for item in work):
             move(self._session, job, JobState.RUNNING)
             move(self._session, job, JobState.SUCCEEDED)
+
+    def queue(self, job: Job, settings: Settings) -> QueueView | None:
+        """Return what a queued job waits for; None for others."""
+        before = self.jobs.jobs_before(job.id) if job.state == JobState.QUEUED else None
+        if before is None:
+            return None
+        is_alive = self.jobs.is_any_worker_alive(settings.worker_silence_s)
+        reason = WaitReason.WORKERS_ARE_BUSY if is_alive else WaitReason.NO_WORKER
+        return QueueView(position=before + 1, reason=reason)
 
     def get(self, job_id: str) -> Job:
         """Return the job; NotFound if there is none."""
@@ -158,7 +180,7 @@ class JobService:
             NotFound: there is none.
             Conflict: it has ended, or is being cancelled already.
         """
-        job = self._locked(job_id)
+        job = self.locked(job_id)
         if job.state in FINAL:
             raise Conflict(f"the job has ended: it {_said(job.state)}", code="job_ended")
         if job.state == JobState.CANCELLING:
@@ -173,52 +195,11 @@ class JobService:
             NotFound: there is none.
             Conflict: it has not ended.
         """
-        job = self._locked(job_id)
+        job = self.locked(job_id)
         if job.state not in FINAL:
             raise Conflict(f"the job is {job.state}; cancel it first", code="job_not_ended")
         self.jobs.delete(job)
         return f"jobs/{job_id}"
-
-    def results(self, job: Job, *, cells: bool = False, test_set_ci: bool = False) -> dict[str, Any]:
-        """Return the results so far."""
-        task = job.spec["task"]
-        rows = self.jobs.cells(job.id)
-        series = results.series(task, rows)
-        if test_set_ci and task == "classification" and rows:
-            total = rows[0].total
-            for one in series:
-                for point in one["points"]:
-                    point["test_set_ci95"] = results.wilson95(point["mean"] * total, total)
-        answer: dict[str, Any] = {
-            "job": job.id,
-            "complete": job.state == JobState.SUCCEEDED,
-            "task": task,
-            "metric": results.metric_name(task),
-            "baseline": {
-                row.variant: results.baseline_json(task, row) for row in self.jobs.baselines(job.id)
-            },
-            "series": series,
-        }
-        if cells:
-            answer["cells"] = [_cell_json(row) for row in rows]
-        return answer
-
-    def results_as(self, job: Job, results_format: ResultsFormat, *, cells: bool, test_set_ci: bool) -> bytes:
-        """Return the results so far in a form; tables hold the points, or with `cells` the cells alone."""
-        found = self.results(job, cells=cells, test_set_ci=test_set_ci)
-        if results_format is ResultsFormat.JSON:
-            return ResultsView.model_validate(found).model_dump_json(exclude_unset=True).encode()
-        if results_format in (ResultsFormat.SVG, ResultsFormat.PNG):
-            return plots.draw(found, job.name or f"job {job.id}", results_format)
-        if cells:
-            columns, rows = tabular.CELL_COLUMNS, iter(found["cells"])
-        else:
-            columns, rows = tabular.POINT_COLUMNS, tabular.point_rows(found["series"])
-            columns += tabular.TEST_SET_COLUMNS if test_set_ci else ()
-        if results_format is ResultsFormat.CSV:
-            return tabular.to_csv(columns, rows)
-        about = {"job": job.id, "config_hash": job.config_hash, "metric": found["metric"]}
-        return tabular.to_parquet(columns, rows, about=about)
 
     def artifact(self, job_id: str, name: str) -> Artifact:
         """Return one of the job's files; NotFound if there is none of that name."""
@@ -228,20 +209,40 @@ class JobService:
             raise not_found("artifact", name)
         return found
 
-    def _locked(self, job_id: str) -> Job:
+    def locked(self, job_id: str) -> Job:
+        """Return the job, locked until the transaction ends; NotFound if there is none."""
         job = lock(self._session, job_id)
         if job is None:
             raise not_found("job", job_id)
         return job
 
 
-def _cell_json(cell: Cell) -> dict[str, Any]:
-    return {column.name: getattr(cell, column.name) for column in tabular.CELL_COLUMNS}
+_MOVED_BY_EXTEND = ("/evaluate/t_inference", "/evaluate/repeats")
 
 
-def _request_of(job: Job) -> JobCreate:
-    """Return the request that a job was made from."""
-    return JobCreate.model_validate_json(json.dumps({**job.spec, "rpu_config": job.effective_config}))
+def _request_of(job: Job, **changes: Any) -> JobCreate:
+    """Return the request that a job was made from, with some of its fields replaced.
+
+    Raises:
+        InvalidRequest: it breaks a limit, of which there may be more than on the day the job was made.
+    """
+    spec = {**job.spec, "rpu_config": job.effective_config, **changes}
+    try:
+        return JobCreate.model_validate_json(json.dumps(spec))
+    except ValidationError as error:
+        faults = [_placed(fault) for fault in from_pydantic(error.errors(include_url=False), spec)]
+    raise InvalidRequest(
+        "the job that this would make is not one that this version of the service takes",
+        errors=faults,
+    )
+
+
+def _placed(fault: Fault) -> Fault:
+    """Return a fault of a new job's specification where the client finds it: in its body, or in the job."""
+    said = fault.pointer.startswith(_MOVED_BY_EXTEND)
+    where = fault.pointer.removeprefix("/evaluate") if said else f"/spec{fault.pointer}"
+    hint = fault.hint or ("ask for less" if said else "submit the job anew with POST /v1/jobs, changed there")
+    return fault.model_copy(update={"pointer": where, "hint": hint})
 
 
 def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -72,21 +73,56 @@ def point_rows(all_series: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
             yield row
 
 
-def to_csv(columns: Sequence[Column], rows: Iterable[Row]) -> bytes:
-    """Return the rows as CSV (RFC 4180) with a header."""
+Block = Sequence[Sequence[Any]]  # some rows, as columns; absent values are None
+
+
+def block_of(columns: Sequence[Column], rows: Iterable[Row]) -> Block:
+    """Return rows as one block."""
+    found = list(rows)
+    return [[row[column.name] for row in found] for column in columns]
+
+
+def csv_chunks(columns: Sequence[Column], blocks: Iterable[Block]) -> Iterator[bytes]:
+    """Yield a CSV file (RFC 4180) with a header, in pieces."""
+    yield _csv([[column.name] for column in columns])
+    for block in blocks:
+        yield _csv(block)
+
+
+def _csv(block: Block) -> bytes:
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow([column.name for column in columns])
-    writer.writerows([row[column.name] for column in columns] for row in rows)
+    csv.writer(buffer).writerows(zip(*block, strict=True))
     return buffer.getvalue().encode()
 
 
-def to_parquet(columns: Sequence[Column], rows: Iterable[Row], *, about: Mapping[str, str]) -> bytes:
-    """Return the rows as a Parquet file.
+def json_chunks(columns: Sequence[Column], blocks: Iterable[Block]) -> Iterator[bytes]:
+    """Yield a JSON array with an object per row, in pieces; numbers are written as Python writes them."""
+    row = "{{" + ",".join(f"{json.dumps(column.name)}:{{}}" for column in columns) + "}}"
+    before = "["
+    for block in blocks:
+        written = [_json(column, values) for column, values in zip(columns, block, strict=True)]
+        text = ",".join(map(row.format, *written))
+        if text:
+            yield (before + text).encode()
+            before = ","
+    yield b"[]" if before == "[" else b"]"
+
+
+def _json(column: Column, values: Sequence[Any]) -> Iterable[str]:
+    if column.kind == "text":
+        known = {value: json.dumps(value) for value in set(values)}
+        return [known[value] for value in values]
+    return ["null" if value is None else repr(value) for value in values]
+
+
+def parquet_chunks(
+    columns: Sequence[Column], blocks: Iterable[Block], *, about: Mapping[str, str]
+) -> Iterator[bytes]:
+    """Yield a Parquet file in pieces, a row group for each block.
 
     Args:
         columns: their meanings become the fields' `description`.
-        rows: the values.
+        blocks: the values.
         about: what the table is of, for the file's metadata.
     """
     import pyarrow as pa  # here, so that the API starts without it
@@ -97,7 +133,40 @@ def to_parquet(columns: Sequence[Column], rows: Iterable[Row], *, about: Mapping
         pa.field(column.name, types[column.kind], metadata={"description": column.meaning})
         for column in columns
     ]
-    table = pa.Table.from_pylist(list(rows), schema=pa.schema(fields, metadata=dict(about)))
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    schema = pa.schema(fields, metadata=dict(about))
+    sink = _Sink()
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for block in blocks:
+            arrays = [pa.array(values, field.type) for values, field in zip(block, fields, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file that is only written; what was written since the last time is taken away."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        """Tell that it is written."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep the bytes until they are taken."""
+        part = bytes(data)
+        self._parts.append(part)
+        self._size += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        """Return how much was written in all."""
+        return self._size
+
+    def taken(self) -> bytes:
+        """Return what was written since the last time."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
+from typing import Any
 
 from app.db.tables import Artifact, Epoch, Event, Job
 from app.jobs.schemas import (
@@ -16,6 +17,7 @@ from app.jobs.schemas import (
     JobView,
     Links,
     Progress,
+    QueueView,
 )
 from app.jobs.states import FINAL, JobState
 from app.kit.etag import etag_of
@@ -31,49 +33,54 @@ def version_tag(job: Job, *representation: str) -> str:
     return etag_of("|".join((job.id, str(job.version), *representation)))
 
 
-def job_view(job: Job) -> JobView:
-    """Return the job as JSON shows it."""
+def job_view(job: Job, queue: QueueView | None = None) -> JobView:
+    """Return the job as JSON shows it, with what it waits for."""
+    return JobView(**{name: read(job) for name, read in _FIELDS.items()}, queue=queue)
+
+
+def job_tag(job: Job, queue: QueueView | None) -> str:
+    """Return the entity tag of the job with its progress and what it waits for."""
+    waits = () if queue is None else (queue.model_dump_json(),)
+    return version_tag(job, str(job.progress_done), *waits)
+
+
+def job_fields(job: Job, fields: Collection[str]) -> dict[str, Any]:
+    """Return some fields of the job as JSON shows them; the others are not looked at."""
+    shown = {name: read(job) for name, read in _FIELDS.items() if name in fields}
+    if "queue" in fields:
+        shown["queue"] = None
+    return JobView.model_construct(**shown).model_dump(mode="json", include=set(shown))
+
+
+def _links(job: Job) -> Links:
     base = f"/v1/jobs/{job.id}"
-    return JobView(
-        id=job.id,
-        name=job.name,
-        tags=job.tags,
-        state=JobState(job.state),
-        phase=job.phase,
-        progress=_progress(job),
-        spec=job.spec,
-        effective_config=job.effective_config,
-        config_hash=job.config_hash,
-        seed=job.seed,
-        attempt=job.attempt,
-        created_at=job.created_at,
-        queued_at=job.queued_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        failure=None if job.failure is None else FailureView.model_validate(job.failure),
-        warnings=job.warnings,
-        retry_of=job.retry_of,
-        extends=job.extends,
-        cached_from=job.cached_from,
-        links=Links(
-            self=base,
-            results=f"{base}/results",
-            history=f"{base}/history",
-            events=f"{base}/events",
-            artifacts=f"{base}/artifacts",
-        ),
+    return Links(
+        self=base,
+        results=f"{base}/results",
+        history=f"{base}/history",
+        events=f"{base}/events",
+        artifacts=f"{base}/artifacts",
     )
 
 
 def _progress(job: Job) -> Progress:
     fraction = job.progress_done / job.progress_total if job.progress_total else 0.0
     eta = None
-    if job.state == JobState.RUNNING and job.started_at is not None and fraction > 0:
-        elapsed = (datetime.now(UTC) - job.started_at).total_seconds()
+    if job.state == JobState.RUNNING and job.started_at and job.progressed_at and fraction > 0:
+        elapsed = (job.progressed_at - job.started_at).total_seconds()
         eta = max(0.0, elapsed * (1 - fraction) / fraction)
     return Progress(
         done=job.progress_done, total=job.progress_total, fraction=min(1.0, fraction), eta_seconds=eta
     )
+
+
+_FIELDS: dict[str, Callable[[Job], Any]] = {
+    **{name: attrgetter(name) for name in JobView.model_fields if name != "queue"},
+    "state": lambda job: JobState(job.state),
+    "progress": _progress,
+    "failure": lambda job: None if job.failure is None else FailureView.model_validate(job.failure),
+    "links": _links,
+}
 
 
 def event_view(event: Event) -> EventView:

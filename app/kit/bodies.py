@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 import anyio
 from starlette.requests import Request
 
-from app.kit.problems import BadRequest, Fault, TooLarge, UploadTimeout
+from app.kit.problems import (
+    BadRequest,
+    Fault,
+    TooLarge,
+    UnsupportedMediaType,
+    UploadTimeout,
+    shortened,
+)
 
 # What is left of a refused body is not used: the connection ends with the answer.
 CLOSE = {"Connection": "close"}
@@ -22,8 +29,10 @@ async def read_chunks(
         TooLarge: the body is declared, or turns out, to be larger than the limit.
         UploadTimeout: nothing arrived for so long.
         BadRequest: Content-Length is not a number.
+        UnsupportedMediaType: the body is compressed.
         ClientDisconnect: the client went away.
     """
+    _refuse_encoded(request)
     if _declared_length(request) > max_bytes:
         raise _too_large(max_bytes, what)
     received = 0
@@ -51,6 +60,21 @@ async def read_all(request: Request, *, max_bytes: int, read_timeout_s: float) -
         chunk async for chunk in read_chunks(request, max_bytes=max_bytes, read_timeout_s=read_timeout_s)
     ]
     return b"".join(chunks)
+
+
+def _refuse_encoded(request: Request) -> None:
+    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding in ("", "identity"):
+        return
+    message = f"a body with Content-Encoding {shortened(coding, 100)!r} is not taken"
+    fault = Fault(
+        pointer="/header/content-encoding",
+        code="unsupported_content_encoding",
+        message=message,
+        hint="send it as it is, without Content-Encoding",
+    )
+    headers = {"Accept-Encoding": "identity", **CLOSE}  # what is taken, in the words of RFC 9110, 12.5.3
+    raise UnsupportedMediaType(message, code=fault.code, errors=[fault], headers=headers)
 
 
 def _declared_length(request: Request) -> int:

@@ -3,17 +3,62 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Header, Response
 from pydantic import BaseModel
 from starlette.requests import Request
 
+from app.kit.problems import Fault, PreconditionFailed
+
 
 def etag_of(value: BaseModel | str) -> str:
     """Return the strong entity tag of a representation."""
     text = value if isinstance(value, str) else value.model_dump_json()
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+GZIPPED = "-gzip"  # at the end of the entity tag of a compressed answer
+
+
+def _tags(header: str | None) -> list[str]:
+    """Return the entity tags in a header; that of a compressed answer is that of what was compressed."""
+    return [tag.strip().replace(f'{GZIPPED}"', '"') for tag in (header or "").split(",")]
+
+
+class Precondition:
+    """The request's `If-Match`: a change is made to the version that the client has seen, or not at all."""
+
+    def __init__(
+        self,
+        if_match: Annotated[
+            str | None,
+            Header(description="Entity tags; the answer is 412 when the thing has none of them any more."),
+        ] = None,
+    ) -> None:
+        self._given = if_match is not None
+        self._tags = _tags(if_match)
+
+    def require(self, etag: Callable[[], str]) -> None:
+        """Go on if the thing's entity tag is one that the client names, or the client names none.
+
+        Raises:
+            PreconditionFailed: it is another one.
+        """
+        if not self._given or "*" in self._tags or etag() in self._tags:
+            return
+        message = "it is not, or no longer, the version that If-Match names"
+        fault = Fault(
+            pointer="/header/if-match",
+            code="precondition_failed",
+            message=message,
+            hint="GET it, look at what has changed, and send the request with the new ETag",
+        )
+        raise PreconditionFailed(message, errors=[fault])
+
+
+PreconditionDep = Annotated[Precondition, Depends()]
 
 
 class Conditional:
@@ -25,7 +70,7 @@ class Conditional:
             str | None, Header(description="Entity tags the client holds; a match is answered 304.")
         ] = None,
     ) -> None:
-        self._tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+        self._tags = [tag.removeprefix("W/") for tag in _tags(if_none_match)]
 
     def holds(self, etag: str) -> bool:
         """Tell whether the client holds this version already."""

@@ -22,6 +22,7 @@ from app.kit.problems import (
     problem_responses,
     respond,
 )
+from app.kit.semantics import HEAD_ASKED
 
 FILE_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -39,6 +40,11 @@ class StoredFile(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, the part of it that was asked for, or the problem with that."""
+        if scope.get(HEAD_ASKED):
+            scope = {**scope, "method": "HEAD"}  # spares reading the file
+        if not Headers(scope=scope).get("range", "bytes=").replace(" ", "").lower().startswith("bytes="):
+            # Ranges in units that nobody knows are ignored (RFC 9110, 14.2).
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"range"]}
         refusal: Message | None = None
 
         async def send_unless_refused(message: Message) -> None:

@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from app.kit.faults import from_request_validation
 from app.kit.middleware import request_id_of
 from app.kit.problems import (
     Conflict,
+    Fault,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -27,6 +29,7 @@ from app.kit.problems import (
     respond,
     shortened,
 )
+from app.kit.semantics import HEAD_ASKED, allowed_methods, path_like
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -45,6 +48,8 @@ def install(app: FastAPI) -> None:
         HTTPException: _http,
         IntegrityError: _overtaken,
         OperationalError: _database,
+        InterfaceError: _database,
+        NoConnection: _busy,
         OSError: _storage,
         ClientDisconnect: _gone,
     }
@@ -68,18 +73,39 @@ async def _http(request: Request, error: HTTPException) -> Response:
     path = shortened(request.url.path, 200)
     if isinstance(problem, NotFound):
         problem.detail = f"there is nothing at {path}"
+        problem.errors = _neighbours(request)
     elif isinstance(problem, MethodNotAllowed):
-        allowed = (error.headers or {}).get("Allow", "")
-        problem.detail = f"{request.method} is not possible on {path}; allowed: {allowed}"
+        allow = {"Allow": ", ".join(allowed_methods(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        method = "HEAD" if request.scope.get(HEAD_ASKED) else request.method
+        detail = f"{method} is not possible on {path}; allowed: {allow['Allow']}"
+        problem = MethodNotAllowed(detail, headers=allow)
     return respond(problem, request_id_of(request))
 
 
-async def _database(request: Request, error: OperationalError) -> Response:
+def _neighbours(request: Request) -> list[Fault]:
+    """Return the fault that names the path which was probably meant, if there is one like it."""
+    meant = path_like(request)
+    if meant is None:
+        return []
+    message = "there is no such path"
+    return [Fault(pointer="", code="not_found", message=message, hint=f"did you mean {meant}?")]
+
+
+async def _database(request: Request, error: OperationalError | InterfaceError) -> Response:
     request_id = request_id_of(request)
     log.error("request %s: the database failed: %s", request_id, error.orig)
     if "disk is full" in str(error.orig):
         return respond(StorageFull("there is no room left in the database's storage"), request_id)
     detail = "the database does not answer; try again"
+    return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
+
+
+async def _busy(request: Request, error: NoConnection) -> Response:
+    request_id = request_id_of(request)
+    log.warning("request %s: no connection to the database was free: %s", request_id, error)
+    detail = "the service has more to do than it can; try again"
     return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
 
 

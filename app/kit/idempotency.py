@@ -12,8 +12,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Header
 from pydantic import BaseModel
@@ -22,10 +23,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.db import idempotency as keys
+from app.db.session import Database
 from app.db.tables import IdempotencyKey
 from app.db.types import utc_now
-from app.kit.problems import BadRequest, Conflict, Fault, InvalidRequest, Problem
-from app.kit.services import WriteSession
+from app.kit.problems import BadRequest, Conflict, Fault, Gone, InvalidRequest, Problem
+from app.kit.services import ServicesDep, WriteSession
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -39,11 +41,14 @@ _BARE = re.compile(r"[!#-~][!-~]*")
 _KEPT_HEADERS = ("content-type", "location", "etag", "retry-after")
 _RETRY_AFTER_S = "1"
 
+Finder = Callable[[str], object | None]
+CheckedT = TypeVar("CheckedT")
+
 _in_flight: set[tuple[str, str]] = set()
 _in_flight_lock = threading.Lock()
 
 # What an endpoint that takes a key may answer besides, for `problem_responses`.
-IDEMPOTENCY_PROBLEMS: tuple[type[Problem], ...] = (BadRequest, Conflict)
+IDEMPOTENCY_PROBLEMS: tuple[type[Problem], ...] = (BadRequest, Conflict, Gone)
 # The header of its success, for the OpenAPI document.
 REPLAYED_HEADER: dict[str, Any] = {
     REPLAYED: {
@@ -53,59 +58,95 @@ REPLAYED_HEADER: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class _Found(Generic[CheckedT]):
+    """What a check returned, which may be None."""
+
+    value: CheckedT
+
+
 class Once:
     """The request's `Idempotency-Key`, and the transaction that its work is done in."""
 
-    def __init__(self, session: Session, key: str | None, fingerprint: str) -> None:
+    def __init__(self, session: Session, database: Database, key: str | None, fingerprint: str) -> None:
         self._session = session
+        self._database = database
         self._key = key
         self._fingerprint = fingerprint
 
-    def do(self, work: Callable[[], Response]) -> Response:
+    def do(self, work: Callable[[], Response], *, find: Finder) -> Response:
         """Return the answer of the work, or that of an earlier request with the same key and content.
 
         Args:
             work: does the request in the transaction of `WriteSession` and returns its answer.
+            find: returns what an earlier answer's `Location` ends with, by that id; None when it is gone.
 
         Raises:
             Conflict: a request with this key is being worked on.
             InvalidRequest: the key was used for another request.
+            Gone: what the earlier request made was deleted since.
+        """
+        return self.do_checked(lambda: None, lambda _: work(), find=find)
+
+    def do_checked(
+        self, check: Callable[[], CheckedT], work: Callable[[CheckedT], Response], *, find: Finder
+    ) -> Response:
+        """Do as `do`, with a check before the transaction begins, so that nobody waits for it.
+
+        Args:
+            check: judges the request, in a session of its own; not called for a repetition.
+            work: as for `do`, with what the check found.
+            find: as for `do`.
         """
         if self._key is None:
-            return work()
-        with self._alone(self._key):
+            return work(check())
+        with self._alone_here(self._key):
+            checked = None if self._is_known(self._key) else _Found(check())
+            if not keys.try_lock(self._session, self._key):
+                raise _in_progress()
             known = keys.find(self._session, self._key)
             if known is not None:
-                return self._replay(known)
-            answer = work()
+                return self._replay(known, find)
+            answer = work(check() if checked is None else checked.value)
             if answer.status_code < 400:
                 self._session.add(self._row(self._key, answer))
                 self._session.flush()
             return answer
 
     @contextmanager
-    def _alone(self, key: str) -> Iterator[None]:
-        """Refuse a second request with the key: within this process, and on PostgreSQL among all."""
+    def _alone_here(self, key: str) -> Iterator[None]:
+        """Refuse a second request with the key within this process; the database refuses those elsewhere."""
         name = (str(self._session.get_bind().engine.url), key)
         with _in_flight_lock:
             if name in _in_flight:
                 raise _in_progress()
             _in_flight.add(name)
         try:
-            if not keys.try_lock(self._session, key):
-                raise _in_progress()
             yield
         finally:
             with _in_flight_lock:
                 _in_flight.discard(name)
 
-    def _replay(self, known: IdempotencyKey) -> Response:
+    def _is_known(self, key: str) -> bool:
+        """Tell whether an answer is kept under the key, without the write lock."""
+        with self._database.reading() as session:
+            return keys.is_kept(session, key)
+
+    def _replay(self, known: IdempotencyKey, find: Finder) -> Response:
         if known.fingerprint != self._fingerprint:
             raise _refused(
                 InvalidRequest,
                 "idempotency_key_reused",
                 "the key was used for another request in the last 24 hours",
                 hint="make a new key for every new request; repeat a request as it was",
+            )
+        location = known.headers.get("location")
+        if location is not None and find(location.rpartition("/")[2]) is None:
+            raise _refused(
+                Gone,
+                "idempotent_result_deleted",
+                f"this request was done before, and what it made, {location}, was deleted since",
+                hint="send it with a new key to have it done again",
             )
         return Response(known.body, known.status, {**known.headers, REPLAYED: "true"})
 
@@ -128,6 +169,7 @@ def json_answer(view: BaseModel, status_code: int, headers: dict[str, str]) -> R
 async def once(
     request: Request,
     session: WriteSession,
+    services: ServicesDep,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -139,11 +181,11 @@ async def once(
 ) -> Once:
     """Return the request's key with the fingerprint of the request."""
     if idempotency_key is None:
-        return Once(session, None, "")
+        return Once(session, services.database, None, "")
     body = await request.json() if await request.body() else None
     content = json.dumps([request.method, request.url.path, request.url.query, body], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-    return Once(session, _key_of(request.headers.getlist(HEADER)), fingerprint)
+    return Once(session, services.database, _key_of(request.headers.getlist(HEADER)), fingerprint)
 
 
 OnceDep = Annotated[Once, Depends(once)]
@@ -181,7 +223,7 @@ def _in_progress() -> Exception:
 
 
 def _refused(
-    kind: type[BadRequest | Conflict | InvalidRequest],
+    kind: type[BadRequest | Conflict | Gone | InvalidRequest],
     code: str,
     message: str,
     *,

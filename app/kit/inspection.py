@@ -20,24 +20,34 @@ import anyio
 import anyio.to_thread
 
 import simulator.config
-from app.kit.problems import Fault, InvalidRequest, Problem, TooLarge
+from app.kit import strictjson
+from app.kit.problems import Fault, InvalidRequest, Problem, TooLarge, shortened
+from app.kit.turns import Turns
 
 log = logging.getLogger(__name__)
 
 _REJECTED = 3
 _MAX_REPORT_BYTES = 32 * 1024 * 1024
 _AT_ONCE = 2
+_MOST_WAITING = 16
+_RETRY_AFTER_S = 10
+_LONGEST_TEXT = 1000  # of a name in a file
 _CODE_ROOT = Path(simulator.config.__file__).resolve().parents[2]
 
 
 class Inspector:
-    """Runs inspections, a few at a time."""
+    """Runs inspections: two at a time, of one client one of each kind, and few wait."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        self._turns = Turns(
+            _AT_ONCE, at_once_each=1, most_waiting=_MOST_WAITING, retry_after_s=_RETRY_AFTER_S
+        )
 
-    async def inspect(self, module: str, path: Path, *options: str, too_complex: str) -> dict[str, Any]:
+    async def inspect(
+        self, module: str, path: Path, *options: str, too_complex: str, client: str = ""
+    ) -> dict[str, Any]:
         """Return the report of `python -m <module> inspect <path> <options>`.
 
         Args:
@@ -45,14 +55,18 @@ class Inspector:
             path: the client's file.
             options: further arguments.
             too_complex: the code of a file whose inspection exceeds the child's limits.
+            client: who sent it.
 
         Raises:
-            InvalidRequest: the child rejected the file (its code and all its faults), or exceeded a limit.
+            InvalidRequest: the child rejected the file (its code and all its faults), or exceeded a limit, or
+                the file has names that cannot be stored.
             TooLarge: the child rejected the file for its size.
+            Unavailable: too many files wait already.
         """
-        return await anyio.to_thread.run_sync(
-            self._inspect, module, path, options, too_complex, limiter=self._limiter
-        )
+        async with self._turns.turn((client, module)):
+            return await anyio.to_thread.run_sync(
+                self._inspect, module, path, options, too_complex, limiter=self._limiter
+            )
 
     def _inspect(self, module: str, path: Path, options: tuple[str, ...], too_complex: str) -> dict[str, Any]:
         command = [sys.executable, "-P", "-s", "-m", module, "inspect", str(path.absolute()), *options]
@@ -65,6 +79,7 @@ class Inspector:
             result = _read_json(report) if code in (0, _REJECTED) else None
             if isinstance(result, dict) and (code == 0) != ("error" in result):
                 if code == 0:
+                    _refuse_unstorable(result)
                     return result
                 raise _rejection(result["error"])
             log.error("%s ended with %s: %s", module, code, _tail(complaints))
@@ -114,6 +129,19 @@ def _read_json(report: IO[bytes]) -> Any:
         return None
 
 
+def _refuse_unstorable(report: dict[str, Any]) -> None:
+    """Refuse names in a file that no database stores and no terminal shows."""
+    faults = list(strictjson.text_faults(report, most_characters=_LONGEST_TEXT))
+    if not faults:
+        return
+    hint = "give what is named so another name, and write the file again"
+    raise InvalidRequest(
+        "names in the file cannot be stored; the pointers are those of the report that would be made of it",
+        code="unusable_name",
+        errors=[fault.model_copy(update={"hint": hint}) for fault in faults],
+    )
+
+
 def _tail(complaints: IO[bytes]) -> str:
     size = complaints.seek(0, os.SEEK_END)
     complaints.seek(max(0, size - 4000))
@@ -121,12 +149,12 @@ def _tail(complaints: IO[bytes]) -> str:
 
 
 def _rejection(error: dict[str, Any]) -> Problem:
-    code, message = str(error["code"]), str(error["message"])
+    code, message = str(error["code"]), shortened(str(error["message"]))
     faults = [
         Fault(
             pointer=str(fault.get("pointer") or ""),
             code=str(fault.get("code") or code),
-            message=str(fault["message"]),
+            message=shortened(str(fault["message"])),
             hint=fault.get("hint"),
         )
         for fault in error.get("errors") or []

@@ -8,7 +8,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from app.kit.faults import explained
+from app.kit.faults import unknown_name
 from app.kit.problems import BadRequest, Fault, InvalidRequest, shortened
 from simulator.config.base import unknown
 
@@ -95,8 +95,8 @@ class FilePart:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if field != FIELD:
-            message = unknown("form field", shortened(field, 100), [FIELD])
-            raise InvalidRequest(message, errors=[explained("", "unknown_field", message)])
+            said = unknown("form field", shortened(field, 100), [FIELD])
+            raise InvalidRequest(str(said), errors=[unknown_name("", "unknown_field", said)])
         if self._found:
             message = f"there is more than one field {FIELD!r}"
             fault = Fault(pointer=f"/{FIELD}", code="duplicate_key", message=message, hint="send one file")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from starlette.requests import Request
+
 FormatT = TypeVar("FormatT", bound=str)
+
+
+def accept_of(request: Request) -> str | None:
+    """Return the request's `Accept`: several lines are one list."""
+    return ",".join(request.headers.getlist("accept")) or None
 
 
 def preferred(accept: str | None, offered: Mapping[str, FormatT]) -> FormatT | None:

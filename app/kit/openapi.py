@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from app.kit.pagination import MOST_INTEGER
 from app.kit.problems import (
     BadRequest,
     InternalError,
@@ -33,6 +34,7 @@ _JSON_BODY_RESPONSES = problem_responses(InvalidJson, UploadTimeout, TooLarge, U
 UPLOAD_RESPONSES = problem_responses(BadRequest, UploadTimeout, TooLarge, UnsupportedMediaType, StorageFull)
 
 
+_SUBMISSIONS = ("submit_job", "retry_job", "extend_job")
 # What an answer's `id` may be used for: operation and status, the parameter that takes the id, and where.
 _JOB_OPERATIONS = (
     "get_job",
@@ -83,6 +85,8 @@ def describe(app: FastAPI) -> None:
                         for status, response in _JSON_BODY_RESPONSES.items():
                             operation["responses"].setdefault(str(status), response)
             _add_links(schema)
+            _add_headers(schema)
+            _write_whole_bounds(schema)
             _restore_examples(schema, app)
             problem = ProblemDetails.model_json_schema(ref_template=_REFERENCE, mode="serialization")
             parts = problem.pop("$defs", {})
@@ -105,6 +109,48 @@ def _add_links(schema: dict[str, Any]) -> None:
                         target: {"operationId": target, "parameters": {parameter: "$response.body#/id"}}
                         for target in targets
                     }
+
+
+_HEADERS = {
+    "Location": "Where what was made is.",
+    "ETag": "The version of this answer, for `If-None-Match` and `If-Match`.",
+    "Retry-After": "Seconds after which to ask again.",
+}
+_LOCATED = ("upload_model", "upload_dataset", "store_rpu_config", "create_webhook", *_SUBMISSIONS)
+_UNTAGGED = ("get_liveness", "get_readiness", "list_job_events")
+
+
+def _add_headers(schema: dict[str, Any]) -> None:
+    """Name the headers that answers of a kind have: FastAPI cannot see them."""
+    for path in schema.get("paths", {}).values():
+        for method, operation in path.items():
+            name = operation["operationId"]
+            for status, response in operation["responses"].items():
+                found = {"Retry-After"} if status == "503" else set()
+                if status in ("200", "201", "202") and name in _LOCATED:
+                    found.add("Location")
+                if name in _SUBMISSIONS and status == "202":
+                    found |= {"ETag", "Retry-After"}
+                if method == "get" and status in ("200", "304") and name not in _UNTAGGED:
+                    found.add("ETag")
+                headers = {one: {"description": _HEADERS[one], "schema": {"type": "string"}} for one in found}
+                if headers:
+                    response["headers"] = {**headers, **response.get("headers", {})}
+
+
+def _write_whole_bounds(node: Any) -> None:
+    """Write bounds of integers as integers, none of them beyond what is taken."""
+    if isinstance(node, dict):
+        if node.get("type") == "integer":
+            for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+                if isinstance(node.get(bound), float):
+                    most = MOST_INTEGER + ("exclusive" in bound)
+                    node[bound] = min(int(node[bound]), most)
+        for part in node.values():
+            _write_whole_bounds(part)
+    elif isinstance(node, list):
+        for part in node:
+            _write_whole_bounds(part)
 
 
 def _restore_examples(schema: dict[str, Any], app: FastAPI) -> None:

@@ -17,6 +17,7 @@ from app.kit.problems import Fault, InvalidRequest
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MOST_INTEGER = 2**63 - 1  # what the database's integers hold
 Key = tuple[str | int | float, ...]
 ItemT = TypeVar("ItemT")
 RowT = TypeVar("RowT")
@@ -55,7 +56,7 @@ class PageQuery:
             name, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         except (ValueError, TypeError, binascii.Error, RecursionError):
             name, key = None, []
-        if name != listing or [type(part) for part in key] != list(shape):
+        if name != listing or [type(part) for part in key] != list(shape) or not all(map(_is_ours, key)):
             fault = Fault(
                 pointer="/query/cursor",
                 code="invalid_cursor",
@@ -64,6 +65,13 @@ class PageQuery:
             )
             raise InvalidRequest("the cursor is not valid", errors=[fault])
         return tuple(key)
+
+
+def _is_ours(part: Any) -> bool:
+    """Tell whether a part of a key is one that a database takes; all of ours are plain ids and numbers."""
+    if isinstance(part, str):
+        return part.isascii() and part.isprintable()
+    return isinstance(part, (int, float)) and abs(part) <= MOST_INTEGER
 
 
 PageDep = Annotated[PageQuery, Depends()]

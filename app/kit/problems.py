@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
-_MAX_FAULTS = 200
+MAX_FAULTS = 200
 _MAX_TEXT = 1000
 
 
@@ -114,6 +114,18 @@ class Conflict(Problem):
     status, code, title = 409, "conflict", "Conflict"
 
 
+class Gone(Problem):
+    """What an earlier request with this key made was deleted since."""
+
+    status, code, title = 410, "gone", "Gone"
+
+
+class PreconditionFailed(Problem):
+    """It has changed since the version that `If-Match` names."""
+
+    status, code, title = 412, "precondition_failed", "Precondition failed"
+
+
 class TooLarge(Problem):
     """The body is larger than the limit."""
 
@@ -158,7 +170,7 @@ class StorageFull(Problem):
 
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind
-    for kind in (BadRequest, NotFound, MethodNotAllowed, Conflict, TooLarge, UnsupportedMediaType)
+    for kind in (BadRequest, NotFound, MethodNotAllowed, Conflict, Gone, TooLarge, UnsupportedMediaType)
 }
 
 
@@ -179,10 +191,10 @@ def type_uri(code: str) -> str:
 
 def respond(problem: Problem, request_id: str) -> Response:
     """Return the answer that tells a client of the problem."""
-    errors = [fault.model_dump(exclude_none=True) for fault in problem.errors[:_MAX_FAULTS]]
-    if len(problem.errors) > _MAX_FAULTS:
-        rest = len(problem.errors) - _MAX_FAULTS
-        errors.append({"pointer": "", "code": "more_errors", "message": f"and {rest} more faults"})
+    told = problem.errors
+    if len(told) > MAX_FAULTS + 1:  # the one beyond may count the rest already
+        told = told[:MAX_FAULTS] + more_faults(len(told) - MAX_FAULTS)
+    errors = [fault.model_dump(exclude_none=True) for fault in told]
     body = {
         "type": type_uri(problem.code),
         "title": problem.title,
@@ -195,6 +207,12 @@ def respond(problem: Problem, request_id: str) -> Response:
     # A lone surrogate that a client managed to send becomes a question mark, never an encoding error.
     content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(content, problem.status_code, problem.headers, media_type=MEDIA_TYPE)
+
+
+def more_faults(count: int) -> list[Fault]:
+    """Return the fault that stands for so many more; none when there are none."""
+    message = f"and {count} more faults"
+    return [Fault(pointer="", code="more_errors", message=message)] if count > 0 else []
 
 
 def shortened(text: str, limit: int = _MAX_TEXT) -> str:

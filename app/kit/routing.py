@@ -14,16 +14,27 @@ from fastapi import params
 from fastapi._compat import ModelField
 from fastapi.dependencies.utils import get_flat_params, get_validation_alias, request_params_to_args
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.kit import strictjson
 from app.kit.bodies import read_all
 from app.kit.etag import tagged
-from app.kit.faults import explained, from_request_validation, pointer
-from app.kit.problems import Fault, InvalidRequest, UnsupportedMediaType, shortened
+from app.kit.faults import from_request_validation, pointer, unknown_name
+from app.kit.problems import (
+    Fault,
+    InvalidRequest,
+    NotFound,
+    UnsupportedMediaType,
+    more_faults,
+    shortened,
+)
 from app.kit.services import services_of
-from simulator.config.base import unknown as unknown_name
+from simulator.config.base import unknown
+
+_READ_AT_ONCE_BYTES = 32 * 1024  # larger bodies are parsed off the event loop
+_MOST_STRANGERS = 20  # unknown parameters that are told one by one
 
 
 class StrictRequest(Request):
@@ -43,7 +54,11 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """Return the body's JSON value; InvalidJson names every fault."""
         if not hasattr(self, "_json"):
-            self._json = strictjson.loads(await self.body())
+            body = await self.body()
+            if len(body) < _READ_AT_ONCE_BYTES:
+                self._json = strictjson.loads(body)
+            else:
+                self._json = await run_in_threadpool(strictjson.loads, body)
         return self._json
 
 
@@ -58,6 +73,8 @@ class StrictRoute(APIRoute):
         ]
 
         async def strict(request: Request) -> Response:
+            if "\0" in request.url.path:
+                raise NotFound("there is nothing at a path with a NUL character")
             _check_query(request, known)
             return tagged(request, await handle(StrictRequest(request.scope, request.receive)))
 
@@ -80,13 +97,14 @@ def _check_query(request: Request, known: list[ModelField]) -> None:
     if not strangers and not faults:
         return
     faults += [
-        explained(
+        unknown_name(
             pointer(["query", name]),
             "unknown_parameter",
-            unknown_name("query parameter", shortened(name, 100), names),
+            unknown("query parameter", shortened(name, 100), names),
         )
-        for name in strangers
+        for name in strangers[:_MOST_STRANGERS]
     ]
+    faults += more_faults(len(strangers) - _MOST_STRANGERS)
     # The known ones are judged as well, so that all faults of the query are told at once.
     _, errors = request_params_to_args(known, request.query_params)
     faults += from_request_validation(errors, None)

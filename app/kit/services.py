@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.jobs.broker import Doorbell
+from app.jobs.reader import ResultReader
 from app.jobs.watch import JobWatch
 from app.kit.inspection import Inspector
 from app.kit.problems import Unavailable
@@ -36,6 +38,7 @@ class Services:
     doorbell: Doorbell
     inspector: Inspector
     watch: JobWatch
+    results: ResultReader
 
 
 def services_of(connection: HTTPConnection) -> Services:
@@ -58,7 +61,13 @@ def write_transaction(connection: HTTPConnection) -> Iterator[Session]:
 
 def read_snapshot(connection: HTTPConnection) -> Iterator[Session]:
     """Yield the request's session for reading one consistent snapshot."""
-    services = services_of(connection)
+    with snapshot(services_of(connection)) as session:
+        yield session
+
+
+@contextmanager
+def snapshot(services: Services) -> Iterator[Session]:
+    """Yield a session for reading one consistent snapshot, for as long as the reader wants."""
     require_schema(services)
     with services.database.reading() as session:
         yield session

@@ -49,13 +49,27 @@ def loads(body: bytes) -> Any:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise _refusal("syntax", f"{error.msg} at {where}", hint="check the JSON with a parser") from error
+        raise _refusal("syntax", f"{error.msg} at {where}", hint=_hint(text[error.pos :])) from error
     except RecursionError as error:
         raise _refusal(*_too_deep()) from error
     faults = list(_faults(value))
     if faults:
         raise InvalidJson("the body is not strict JSON", errors=faults)
     return value
+
+
+def _hint(rest: str) -> str:
+    """Return what to do about text that is no JSON, from where it stops being some."""
+    if rest.startswith(("'", "True", "False", "None")):
+        return (
+            "this is how Python writes it: JSON has double quotes, true, false and null;"
+            " send json.dumps(body), or requests.post(url, json=body)"
+        )
+    if rest.startswith(("}", "]")):
+        return "there is a comma too much before it"
+    if rest.startswith(("//", "/*", "#")):
+        return "JSON has no comments: leave them out"
+    return "check the JSON with a parser"
 
 
 def _decode(body: bytes) -> str:
@@ -157,6 +171,23 @@ def _values(root: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
             )
         children = list(value.items() if isinstance(value, dict) else enumerate(value))
         pending.extend(((*path, key), child) for key, child in reversed(children))
+
+
+def text_faults(root: Any, *, most_characters: int) -> Iterator[Fault]:
+    """Yield what is wrong with the texts in a value that some program wrote, keys included."""
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield from _text_faults(path, value, "the text")
+            if len(value) > most_characters:
+                message = f"the text has {len(value)} characters, more than {most_characters}"
+                yield Fault(pointer=pointer(path), code="too_long", message=message)
+        elif isinstance(value, dict):
+            pending.extend(((*path, key), part) for key, part in value.items())
+            pending.extend(((*path, key), key) for key in value)
+        elif isinstance(value, list):
+            pending.extend(((*path, index), part) for index, part in enumerate(value))
 
 
 def _text_faults(path: tuple[str | int, ...], text: str, what: str) -> Iterator[Fault]:

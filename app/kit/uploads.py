@@ -125,6 +125,11 @@ class _Sink:
         self._block.clear()
 
 
+def client_of(request: Request) -> str:
+    """Return who sent a request, as far as that is known."""
+    return request.client.host if request.client else ""
+
+
 def media_type_of(request: Request) -> str:
     """Return the media type that the body is said to have, without parameters; empty if none is said."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

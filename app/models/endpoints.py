@@ -11,15 +11,16 @@ from starlette.concurrency import run_in_threadpool
 
 from app.db.ids import new_id
 from app.db.tables import Model
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, NameQuery, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
-from app.kit.problems import Conflict, NotFound, problem_responses
+from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit
-from app.kit.uploads import OCTET_STREAM, receive_upload, store_upload, upload_openapi
+from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
+from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, store_upload, upload_openapi
+from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelView
 from app.models.service import ModelService, identity_of
@@ -70,11 +71,13 @@ async def upload_model(
         known = await run_in_threadpool(_known, services, identity)
         if known is not None:
             return _answer(response, known, 200)
+        await run_in_threadpool(refuse_foreign, upload.path)
         report = await services.inspector.inspect(
             "simulator.onnx",
             upload.path,
             *(() if outputs is None else (f"--outputs={outputs}",)),
             too_complex="model_too_complex",
+            client=client_of(request),
         )
 
         def store(session: Session) -> Model:
@@ -137,16 +140,24 @@ def get_model_content(
 
 
 @router.delete(
-    "/{model_id}", status_code=204, summary="Delete a model", responses=problem_responses(NotFound, Conflict)
+    "/{model_id}",
+    status_code=204,
+    summary="Delete a model",
+    responses=problem_responses(NotFound, Conflict, PreconditionFailed),
 )
-def delete_model(model_id: IdPath, session: WriteSession, services: ServicesDep) -> None:
+def delete_model(
+    model_id: IdPath, session: WriteSession, services: ServicesDep, precondition: PreconditionDep
+) -> None:
     """Delete a model that no job is on; ended jobs count, since their results refer to it."""
-    key = ModelService(session).delete(known_id("model", model_id))
+    service = ModelService(session)
+    model = service.get(known_id("model", model_id))
+    precondition.require(lambda: etag_of(ModelView.of(model)))
+    key = service.delete(model_id)
     after_commit(session, lambda: services.blobs.delete(key))
 
 
 def _known(services: Services, identity: str) -> Model | None:
-    with services.database.reading() as session:
+    with snapshot(services) as session:
         return ModelRepository(session).with_content(identity)
 
 

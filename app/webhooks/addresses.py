@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 
+_NUMBERS = re.compile(r"(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+)){0,3}")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -27,9 +30,19 @@ def is_private_host(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return not is_public(host)
+        return not is_public(_as_written_in_full(name))
     except ValueError:
         return False  # a name, which is looked up when something is sent
+
+
+def _as_written_in_full(host: str) -> str:
+    """Return an IPv4 address of fewer numbers (127.1), or of hexadecimal, octal or large ones, as usual."""
+    if not _NUMBERS.fullmatch(host):
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError as error:
+        raise ValueError(f"{host!r} is no address") from error
 
 
 def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request, Response
 
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
+from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
@@ -14,6 +14,7 @@ from app.kit.problems import (
     Conflict,
     InvalidJson,
     NotFound,
+    PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
     problem_responses,
@@ -62,7 +63,7 @@ def create_webhook(request: Annotated[WebhookCreate, Body()], service: Writer, o
         view = WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=webhook.secret)
         return json_answer(view, 201, {"Location": f"/v1/webhooks/{webhook.id}"})
 
-    return once.do(create)
+    return once.do(create, find=service.webhooks.get)
 
 
 @router.get("", summary="List webhooks", responses=PAGE_HEADERS)
@@ -87,21 +88,34 @@ def get_webhook(webhook_id: IdPath, response: Response, service: Reader, conditi
     return conditional.not_modified(etag_of(view), response) or view
 
 
-@router.patch("/{webhook_id}", summary="Change a webhook", responses=problem_responses(NotFound))
+@router.patch(
+    "/{webhook_id}", summary="Change a webhook", responses=problem_responses(NotFound, PreconditionFailed)
+)
 def change_webhook(
-    webhook_id: IdPath, request: Annotated[WebhookChange, Body()], response: Response, service: Writer
+    webhook_id: IdPath,
+    request: Annotated[WebhookChange, Body()],
+    response: Response,
+    service: Writer,
+    precondition: PreconditionDep,
 ) -> WebhookView:
     """Change what the body sets; messages that wait go where the webhook points when they are sent."""
+    known_id("webhook", webhook_id)
+    precondition.require(lambda: etag_of(WebhookView.of(service.locked(webhook_id))))
     view = WebhookView.of(service.change(known_id("webhook", webhook_id), request))
     response.headers["ETag"] = etag_of(view)
     return view
 
 
 @router.delete(
-    "/{webhook_id}", status_code=204, summary="Delete a webhook", responses=problem_responses(NotFound)
+    "/{webhook_id}",
+    status_code=204,
+    summary="Delete a webhook",
+    responses=problem_responses(NotFound, PreconditionFailed),
 )
-def delete_webhook(webhook_id: IdPath, service: Writer) -> None:
+def delete_webhook(webhook_id: IdPath, service: Writer, precondition: PreconditionDep) -> None:
     """Delete a webhook with its log; messages that wait are not sent."""
+    known_id("webhook", webhook_id)
+    precondition.require(lambda: etag_of(WebhookView.of(service.locked(webhook_id))))
     service.delete(known_id("webhook", webhook_id))
 
 

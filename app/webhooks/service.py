@@ -58,7 +58,7 @@ class WebhookService:
             NotFound: there is none.
             InvalidRequest: the new address is a private one.
         """
-        webhook = self._locked(webhook_id)
+        webhook = self.locked(webhook_id)
         given = request.model_fields_set
         if request.url is not None:
             self._refuse_private(request.url)
@@ -76,7 +76,7 @@ class WebhookService:
 
     def delete(self, webhook_id: str) -> None:
         """Delete the webhook with its deliveries; NotFound if there is none."""
-        self.webhooks.delete(self._locked(webhook_id))
+        self.webhooks.delete(self.locked(webhook_id))
 
     def test(self, webhook_id: str) -> WebhookDelivery:
         """Queue a message that only tests the way; it is not tried again.
@@ -85,7 +85,7 @@ class WebhookService:
             NotFound: there is none.
             Conflict: it is disabled.
         """
-        webhook = self._locked(webhook_id)
+        webhook = self.locked(webhook_id)
         if not webhook.enabled:
             message = "the webhook is disabled; enable it first"
             raise Conflict(message, code="webhook_disabled")
@@ -94,7 +94,8 @@ class WebhookService:
         self._session.flush()
         return delivery
 
-    def _locked(self, webhook_id: str) -> Webhook:
+    def locked(self, webhook_id: str) -> Webhook:
+        """Return the webhook, locked until the transaction ends; NotFound if there is none."""
         return _found(self.webhooks.locked(webhook_id), webhook_id)
 
     def _refuse_private(self, url: str) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Annotated, Any, ClassVar, Self
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -31,6 +33,14 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+# A search for the nearest name takes a tenth of a millisecond and more: it is made for the first faults only,
+# and for names that somebody may have typed.
+_MOST_GUESSES = 20
+_LONGEST_GUESSED = 64
+_MOST_PLACES = 2
+_DEEPEST_PLACE = 4
+_EXPLAINED = frozenset({"extra_forbidden", "too_short"})
+_MOST_LINES = 200  # of the faults of one model; the rest is counted
 FLOAT32_MAX = 3.4028234663852886e38
 
 # Families whose JSON Schema is being written, from the outside in.
@@ -38,32 +48,84 @@ _OPEN_FAMILIES: ContextVar[frozenset[str]] = ContextVar("open_families", default
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`, None when none does."""
+    """Return the known name that looks most like `name`, None when none does, or it is a very long one."""
+    if len(name) > _LONGEST_GUESSED:
+        return None
     folded = {candidate.casefold(): candidate for candidate in known}
     match = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
     return folded[match[0]] if match else None
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class Unknown:
+    """What is said of a name that nothing has.
+
+    Attributes:
+        message: that it is unknown.
+        hint: the nearest known one, or where there is one of that name, or all that are known.
+    """
+
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.message}, {self.hint}"
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> Unknown:
     """Say that a name is unknown, with the nearest known one and all of them."""
     names = sorted(known)
     guess = nearest(name, names) if isinstance(name, str) else None
-    hint = f", did you mean {guess!r}?" if guess else ""
-    return f"unknown {what} {name!r}{hint} (known: {', '.join(names) or 'none'})"
+    told = f"known: {', '.join(names) or 'none'}"
+    hint = f"did you mean {guess!r}? ({told})" if guess else told
+    return Unknown(f"unknown {what} {name!r}", hint)
 
 
-def unknown_field(name: object, known: Iterable[str]) -> str:
-    """Say that a field is unknown, with the nearest known one or else all of them."""
+def unknown_field(
+    name: object,
+    known: Iterable[str],
+    *,
+    places: Sequence[str] = (),
+    beside: object = None,
+    guessed: bool = True,
+) -> Unknown:
+    """Say that a field is unknown, with where one of that name is, the nearest known one, or all of them."""
+    message = f"unknown field {name!r}"
+    if places:
+        where = "" if beside is None else f" beside {beside!r}"
+        return Unknown(message, f"did you mean {' or '.join(repr(one) for one in places)}{where}?")
     names = sorted(known)
-    guess = nearest(name, names) if isinstance(name, str) else None
-    return f"unknown field {name!r}, " + (
-        f"did you mean {guess!r}?" if guess else f"known: {', '.join(names)}"
+    guess = nearest(name, names) if isinstance(name, str) and guessed else None
+    return Unknown(message, f"did you mean {guess!r}?" if guess else f"known: {', '.join(names)}")
+
+
+def custom_error(code: str, message: str, *, hint: str | None = None) -> PydanticCustomError:
+    """Return an error that pydantic reports with this code and this message, taken literally.
+
+    Args:
+        code: a stable name of the kind of fault.
+        message: what is wrong.
+        hint: what to do about it; in the error's context, for those who show it apart.
+    """
+    context = {"message": message} if hint is None else {"message": message, "hint": hint}
+    return PydanticCustomError(code, "{message}" if hint is None else "{message}, {hint}", context)
+
+
+def unknown_error(code: str, said: Unknown) -> PydanticCustomError:
+    """Return the error of an unknown name."""
+    return custom_error(code, said.message, hint=said.hint)
+
+
+def _unknown_field_error(said: Unknown, *, is_unplaced: bool) -> PydanticCustomError:
+    """Return the error of an unknown field; unplaced: the models around it may have one of that name."""
+    context = {"message": said.message, "hint": said.hint}
+    return PydanticCustomError(
+        "unknown_field", "{message}, {hint}", {**context, "unplaced": True} if is_unplaced else context
     )
 
 
-def custom_error(code: str, message: str) -> PydanticCustomError:
-    """Return an error that pydantic reports with this code and this message, taken literally."""
-    return PydanticCustomError(code, "{message}", {"message": message})
+def _is_unplaced(line: Any) -> bool:
+    return bool(line.get("ctx", {}).get("unplaced"))
 
 
 def _fits_float32(value: float) -> float:
@@ -156,28 +218,51 @@ class StrictModel(BaseModel):
             return handler(data)
         except ValidationError as error:
             lines = error.errors(include_url=False)
-            if not any(line["type"] in ("extra_forbidden", "too_short") for line in lines):
+            if not any(line["type"] in _EXPLAINED or _is_unplaced(line) for line in lines):
                 raise
             failed_items = {line["loc"][:-1] for line in lines if line["loc"]}
-            raise ValidationError.from_exception_data(
-                error.title,
-                [
-                    cls._explained(line)
-                    for line in lines
-                    # pydantic counts the valid items only: where an item failed, none is missing
-                    if not (line["type"] == "too_short" and line["loc"] in failed_items)
-                ],
-            ) from None
+            explained = [
+                cls._explained(line, guessed=index < _MOST_GUESSES)
+                for index, line in enumerate(lines[:_MOST_LINES])
+                # pydantic counts the valid items only: where an item failed, none is missing
+                if not (line["type"] == "too_short" and line["loc"] in failed_items)
+            ]
+            if len(lines) > _MOST_LINES:
+                rest = custom_error("more_errors", f"and {len(lines) - _MOST_LINES} more faults")
+                explained.append(InitErrorDetails(type=rest, loc=(), input=None))
+            raise ValidationError.from_exception_data(error.title, explained) from None
 
     @classmethod
-    def _explained(cls, line: Any) -> InitErrorDetails:
+    def _explained(cls, line: Any, *, guessed: bool) -> InitErrorDetails:
         kind, location = line["type"], line["loc"]
         details = InitErrorDetails(type=kind, loc=location, input=line["input"], ctx=line.get("ctx", {}))
-        if kind == "extra_forbidden" and len(location) == 1:
-            details["type"] = custom_error("unknown_field", unknown_field(location[0], cls.model_fields))
+        is_unknown = kind == "extra_forbidden" and len(location) == 1
+        places = cls._places_of(location[-1]) if guessed and (is_unknown or _is_unplaced(line)) else ()
+        if is_unknown:
+            said = unknown_field(location[0], cls.model_fields, places=places, guessed=guessed)
+            details["type"] = _unknown_field_error(said, is_unplaced=guessed and not places)
+        elif places:  # what was unknown further inside is a field here, or of another part
+            said = unknown_field(location[-1], (), places=places, beside=location[0])
+            details["type"] = _unknown_field_error(said, is_unplaced=False)
+        elif _is_unplaced(line):
+            said = Unknown(line["ctx"]["message"], line["ctx"]["hint"])
+            details["type"] = _unknown_field_error(said, is_unplaced=True)
         elif "message" in line.get("ctx", {}):
-            details["type"] = custom_error(kind, line["ctx"]["message"])
+            details["type"] = custom_error(kind, line["ctx"]["message"], hint=line["ctx"].get("hint"))
         return details
+
+    @classmethod
+    def _places_of(cls, name: object) -> Sequence[str]:
+        """Return where this model or its parts have a field of that name, the least nested first."""
+        return _places(cls).get(name, ())[:_MOST_PLACES] if isinstance(name, str) else ()
+
+    @classmethod
+    def parts(cls) -> Iterator[tuple[str, type[StrictModel]]]:
+        """Yield the fields that are models themselves, with every model that they may be."""
+        for name, field in cls.model_fields.items():
+            for part in _models_in(field.annotation):
+                members = part.members.values() if issubclass(part, TypedConfig) and part.family else (part,)
+                yield from ((name, member) for member in members)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields and not name.startswith("_"):
@@ -193,6 +278,34 @@ class StrictModel(BaseModel):
         except ValidationError:
             self.__dict__.update(before)  # a refused assignment leaves the model as it was
             raise
+
+
+@cache
+def _places(model: type[StrictModel]) -> dict[str, tuple[str, ...]]:
+    """Return every field of a model and its parts: name -> dotted places, the least nested first."""
+    found: dict[str, tuple[str, ...]] = {}
+    owners: dict[str, list[type[StrictModel]]] = {}
+    level: list[tuple[str, type[StrictModel]]] = [("", model)]
+    for _ in range(_DEEPEST_PLACE):
+        for prefix, owner in level:
+            for name in owner.model_fields:
+                # A part that is as another one (backward as forward) would only say the same twice.
+                if any(issubclass(owner, other) for other in owners.get(name, ())):
+                    continue
+                owners.setdefault(name, []).append(owner)
+                if prefix + name not in found.get(name, ()):
+                    found[name] = (*found.get(name, ()), prefix + name)
+        level = [(f"{prefix}{name}.", part) for prefix, owner in level for name, part in owner.parts()]
+    found.pop("type", None)
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[StrictModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
+        yield annotation
+        return
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 class TypedConfig(StrictModel):
@@ -247,7 +360,7 @@ class TypedConfig(StrictModel):
             )
         member = cls.members.get(name) if isinstance(name, str) else None
         if member is None:
-            raise custom_error("unknown_type", unknown(cls.family, name, cls.members))
+            raise unknown_error("unknown_type", unknown(cls.family, name, cls.members))
         return member.model_validate(value)
 
     @classmethod

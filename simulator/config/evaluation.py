@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import InitErrorDetails
 
-from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error
+from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error, nearest
 from simulator.config.faults import Fault
 from simulator.config.overrides import Location, with_overrides
 from simulator.config.rpu import InferenceRPUConfig
@@ -17,7 +19,12 @@ from simulator.config.training import MAX_BATCH_SIZE
 
 MAX_TIMES = 1000
 MAX_REPEATS = 10_000
+_NAMED = 10  # layers, in a hint
+_COMPARED = 500
+MAX_COMBINATIONS = 2000  # of overrides that match the same layer
 MAX_T_INFERENCE_S = 1e12  # 30,000 years
+TimeAfterProgramming = Annotated[Number, Field(ge=0, le=MAX_T_INFERENCE_S)]
+Repeats = Annotated[PositiveCount, Field(le=MAX_REPEATS)]
 
 
 class Variant(StrEnum):
@@ -36,14 +43,12 @@ class Variant(StrEnum):
 class EvaluateSpec(StrictModel):
     """Accuracy over time: at which times, on how many chip instances, of which networks."""
 
-    t_inference: tuple[Annotated[Number, Field(ge=0, le=MAX_T_INFERENCE_S)], ...] = Field(
+    t_inference: tuple[TimeAfterProgramming, ...] = Field(
         min_length=1,
         max_length=MAX_TIMES,
         description="Times after programming in s, each once; they are put in order.",
     )
-    repeats: Annotated[PositiveCount, Field(le=MAX_REPEATS)] = Field(
-        default=10, description="Chip instances, each programmed anew."
-    )
+    repeats: Repeats = Field(default=10, description="Chip instances, each programmed anew.")
     batch_size: Annotated[PositiveCount, Field(le=MAX_BATCH_SIZE)] = Field(
         default=256, description="Samples per forward pass."
     )
@@ -65,6 +70,24 @@ class EvaluateSpec(StrictModel):
     def _each_variant_once(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
         _refuse_repetition("variants", variants)
         return variants
+
+
+def _layers_like(pattern: str, names: list[str]) -> str:
+    """Return a hint at the layers that a pattern may have been meant for."""
+    if not names:
+        return "the model has no layer that could be analog"
+    guess = nearest(pattern.strip("*?"), names[:_COMPARED])
+    told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return (f"did you mean {guess!r}? " if guess else "") + f"Its layers are {told}"
+
+
+def _too_many_combinations(location: Location) -> ValidationError:
+    message = (
+        f"the overrides combine in more than {MAX_COMBINATIONS} ways over the model's layers;"
+        " use fewer, or patterns that overlap less"
+    )
+    error = InitErrorDetails(type=custom_error("too_many_overrides", message), loc=location, input=None)
+    return ValidationError.from_exception_data("LayerRules", [error])
 
 
 def _refuse_repetition(name: str, values: tuple[Any, ...]) -> None:
@@ -136,13 +159,61 @@ class LayerRules(StrictModel):
                 config = with_overrides(config, override.rpu_config, where)
         return config
 
+    def configs_for(self, layers: Iterable[str], base: InferenceRPUConfig) -> dict[str, InferenceRPUConfig]:
+        """Return the configuration of every layer by name, as `config_for` does.
+
+        Raises:
+            pydantic.ValidationError: when an override does not fit, located in `overrides`.
+        """
+        matching = self.matching(layers)
+        merged = self.merged(matching.values(), base)
+        return {layer: merged[overrides] for layer, overrides in matching.items()}
+
+    def matching(self, layers: Iterable[str]) -> dict[str, tuple[int, ...]]:
+        """Return the numbers of the overrides that match each layer, in the order in which they apply."""
+        matchers = [re.compile(translate(override.match)).match for override in self.overrides]
+        return {
+            layer: tuple(index for index, matches in enumerate(matchers) if matches(layer))
+            for layer in layers
+        }
+
+    def merged(
+        self, combinations: Iterable[tuple[int, ...]], base: InferenceRPUConfig
+    ) -> dict[tuple[int, ...], InferenceRPUConfig]:
+        """Return the configuration that each combination of overrides makes of `base`, merged once.
+
+        Combinations that begin alike share their beginnings, which are in the answer too.
+
+        Raises:
+            pydantic.ValidationError: when an override does not fit, located in `overrides`.
+        """
+        merged: dict[tuple[int, ...], InferenceRPUConfig] = {(): base}
+        for combination in combinations:
+            for end in range(1, len(combination) + 1):
+                known = combination[:end]
+                if known in merged:
+                    continue
+                index = known[-1]
+                where = ("overrides", index, "rpu_config")
+                if len(merged) > MAX_COMBINATIONS:
+                    raise _too_many_combinations(where)
+                override = self.overrides[index].rpu_config
+                before = merged[known[:-1]]
+                merged[known] = with_overrides(before, override, where) if override else before
+        return merged
+
     def unmatched(self, layers: Iterable[str]) -> list[Fault]:
         """Return every pattern that matches none of the layers (`pattern_matches_nothing`)."""
         names = list(layers)
         patterns = [(f"/digital/{i}", pattern) for i, pattern in enumerate(self.digital)]
         patterns += [(f"/overrides/{i}/match", override.match) for i, override in enumerate(self.overrides)]
         return [
-            Fault(pointer, "pattern_matches_nothing", f"{pattern!r} matches no layer of the model")
+            Fault(
+                pointer,
+                "pattern_matches_nothing",
+                f"{pattern!r} matches no layer of the model",
+                _layers_like(pattern, names),
+            )
             for pointer, pattern in patterns
             if not any(fnmatchcase(name, pattern) for name in names)
         ]

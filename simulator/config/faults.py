@@ -17,11 +17,13 @@ class Fault:
         pointer: JSON pointer into the configuration.
         code: a stable name of the kind of fault.
         message: what is wrong and what to do.
+        hint: what to do, where the message does not say it.
     """
 
     pointer: str
     code: str
     message: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -129,9 +129,9 @@ class _Reader:
             self.assume("class", "torch_tile", message)
         elif name != _CPP:
             guess = nearest(name, (_CPP, _TORCH)) if isinstance(name, str) else None
-            hint = f", did you mean {guess!r}?" if guess else ""
-            message = f"only {_CPP} and {_TORCH} describe inference{hint}"
-            self._faults.append(Fault("/class", "unknown_class", message))
+            hint = f"did you mean {guess!r}?" if guess else None
+            message = f"only {_CPP} and {_TORCH} describe inference"
+            self._faults.append(Fault("/class", "unknown_class", message, hint))
         return bool(name == _TORCH)
 
     def take_label(self) -> None:

@@ -48,7 +48,7 @@ def located(error: ValidationError, location: Location) -> ValidationError:
         kind: Any = line["type"]
         context = line.get("ctx", {})
         if "message" in context:
-            kind = custom_error(line["type"], context["message"])
+            kind = custom_error(line["type"], context["message"], hint=context.get("hint"))
         loc = (*location, *line["loc"])
         lines.append(InitErrorDetails(type=kind, loc=loc, input=line["input"], ctx=context))
     return ValidationError.from_exception_data(error.title, lines)

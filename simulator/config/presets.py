@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from simulator.config.base import custom_error, unknown
+from simulator.config.base import custom_error, unknown, unknown_error
 from simulator.config.compensation import GlobalDriftCompensation
 from simulator.config.enums import (
     BoundManagementType,
@@ -198,7 +198,7 @@ def preset(name: str) -> InferenceRPUConfig:
         ValueError: when there is none of that name; the message has the nearest.
     """
     if name not in PRESETS:
-        raise ValueError(unknown("preset", name, PRESETS))
+        raise ValueError(str(unknown("preset", name, PRESETS)))
     return PRESETS[name]()
 
 
@@ -222,7 +222,7 @@ def resolve(spec: Mapping[str, Any] | InferenceRPUConfig, location: Location = (
     name, overrides = spec["preset"], spec.get("overrides")
     faults = []
     if not isinstance(name, str) or name not in PRESETS:
-        fault = custom_error("unknown_preset", unknown("preset", name, PRESETS))
+        fault = unknown_error("unknown_preset", unknown("preset", name, PRESETS))
         faults.append(InitErrorDetails(type=fault, loc=(*location, "preset"), input=name))
     faults.extend(
         InitErrorDetails(

@@ -33,6 +33,7 @@ class TargetKind(StrEnum):
     REAL = "real"
 
 
+_NAMED = 20  # arrays, in a message
 _HINT = "give x_train, y_train, x_test and y_test, or x and y with test_fraction"
 
 
@@ -129,7 +130,7 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
             are not classes; every fault is listed.
     """
     faults = check_finite(arrays)
-    split = any(name.endswith(("_train", "_test")) for name in arrays)
+    split = any(name.casefold().endswith(("_train", "_test")) for name in arrays)
     suffixes = ("_train", "_test") if split else ("",)
     parts = []
     used: set[str] = set()
@@ -141,7 +142,7 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
             if name.startswith("x_") and name.endswith(suffix) and name not in names.values()
         }
         missing = [name for name in names.values() if name not in arrays]
-        faults += [Fault("missing_array", f"there is no array {name!r}", _HINT) for name in missing]
+        faults += [_missing(name, arrays) for name in missing]
         used |= {*names.values(), *extra.values()}
         if not missing:
             inputs = {"x": arrays[names["x"]], **{key: arrays[name] for key, name in extra.items()}}
@@ -157,6 +158,13 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
     if faults:
         raise DatasetRejectedError(faults)
     return Layout(parts[0], parts[1] if split else None)
+
+
+def _missing(name: str, arrays: dict[str, np.ndarray]) -> Fault:
+    meant = [other for other in sorted(arrays) if other.casefold() == name]
+    found = ", ".join(sorted(other[:100] for other in arrays)[:_NAMED])
+    hint = f"call {meant[0]!r} {name!r}" if meant else _HINT
+    return Fault("missing_array", f"there is no array {name!r}; there are: {found or 'none'}", hint)
 
 
 def _check_part(part: Part, suffix: str) -> list[Fault]:

@@ -22,6 +22,7 @@ MAX_COLUMNS = 10_000
 MAX_CLASS_NAMES = 1000
 _NUMBER_BYTES = 8
 Table = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
+_NAMED = 20  # columns, in a message
 _HINT = "name the target's column y and leave columns of numbers beside it"
 
 
@@ -107,9 +108,35 @@ def _target_name(names: list[str]) -> str:
         raise reject("bad_columns", "two columns have the same name", "give each column a name of its own")
     targets = [name for name in TARGET_NAMES if name in names]
     if len(targets) != 1:
-        found = f"the columns {', '.join(targets)} could all be" if targets else "no column is"
-        raise reject("missing_array", f"{found} the target", _HINT)
+        if targets:
+            raise reject("missing_array", f"the columns {', '.join(targets)} could all be the target", _HINT)
+        told = ", ".join(repr(name[:100]) for name in names[:_NAMED]) + (
+            ", ..." if len(names) > _NAMED else ""
+        )
+        raise reject("missing_array", f"no column is the target; the columns are {told}", _target_hint(names))
     return targets[0]
+
+
+def _target_hint(names: list[str]) -> str:
+    """Return what to do about columns of which none is called as a target is."""
+    meant = [name for name in names if name.strip().casefold() in TARGET_NAMES]
+    if meant:
+        return f"did you mean {meant[0]!r}? Call it {meant[0].strip().casefold()!r}"
+    if len(names) == 1:
+        for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if separator in names[0]:
+                return f"the columns seem to be separated by {word}: separate them by commas"
+    if names and all(_is_number(name) for name in names):
+        return f"the file seems to have no header: give it a first line that names the columns; {_HINT}"
+    return _HINT
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _inputs(table: Any, others: set[str], faults: list[Fault]) -> dict[str, np.ndarray]:

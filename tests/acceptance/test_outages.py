@@ -320,7 +320,7 @@ def test_api_and_worker_refuse_a_schema_of_another_version(
             ).scalar_one()
         assert state == "queued"
         with database.transaction() as session:
-            session.execute(sa.text("UPDATE alembic_version SET version_num = '0009'"))
+            session.execute(sa.text("UPDATE alembic_version SET version_num = '0010'"))
         finished(driftline, job)
     database.dispose()
 

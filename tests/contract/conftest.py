@@ -12,6 +12,7 @@ import uvicorn
 
 from app.db.session import Database
 from app.db.tables import Job, Model
+from app.jobs.repository import JobRepository
 from app.jobs.states import JobState, lock, move, record
 from app.kit.services import Services
 from app.main import create_app
@@ -113,6 +114,10 @@ class Story:
     def end(self) -> None:
         """Have the job succeed."""
         self._change(lambda session, job: move(session, job, JobState.SUCCEEDED))
+
+    def vanish(self) -> None:
+        """Have the job end and be deleted at once."""
+        self._change(lambda session, job: JobRepository(session).delete(job))
 
     def progress(self) -> None:
         """Have the job's version grow without an event."""

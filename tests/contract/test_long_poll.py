@@ -64,12 +64,11 @@ def test_a_change_is_answered_when_it_happens(job, story, server):
 
 
 def test_a_job_that_is_deleted_meanwhile_is_a_404(job, story, server):
-    story.end()
     newest = held(job)
 
     def delete() -> None:
         until(lambda: server.services.watch.waiting, "the request to wait")
-        httpx.delete(job).raise_for_status()
+        story.vanish()  # it ends and is deleted between two looks at it
 
     thread = threading.Thread(target=delete)
     thread.start()
@@ -114,3 +113,24 @@ def test_a_hundred_wait_at_once_and_hold_neither_connections_nor_threads(job, st
     assert anyio.run(wait_with_a_hundred) == [200] * 100
     assert time.monotonic() - begun < 50
     until(lambda: server.services.watch.waiting == 0, "the service to forget them")
+
+
+def test_a_job_that_has_ended_is_answered_at_once(job, story):
+    story.end()
+    newest = held(job)
+    begun = time.monotonic()
+    assert httpx.get(job, params={"wait": 60}, headers=newest).status_code == 304
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("prefer", ["wait=1", "respond-async, wait=1", 'Wait = "1"; x'])
+def test_a_preference_is_a_wait_too(job, prefer):
+    newest = held(job)
+    begun = time.monotonic()
+    answer = httpx.get(job, headers={**newest, "Prefer": prefer})
+    assert (answer.status_code, answer.headers["preference-applied"]) == (304, "wait=1")
+    assert 1 <= time.monotonic() - begun < 10
+
+
+def test_a_preference_that_is_none_of_ours_is_ignored(job):
+    assert "preference-applied" not in httpx.get(job, headers={"Prefer": "return=minimal"}).headers

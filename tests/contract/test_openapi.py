@@ -147,3 +147,28 @@ def test_the_application_starts_without_numerics():
     )
     assert done.stdout.strip() == "[]"
     assert time.monotonic() - begun < 10  # about one second; the rest is for a busy machine
+
+
+def bounds(node):
+    """Yield every bound of an integer in a schema."""
+    if isinstance(node, dict):
+        if node.get("type") == "integer":
+            yield from (node[name] for name in ("minimum", "maximum", "exclusiveMaximum") if name in node)
+        for part in node.values():
+            yield from bounds(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from bounds(part)
+
+
+def test_bounds_of_integers_are_integers_that_are_taken(document):
+    found = list(bounds(document))
+    assert 2**63 - 1 in found
+    assert all(isinstance(bound, int) and abs(bound) <= 2**63 for bound in found)
+
+
+def test_headers_that_clients_work_with_are_in_the_document(document):
+    submitted = document["paths"]["/v1/jobs"]["post"]["responses"]["202"]["headers"]
+    assert {"Location", "ETag", "Retry-After", "Idempotency-Replayed"} <= submitted.keys()
+    assert "ETag" in document["paths"]["/v1/jobs/{job_id}"]["get"]["responses"]["200"]["headers"]
+    assert "Retry-After" in document["paths"]["/v1/models"]["post"]["responses"]["503"]["headers"]

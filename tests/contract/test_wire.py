@@ -103,3 +103,11 @@ def test_a_target_with_raw_bytes_is_an_error_of_the_client(address):
         address, b"GET /v1/models/%00%ff%ed%a0%80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     )
     assert (status, body["code"]) == (404, "not_found")
+
+
+def test_a_body_whose_length_is_told_twice_is_refused_and_the_connection_ends(address):
+    head = b"POST /v1/rpu-configs/validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    body = b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    status, headers, found = exchange(address, head + body)
+    assert (status, found["code"]) == (400, "ambiguous_length")
+    assert headers["connection"] == "close"

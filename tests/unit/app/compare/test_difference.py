@@ -1,14 +1,26 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from app.compare.service import difference
+from app.compare.schemas import Difference
+from app.compare.service import Chips
+from app.compare.service import difference as difference_of
 
 RNG = np.random.default_rng(3)
 FIRST = dict(enumerate(0.9 + 0.02 * RNG.standard_normal(8)))
 OTHER = {chip: value + 0.01 + 0.001 * RNG.standard_normal() for chip, value in FIRST.items()}
+
+
+def chips(values: dict[int, float]) -> Chips:
+    return np.array(sorted(values), dtype=float), np.array([values[chip] for chip in sorted(values)])
+
+
+def difference(job: str, first: dict[int, float], other: dict[int, float], *, paired: bool) -> Difference:
+    return difference_of(job, chips(first), chips(other), paired=paired)
 
 
 def test_equal_seeds_are_paired_by_chip() -> None:
@@ -45,3 +57,10 @@ def test_one_chip_has_a_difference_and_no_interval() -> None:
     found = difference("b", {0: 0.9}, {0: 0.8}, paired=True)
     assert found.mean == pytest.approx(-0.1)
     assert found.ci95 is None
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("first", [{0: 0.9, 1: 0.8}, {0: math.inf, 1: 0.8}, {0: math.inf, 1: math.inf}])
+def test_a_chip_that_diverged_leaves_no_difference(first: dict[int, float], *, paired: bool) -> None:
+    found = difference("b", first, {0: math.inf, 1: 0.8}, paired=paired)
+    assert (found.mean, found.ci95) == (None, None)

@@ -1,6 +1,9 @@
 import shutil
+import threading
+import time
 
 import pytest
+from sqlalchemy import event
 
 from app.db.session import Database
 from app.db.tables import Worker
@@ -82,3 +85,27 @@ def test_workers_are_listed_with_whether_they_live(client, add_worker):
         ("gone", False, 0),
     ]
     assert items[0]["last_seen_at"].endswith("Z")
+
+
+def test_a_database_that_hangs_is_told_within_two_seconds_and_holds_up_nothing_else(client):
+    engine = client.app.state.services.database.engine
+    gate = threading.Event()
+
+    def hang(*_):
+        gate.wait(60)
+
+    event.listen(engine, "begin", hang)
+    try:
+        for _ in range(3):
+            started = time.monotonic()
+            answer = client.get("/healthz/ready")
+            assert time.monotonic() - started < 4  # 1.5 s, and what a busy machine adds
+            assert answer.status_code == 503
+            assert ("database_failed") in {fault["code"] for fault in answer.json()["errors"]}
+            assert client.get("/healthz/live").status_code == 200
+    finally:
+        event.remove(engine, "begin", hang)
+        gate.set()
+    until_ready = time.monotonic() + 20
+    while client.get("/healthz/ready").status_code != 200:
+        assert time.monotonic() < until_ready

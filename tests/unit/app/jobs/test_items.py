@@ -463,3 +463,27 @@ def test_progress_wakes_nobody(database: Database, make_job: MakeJob) -> None:
         recording.save_progress(session, lease, 50)
     job = job_of(database, job_id)
     assert (job.version, job.progress_done) == (before, 50)
+
+
+def test_cells_and_baselines_are_a_new_version_of_the_results_and_progress_is_not(
+    database: Database, make_job: MakeJob
+) -> None:
+    job_id = make_job(("evaluate:hwa:0", []))
+    lease = take(database, job_id)
+    counts = Counts(10, 1.0, 5)
+
+    def version() -> int:
+        return job_of(database, job_id).results_version
+
+    for expected in (1, 1):  # the second is there already
+        with database.transaction() as session:
+            recording.save_cell(
+                session, lease, variant="hwa", repeat=0, t_inference=1.0, counts=counts, samples=1
+            )
+        assert version() == expected
+    with database.transaction() as session:
+        recording.save_progress(session, lease, 50)
+    assert version() == 1
+    with database.transaction() as session:
+        recording.save_baseline(session, lease, variant="hwa", counts=counts)
+    assert version() == 2

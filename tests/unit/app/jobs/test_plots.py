@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -43,3 +44,38 @@ def test_a_metric_that_was_not_finite_leaves_a_gap() -> None:
 def test_the_same_results_give_the_same_bytes() -> None:
     assert plots.draw(result((1.0, 2)), "t", "png") == plots.draw(result((1.0, 2)), "t", "png")
     assert plots.draw(result((1.0, 2)), "t", "svg") == plots.draw(result((1.0, 2)), "t", "svg")
+
+
+def texts_of(svg: bytes) -> list[str]:
+    return [node.text or "" for node in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_picture_holds_the_title_as_text_whatever_is_in_it() -> None:
+    title = "短い 名前 \U0001f600 & <b> LeNet"
+    assert title in texts_of(plots.draw(result((1.0, 10), (3600.0, 10)), title, "svg"))
+    assert plots.draw(result((1.0, 10)), title, "png").startswith(b"\x89PNG")
+
+
+def test_control_characters_leave_the_picture_a_valid_one() -> None:
+    title = "a\x01b\x1b[31m\x85c\ud800\ufffe"
+    texts = texts_of(plots.draw(result((1.0, 10)), title, "svg"))
+    assert "a\ufffdb\ufffd[31m\ufffdc\ufffd\ufffd" in texts
+    assert plots.draw(result((1.0, 10)), title, "png").startswith(b"\x89PNG")
+
+
+def test_a_long_title_is_cut_with_an_ellipsis() -> None:
+    texts = texts_of(plots.draw(result((1.0, 10)), "sweep of the output noise " * 40, "svg"))
+    lines = [text for text in texts if text.startswith(("sweep", "noise", "output", "of", "the"))]
+    assert len(lines) == 2
+    assert lines[1].endswith("…")
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_axis_of_an_accuracy_ends_at_100_percent() -> None:
+    found = result((1.0, 10), (3600.0, 10))
+    for series in found["series"]:
+        for point in series["points"]:
+            point.update({"mean": 0.995, "ci95": (0.98, 1.01), "p05": 0.97, "p95": 1.0})
+    ticks = [text for text in texts_of(plots.draw(found, "title", "svg")) if re.fullmatch(r"[\d.]+", text)]
+    assert ticks
+    assert max(map(float, ticks)) <= 100

@@ -75,3 +75,14 @@ def test_a_refused_job_leaves_its_key_unused(client, database, job):
 def test_the_entity_tag_of_the_answer_is_that_of_the_job(client, job):
     first = submit(client, job, "k")
     assert client.get(first.headers["location"]).headers["etag"] == first.headers["etag"]
+
+
+def test_a_repetition_whose_job_was_deleted_is_told_so_and_makes_none(client, database, job):
+    location = submit(client, job, "k").headers["location"]
+    client.post(f"{location}/cancel")
+    assert client.delete(location).status_code == 204
+    again = submit(client, job, "k")
+    assert (again.status_code, again.json()["code"]) == (410, "idempotent_result_deleted")
+    assert again.json()["errors"][0]["hint"] == "send it with a new key to have it done again"
+    assert count(database, Job) == 0
+    assert submit(client, job, "another").status_code == 202

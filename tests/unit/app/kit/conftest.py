@@ -15,6 +15,7 @@ from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import JobTag
 from app.jobs.broker import Doorbell, make_celery
+from app.jobs.reader import ResultReader
 from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.etag import ConditionalDep
@@ -110,6 +111,7 @@ def services(settings: Settings) -> Services:
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),
+        ResultReader(database),
     )
     database.dispose()
 

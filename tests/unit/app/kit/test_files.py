@@ -26,7 +26,7 @@ def test_a_range_is_sent_alone(small, stored):
     assert answer.headers["content-range"] == "bytes 10-19/200"
 
 
-@pytest.mark.parametrize(("given", "status"), [("bytes=500-", 416), ("bytes=9-3", 400), ("lines=1-2", 400)])
+@pytest.mark.parametrize(("given", "status"), [("bytes=500-", 416), ("bytes=9-3", 400)])
 def test_a_range_that_cannot_be_had_is_a_problem(small, stored, given, status):
     answer = small.get(f"/v1/files/{stored}", headers={"Range": given})
     assert answer.status_code == status

@@ -16,6 +16,7 @@ from app.db.session import Database
 from app.db.tables import IdempotencyKey, RpuConfig
 from app.db.types import utc_now
 from app.jobs.broker import Doorbell, make_celery
+from app.jobs.reader import ResultReader
 from app.jobs.watch import JobWatch
 from app.kit import handlers
 from app.kit.idempotency import MAX_LENGTH, OnceDep, json_answer
@@ -75,11 +76,11 @@ def client(database, tmp_path, gate):
             headers = {"Location": f"/things/{row.id}", "ETag": '"1"', "X-Other": "not kept"}
             return json_answer(Thing(name=row.id), 202, headers)
 
-        return once.do(work)
+        return once.do(work, find=lambda _: True)
 
     @router.post("/things/again", status_code=202)
     def again(once: OnceDep) -> Response:
-        return once.do(lambda: json_answer(Thing(), 202, {}))
+        return once.do(lambda: json_answer(Thing(), 202, {}), find=lambda _: True)
 
     settings = Settings(data_dir=tmp_path, redis_url=None)
     app = FastAPI()
@@ -91,6 +92,7 @@ def client(database, tmp_path, gate):
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),
+        ResultReader(database),
     )
     app.add_middleware(RequestIdMiddleware)
     handlers.install(app)

@@ -100,7 +100,7 @@ def test_unknown_paths_and_methods_are_problems(small):
     problem(small.get("/v1/carts/"), 404, "not_found")
     answer = small.delete("/v1/carts")
     problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "OPTIONS, POST"
 
 
 def test_an_unexpected_exception_is_a_500_that_tells_nothing(small, caplog):

@@ -46,6 +46,16 @@ def test_localhost_is_private_without_asking(host):
     assert is_private_host(host)
 
 
-@pytest.mark.parametrize("host", ["example.org", "1.1.1.1", "localhost.example.org"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.1", "127.0.1", "2130706433", "0x7f000001", "0x7F.1", "0177.0.0.1", "10.1", "127.0.0.1.", "0"],
+)
+def test_addresses_written_otherwise_are_private_too(host):
+    assert is_private_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.org", "1.1.1.1", "localhost.example.org", "16843009", "1.257", "9.9.9"]
+)
 def test_names_are_looked_up_later(host):
     assert not is_private_host(host)

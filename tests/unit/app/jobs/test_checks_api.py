@@ -1,0 +1,141 @@
+"""`POST /v1/jobs`: what is refused, and with which words."""
+
+import pytest
+
+from app.db.tables import Model
+from tests.unit.app.jobs.submissions import RAW, add_model, body, codes, database_of, fault, put, submit
+from tests.unit.app.networks import dataset_arrays, npz
+
+
+@pytest.fixture
+def job(client):
+    return body(client)
+
+
+def post(client, job, **changes):
+    return client.post("/v1/jobs", json={**job, **changes})
+
+
+def evaluate(job, **changes):
+    return {"evaluate": {**job["evaluate"], **changes}}
+
+
+def test_a_job_is_accepted_with_its_address(client, job):
+    answer = post(client, job, name="n", tags=["b", "a", "b"])
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
+    assert answer.headers["retry-after"] == "2"
+    assert (answer.json()["state"], answer.json()["tags"]) == ("queued", ["b", "a"])
+
+
+def test_a_model_that_is_unknown(client, job):
+    found = fault(post(client, job, model="nothing"), "/model")
+    assert (found["code"], "POST /v1/models" in found["hint"]) == ("unknown_model", True)
+
+
+def test_a_model_whose_import_was_found_to_differ(client, job):
+    with database_of(client).transaction() as session:
+        session.get_one(Model, job["model"]).verification_state = "failed"
+    assert codes(post(client, job)) == {("/model", "import_mismatch")}
+
+
+def test_a_dataset_that_is_unknown(client, job):
+    found = fault(post(client, job, dataset="builtin:mnist"), "/dataset")
+    assert (found["code"], "builtin:mnist10k" in found["hint"]) == ("unknown_dataset", True)
+
+
+def test_a_dataset_of_another_shape(client, job):
+    assert codes(post(client, job, dataset="builtin:digits")) == {("/dataset", "dataset_mismatch")}
+
+
+def test_more_cells_than_a_job_may_have(client, job):
+    answer = post(client, job, **evaluate(job, repeats=10_000, t_inference=list(range(1000))))
+    found = fault(answer, "/evaluate")
+    assert (found["code"], "fewer repeats" in found["hint"]) == ("too_many_cells", True)
+
+
+@pytest.mark.parametrize("variant", ["hwa", "control"])
+def test_a_trained_variant_without_fine_tuning(client, job, variant):
+    found = fault(post(client, job, **evaluate(job, variants=[variant])), "/finetune")
+    assert (found["code"], '"epochs"' in found["hint"]) == ("missing", True)
+
+
+def test_fine_tuning_that_no_variant_needs_is_warned_of(client, job):
+    answer = post(client, job, finetune={"epochs": 1})
+    assert {"pointer": "/finetune", "code": "no_effect"}.items() <= answer.json()["warnings"][0].items()
+
+
+def test_a_pattern_that_matches_nothing(client, job):
+    layers = {"digital": ["fc3"], "overrides": [{"match": "conv*", "rpu_config": {}}]}
+    assert codes(post(client, job, layers=layers)) == {
+        ("/layers/digital/0", "pattern_matches_nothing"),
+        ("/layers/overrides/0/match", "pattern_matches_nothing"),
+    }
+
+
+def test_a_network_without_a_layer_that_is_analog(client, job):
+    assert codes(post(client, job, layers={"digital": ["*"]})) == {("/layers/digital", "no_analog_layer")}
+    assert ("/model", "no_analog_layer") in codes(post(client, job, model=add_model(client, [])))
+
+
+def test_an_override_that_is_no_configuration_is_told_once_where_it_stands(client, job):
+    bad = {"match": "fc1", "rpu_config": {"forward": {"out_noize": 1}}}
+    answer = post(client, job, layers={"overrides": [{"match": "*", "rpu_config": {}}, bad]})
+    assert codes(answer) == {("/layers/overrides/1/rpu_config/forward/out_noize", "unknown_field")}
+
+
+def test_a_stored_configuration_that_is_unknown(client, job):
+    answer = post(client, job, rpu_config={"stored": "0192f0c1-6f3e-7a53-9f0e-2b1d6c1f9a10"})
+    assert codes(answer) == {("/rpu_config/stored", "unknown_configuration")}
+
+
+def test_the_loss_of_a_regression_is_the_squared_error(client, job):
+    arrays = dataset_arrays()
+    for part in ("train", "test"):
+        arrays[f"y_{part}"] = arrays[f"x_{part}"][:, :3]
+    dataset = client.post("/v1/datasets", content=npz(**arrays), headers=RAW).json()["id"]
+    finetune = {"epochs": 1, "loss": "cross_entropy"}
+    options = {**evaluate(job, variants=["hwa"]), "dataset": dataset}
+    assert codes(post(client, job, finetune=finetune, **options)) == {("/finetune/loss", "invalid_value")}
+    accepted = post(client, job, finetune={"epochs": 1}, **options)
+    assert accepted.json()["spec"]["finetune"]["loss"] == "mse"
+    smooth = post(client, job, finetune={"epochs": 1, "label_smoothing": 0.1}, **options)
+    assert codes(smooth) == {("/finetune/label_smoothing", "ignored_argument")}
+
+
+def test_every_fault_is_told_at_once(client, job):
+    answer = post(
+        client,
+        job,
+        model="x",
+        dataset="builtin:y",
+        **evaluate(job, variants=["hwa"], repeats=10_000, t_inference=list(range(1000))),
+    )
+    assert codes(answer) == {
+        ("/model", "unknown_model"), ("/dataset", "unknown_dataset"),
+        ("/evaluate", "too_many_cells"), ("/finetune", "missing"),
+    }  # fmt: skip
+
+
+def test_a_queued_job_is_cancelled_at_once_and_only_once(client, job):
+    job_id = submit(client, job)
+    assert client.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
+    again = client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "job_ended")
+
+
+def test_a_job_that_is_being_cancelled_is_not_cancelled_again(client, job):
+    job_id = submit(client, job)
+    put(client, job_id, "cancelling")
+    again = client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "already_cancelling")
+
+
+def test_a_job_is_deleted_once_it_has_ended(client, job):
+    job_id = submit(client, job)
+    early = client.delete(f"/v1/jobs/{job_id}")
+    assert (early.status_code, early.json()["code"]) == (409, "job_not_ended")
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    for path in ("", "/results", "/history", "/artifacts", "/events"):
+        assert client.get(f"/v1/jobs/{job_id}{path}").status_code == 404
