@@ -16,10 +16,6 @@ from app.settings import Settings
 from tests.unit.app.jobs.submissions import add_baseline, add_cells, body, database_of, put, submit
 
 CLIENTS = 20
-# To be taken away together with the fault: jobs that share results lock each other in opposite orders.
-locks_in_opposite_orders = pytest.mark.xfail(
-    reason="taking over results deadlocks on PostgreSQL", strict=False, raises=AssertionError
-)
 FINETUNE = {"epochs": 1, "max_samples": 6, "optimizer": {"type": "sgd", "lr": 0.01}}
 
 
@@ -72,7 +68,6 @@ def test_different_jobs(client):
     assert count(client, JobTag) == CLIENTS
 
 
-@locks_in_opposite_orders
 def test_the_same_job(client):
     job = body(client)
     finished(client, job)
@@ -81,7 +76,6 @@ def test_the_same_job(client):
     assert {answer.json()["state"] for answer in answers} == {"succeeded"}, "all of it was computed before"
 
 
-@locks_in_opposite_orders
 def test_jobs_that_share_a_part(client):
     job = body(client, finetune=FINETUNE)
     job["evaluate"] = {**job["evaluate"], "variants": ["digital", "direct", "hwa"]}
@@ -118,7 +112,6 @@ def test_the_deletion_of_one_job(client):
     assert count(client, Job) == 0
 
 
-@locks_in_opposite_orders
 def test_extensions_of_one_job(client):
     job_id = finished(client, body(client))
     answers = at_once(lambda n: client.post(f"/v1/jobs/{job_id}/extend", json={"repeats": 3 + n}))
@@ -126,7 +119,6 @@ def test_extensions_of_one_job(client):
     assert {answer.json()["extends"] for answer in answers} == {job_id}
 
 
-@locks_in_opposite_orders
 def test_retries_of_one_job(client):
     job_id = submit(client, body(client))
     put(client, job_id, "failed")
