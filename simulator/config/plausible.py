@@ -40,6 +40,15 @@ class Between:
         return None if self.low <= value <= self.high else self.meaning
 
 
+@dataclass(frozen=True)
+class BoundBetween(Between):
+    """The same for a bound, which a value of 0 or less switches off."""
+
+    def __call__(self, value: float) -> str | None:
+        """Return what a value means where it is outside of the limits."""
+        return None if value <= 0 else super().__call__(value)
+
+
 def resolution(value: float) -> str | None:
     """Say how many steps an implausible resolution has; see `IOParameters`."""
     if value <= 0:
@@ -96,9 +105,11 @@ RULES: dict[str, Rule] = {
         0, 1, "an output y becomes y / (1 + r_series |y|); usual values are 0 to 0.05"
     ),
     "forward.w_read_asymmetry_dtod": Between(0, 1, "it is relative to each weight; usual are 0 to 0.2"),
-    "forward.inp_bound": Between(-math.inf, 100, "inputs are 1 at most where noise management scales them"),
-    "forward.out_bound": Between(
-        -math.inf, 1000, "a device of |w| = 1 gives 1 at input 1; usual are 4 to 20"
+    "forward.inp_bound": BoundBetween(
+        0.05, 100, "inputs are 1 at most where noise management or an input range scales them"
+    ),
+    "forward.out_bound": BoundBetween(
+        0.1, 1000, "a device of |w| = 1 gives 1 at input 1, a column some 5; usual values are 4 to 20"
     ),
     "forward.out_scale": Between(1e-6, math.inf, "all outputs are multiplied by it; 1 leaves them"),
     "mapping.weight_scaling_omega": Between(

@@ -54,6 +54,8 @@ def test_resolutions_that_no_converter_has_are_not(value):
         ("forward", "ir_drop", 1e9),
         ("forward", "inp_noise", 3.0),
         ("forward", "inp_asymmetry", 1.5),
+        ("forward", "out_bound", 0.001),
+        ("forward", "inp_bound", 1000.0),
         ("mapping", "weight_scaling_omega", 6.0),
         ("noise_model", "prog_noise_scale", 100.0),
     ],
@@ -79,7 +81,8 @@ def test_defaults_are_plausible():
 
 
 @pytest.mark.parametrize(
-    "forward", [{"is_perfect": True, "out_noise": 9.0}, {"inp_res": 8, "inp_bound": "inf"}]
+    "forward",
+    [{"is_perfect": True, "out_noise": 9.0}, {"inp_res": 8, "inp_bound": "inf"}, {"out_bound": -1.0}],
 )
 def test_a_value_without_effect_is_not_implausible_as_well(forward):
     assert said({"forward": forward}, "implausible_value") == {}

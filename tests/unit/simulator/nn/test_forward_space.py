@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from simulator.config import InferenceRPUConfig
+from simulator.config import InferenceRPUConfig, IOParameters
 from simulator.config.support import unsupported
 from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
 from simulator.nn.tile import AnalogTile
@@ -43,7 +43,8 @@ STEPS = (126.0, 127.0, 254.0, 25.0, 1 / 64, 0.3, 0.04, 2.0)  # even, odd, and so
 
 # What a field may be, the usual value first: that is drawn half of the time.
 FORWARD: dict[str, tuple[Any, ...]] = {
-    "mv_type": ("OnePass", "PosNegSeparate", "PosNegSeparateDigitalSum"),
+    "is_perfect": (False, False, True),
+    "mv_type": ("OnePass", "PosNegSeparate", "PosNegSeparateDigitalSum", "Ideal"),
     "inp_bound": (1.0, 0.7, 1.7, -1.0, "inf"),
     "inp_asymmetry": (0.0, 0.1, -0.05),
     "out_bound": (12.0, 0.6, 2.5, -1.0, "inf"),
@@ -60,6 +61,7 @@ FORWARD: dict[str, tuple[Any, ...]] = {
     "bm_test_negative_bound": (True, False),
     "nm_thres": (0.0, 0.6, 1.5),
     "nm_assumed_wmax": (0.6, 0.2),
+    "nm_decay": (0.001, 0.3),
     "noise_management": ("AbsMax", "None", "Max", "Constant", "AbsMaxNPSum", "AverageAbsMax"),
     "bound_management": ("Iterative", "None", "IterativeWorstCase"),
     "inp_res": STEPS,
@@ -80,6 +82,10 @@ NOISE: dict[str, tuple[Any, ...]] = {
     "w_noise_type": ("None", "AdditiveConstant", "PCMRead"),
 }
 NOISELESS = {"out_noise": st.just(0.0)}
+
+
+def test_the_space_has_every_field():
+    assert {**FORWARD, **SPREADS, **NOISE}.keys() == IOParameters.model_fields.keys()
 
 
 def often(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
@@ -234,6 +240,7 @@ BESIDE: Node = {
     "max_bm_factor": {"bound_management": "Iterative", "out_bound": 0.6},
     "max_bm_res": {"bound_management": "Iterative", "out_bound": 0.6},
     "bound_management": {"out_bound": 0.6},
+    "nm_decay": {"noise_management": "AverageAbsMax"},
     "w_noise": {"w_noise_type": "AdditiveConstant"},
     "w_noise_type": {"w_noise": 0.03},
 }
