@@ -94,11 +94,12 @@ class VerificationState(StrEnum):
 
 
 class Verification(BaseModel):
-    """The comparison of the imported network's output with a reference's; made by the first job."""
+    """The comparison of the imported network with a reference, on training samples of the first job on it."""
 
     state: VerificationState
     max_rel_diff: float | None = Field(
-        description="Largest difference relative to max |y|; above 1e-4 a warning, above 1e-3 a failure."
+        description="Largest difference relative to max |y|, of the output, or of the node that differs most "
+        "given equal inputs where the whole differs; above 1e-4 a warning, above 1e-3 a failure."
     )
 
 

@@ -20,7 +20,9 @@ from simulator.onnx.reading import CheckedModel
 from simulator.onnx.supported import SUPPORTED
 
 _SMALL_TENSOR = 1024
-_CAST_HINT = "convert with Cast, or quantised numbers with DequantizeLinear"
+_CAST_HINT = (
+    "convert with Cast, or quantised numbers with DequantizeLinear; a newer opset may export as it is"
+)
 
 
 def build_graph(checked: CheckedModel, *, batch_first: bool = True) -> Graph:

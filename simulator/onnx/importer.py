@@ -145,7 +145,9 @@ def import_model(
         notes.pop(limits.FIXED_BATCH, None)
     if fixed_batch is not None and any_batch:
         message = f"the batch size {fixed_batch} is baked into the model and cannot be taken out safely"
-        raise IntakeError(limits.FIXED_BATCH, message, hint=OPEN_BATCH_EXPORT)
+        choose = "; or choose an output that has the samples first: ?outputs=<name>"
+        hint = OPEN_BATCH_EXPORT + (choose if len(graph.outputs) > 1 else "")
+        raise IntakeError(limits.FIXED_BATCH, message, hint=hint)
     return ImportedModel(
         module=module,
         inputs=tuple(_spec(graph, name, checked) for name in graph.inputs),

@@ -16,6 +16,7 @@ from simulator.rng import Purpose, generator
 
 _DEPTH = 6  # nodes between an input and the table that it picks rows of
 _USUAL_SIZES = (16, 32, 64, 224, 8, 28, 96, 128, 160, 192, 256, 299, 320, 384, 416, 448, 512, 640, 4, 2, 1)
+_LARGEST_ODD_SIZE = 65
 _MOST_ELEMENTS = 1 << 24  # of one input
 _NARROW = {"uint8": (0, 255), "int8": (-128, 127)}
 _INDEX_POSITIONS = {"Gather": 1, "GatherElements": 1, "OneHot": 0}
@@ -107,8 +108,8 @@ def _rows_at(graph: Graph, node: Node, name: str, depth: int) -> int | None:
 def sizes_to_try(graph: Graph) -> Iterator[int]:
     """Yield sizes for dimensions that the file leaves open, the likeliest to fit first.
 
-    They are multiples of what the network's strides amount to, so that what is made smaller and larger again
-    fits together, and one of them is as large as what one output sees of the input.
+    At first they are multiples of what the network's strides amount to, so that what is made smaller and
+    larger again fits together, and one of them is as large as what one output sees of the input.
     """
     stride, field = _stride_and_field(graph)
     fixed = math.prod(
@@ -122,15 +123,10 @@ def sizes_to_try(graph: Graph) -> Iterator[int]:
         ),
         default=0,
     )
-    seen = set()
-    for wanted in (
-        *_USUAL_SIZES[:3],
-        min(field, 4096),
-        _USUAL_SIZES[3],
-        min(2 * field, 8192),
-        *_USUAL_SIZES[4:],
-    ):
-        size = -(-wanted // stride) * stride
+    seen: set[int] = set()
+    likely = [*_USUAL_SIZES[:3], min(field, 4096), _USUAL_SIZES[3], min(2 * field, 8192), *_USUAL_SIZES[4:]]
+    multiples = [-(-size // stride) * stride for size in likely]
+    for size in (*multiples, *range(1, _LARGEST_ODD_SIZE)):
         if size not in seen and fixed * size**open_dims <= _MOST_ELEMENTS:
             seen.add(size)
             yield size

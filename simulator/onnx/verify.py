@@ -281,8 +281,8 @@ class _Comparison:
         return max(1, min(samples, _MOST_NUMBERS_BETWEEN // max(numbers, 1)))
 
     def _not_run(self, on: str) -> IntakeError:
-        problems = "; ".join(dict.fromkeys(self._problems))
-        return IntakeError(limits.INVALID, f"the model cannot be run on {on}: {problems[:1000]}")
+        problems = "; ".join(dict.fromkeys(self._problems[:1] + self._problems[-1:]))
+        return IntakeError(limits.INVALID, f"the model cannot be run on {on}: {problems}")
 
 
 def _tells_something(array: Array) -> bool:

@@ -39,7 +39,8 @@ def widened(array):
 
 
 def check(model, inputs, outputs):
-    imported = import_model(model.SerializeToString(), any_batch=False)
+    names = [value.name for value in model.graph.output]
+    imported = import_model(model.SerializeToString(), any_batch=False, outputs=names)
     with torch.no_grad():
         results = imported.module(*(torch.from_numpy(np.array(widened(array))) for array in inputs))
     narrow = any(array.dtype.name in NARROW for array in (*inputs, *outputs))

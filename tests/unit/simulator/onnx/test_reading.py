@@ -209,3 +209,17 @@ def test_an_embedding_is_built_without_the_compiler_of_torch(tmp_path):
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "Embedding(10, 3) []"
+
+
+def test_types_that_nothing_runs_together_are_refused_at_upload():
+    # As the older exporter writes x.clamp(0, n) of whole numbers below opset 12.
+    model = model_of(
+        [node("Clip", ["x", "low", "high"], ["c"]), node("Gather", ["table", "c"], ["y"])],
+        {"low": np.float32(0), "high": np.float32(3), "table": floats(4, 3)},
+        inputs={"x": (TensorProto.INT64, ["batch"])},
+        outputs={"y": (TensorProto.FLOAT, ["batch", 3])},
+        opset=11,
+    )
+    (fault,) = refusal(model.SerializeToString()).faults
+    assert "Clip" in fault.message
+    assert "newer opset" in fault.hint

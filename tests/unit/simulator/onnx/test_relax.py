@@ -229,3 +229,14 @@ def test_what_mixes_samples_behind_convolutions_is_still_found(op):
     with pytest.raises(IntakeError) as caught:
         import_model(model.SerializeToString())
     assert caught.value.code == limits.FIXED_BATCH
+
+
+def test_a_file_whose_second_output_has_no_samples_first_says_what_to_do():
+    nodes = [node("Relu", ["x"], ["y"]), node("Transpose", ["y"], ["state"], perm=[1, 0, 2])]
+    model = model_of(
+        nodes, inputs={"x": (1, [2, 3, 4])}, outputs={"y": (1, [2, 3, 4]), "state": (1, [3, 2, 4])}
+    ).SerializeToString()
+    with pytest.raises(IntakeError) as caught:
+        import_model(model)
+    assert "outputs" in caught.value.faults[0].hint
+    assert import_model(model, outputs=["y"]).fixed_batch is None

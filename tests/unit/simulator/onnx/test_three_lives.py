@@ -191,15 +191,21 @@ def run(module, inputs):
     return results if isinstance(results, tuple) else (results,)
 
 
+def imported_whole(model, *, any_batch=False):
+    """Return the import with all outputs, those of whole numbers, too."""
+    names = [value.name for value in model.graph.output]
+    return import_model(model.SerializeToString(), any_batch=any_batch, outputs=names)
+
+
 def live_folded(model, inputs, wanted):
-    module = import_model(constants_only(model, inputs).SerializeToString()).module
+    module = imported_whole(constants_only(model, inputs), any_batch=True).module
     with torch.no_grad():
         for found, array in zip(run(module, [np.zeros(2, np.float32)]), wanted, strict=True):
             close(found[1].numpy(), array.astype(np.float32).reshape(-1))
 
 
 def live_run(model, inputs, wanted):
-    module = import_model(model.SerializeToString(), any_batch=False).module
+    module = imported_whole(model).module
     with torch.no_grad():
         for found, array in zip(run(module, inputs), wanted, strict=True):
             close(found.numpy(), array)
@@ -216,7 +222,7 @@ def live_differentiated(model, inputs, wanted):
                 changed.graph.initializer.append(numpy_helper.from_array(array, value.name))
             del changed.graph.input[1:]
             given = inputs[:1]
-        module = import_model(changed.SerializeToString(), any_batch=False).module
+        module = imported_whole(changed).module
         leaves = [
             torch.from_numpy(array.astype(np.float32)).requires_grad_()
             if array.dtype in FLOATS
