@@ -38,6 +38,7 @@ from app.webhooks.endpoints import router as webhooks_router
 log = logging.getLogger(__name__)
 
 _BROKER_ANSWER_S = 2.0
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # A thread that works through large results gives way to the others after so long (Python's default: 5 ms). A
 # request changes threads a dozen times, and waits that long at each.
 _SWITCH_S = 0.0005
@@ -71,6 +72,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_S)
+        if not logging.getLogger().handlers:  # nobody has said where the log goes
+            logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
         blobs = BlobStore(settings.data_dir / "blobs")
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)

@@ -25,6 +25,7 @@ from app.jobs.broker import Doorbell
 from app.jobs.housekeeping import reap_expired
 from app.jobs.items import Lease
 from app.jobs.storage import UnusedBlobs, storage_fault
+from app.outage import Outage
 from app.settings import Settings
 from worker.gauge import Gauge
 from worker.protocol import Abilities
@@ -63,7 +64,7 @@ class Node:
         self._able: Abilities | None = None
         self._idle_reason: str | None = "it starts"
         self._storage_is_full = False
-        self._failing: set[str] = set()  # chores that failed last time
+        self._outages: dict[str, Outage] = {}  # by chore
         self._closed = threading.Event()
         self._own_threads: list[threading.Thread] = []
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
@@ -159,17 +160,13 @@ class Node:
 
     def _try(self, what: str, chore: Callable[[], object]) -> None:
         """Do a chore; say once that it fails, however often it is tried again."""
+        outage = self._outages.setdefault(what, Outage(log, what))
         try:
             chore()
-        except Exception as error:
-            if what not in self._failing:
-                told = "%s failed (%s); it is tried again"
-                log.warning(told, what, reason(error), exc_info=None if is_transient(error) else error)
-            self._failing.add(what)
+        except Exception as error:  # noqa: BLE001 - it is said, and tried again
+            outage.failed(error)
         else:
-            if what in self._failing:
-                log.info("%s works again", what)
-            self._failing.discard(what)
+            outage.worked()
 
     def _look_at_itself(self) -> None:
         """Find out whether this worker can work at all, and say when that changes."""

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.db.session import Database, is_transient, reason
+from app.db.session import Database, is_transient
 from app.jobs import items
 from app.jobs.items import Failure, Lease, LeaseLost
+from app.outage import Outage
 from app.settings import Settings
 from worker.protocol import (
     EXIT_DATABASE_AWAY,
@@ -224,7 +225,7 @@ class _Run:
         self._lease = lease
         self._shutting_down = shutting_down
         self._stop: _Stop | None = None
-        self._is_away = False
+        self._outage = Outage(log, f"renewing the lease of {lease.key} of job {lease.job_id}")
         self.failure: Failure | None = None  # why it was killed, where that was decided here
 
     def attend(self, connection: socket.socket, request: RunRequest) -> int | None:
@@ -287,15 +288,10 @@ class _Run:
                     should_stop=items.stop_requested(session, lease),
                     is_silent=items.is_silent(session, lease, for_s=self._settings.item_silence_s),
                 )
-        except Exception as error:
-            if not is_transient(error):
-                log.exception("job %s: could not renew the lease of %s", lease.job_id, lease.key)
-            elif not self._is_away:
-                told = "job %s: could not renew the lease of %s: %s"
-                log.warning(told, lease.job_id, lease.key, reason(error))
-            self._is_away = True
+        except Exception as error:  # noqa: BLE001 - it is said, and tried at the next heartbeat
+            self._outage.failed(error)
             return None
-        self._is_away = False
+        self._outage.worked()
         return heard
 
     def _time_out(self) -> None:

@@ -18,6 +18,7 @@ import anyio
 import httpx
 
 from app.db.session import Database
+from app.outage import Outage
 from app.settings import Settings
 from app.webhooks import outbox
 from app.webhooks.addresses import is_public
@@ -72,6 +73,7 @@ class WebhookSender:
 
     def _run(self) -> None:
         tidied = float("-inf")
+        outage = Outage(log, "looking for webhooks' messages")
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook") as pool:
             while not self._closed.is_set():
@@ -80,8 +82,10 @@ class WebhookSender:
                         tidied = time.monotonic()
                         self._tidy()
                     running |= {pool.submit(self._carry, one) for one in self._claim(_AT_ONCE - len(running))}
-                except Exception:
-                    log.exception("could not look for webhooks' messages; it is tried again")
+                except Exception as error:  # noqa: BLE001 - it is said, and tried again
+                    outage.failed(error)
+                else:
+                    outage.worked()
                 if running:
                     _, running = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 else:

@@ -12,7 +12,7 @@ import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.db.session import Database
+from app.db.session import Database, reason
 from app.health.repository import WorkerRepository
 from app.health.schemas import Check, Readiness, WorkerView
 from app.jobs.items import database_time_s
@@ -86,8 +86,8 @@ def _database_and_workers(services: Services) -> dict[str, Check]:
             alive = WorkerRepository(session).count_heard_since(_alive_since_s(session, services.settings))
         if fault is not None:
             return {**_NO_DATABASE, "database": Check(status="failed", detail=fault)}
-    except SQLAlchemyError:
-        log.exception("the database failed the readiness check")
+    except SQLAlchemyError as error:
+        log.warning("the database failed the readiness check: %s", reason(error))
         return _NO_DATABASE
     if alive:
         return {"database": Check(status="ok"), "workers": Check(status="ok", detail=f"{alive} alive")}
@@ -98,8 +98,8 @@ def _database_and_workers(services: Services) -> dict[str, Check]:
 def _storage(services: Services) -> dict[str, Check]:
     try:
         services.blobs.check_writable()
-    except OSError:
-        log.exception("the storage failed the readiness check")
+    except OSError as error:
+        log.warning("the storage failed the readiness check: %s", error)
         return _NO_STORAGE
     return {"storage": Check(status="ok")}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery
 
+from app.outage import Outage
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Doorbell:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._is_failing = False
+        self._outage = Outage(log, "telling workers of work, which they find by sweeping too,")
 
     def ring(self, times: int = 1) -> None:
         """Have so many messages sent, soon."""
@@ -125,14 +126,10 @@ class Doorbell:
         try:
             for _ in range(times):
                 self._celery.send_task(WORK_TASK, ignore_result=True, retry=False)
-        except Exception as error:  # noqa: BLE001 - brokers raise all sorts; the sweeper rings again
-            if not self._is_failing:
-                log.warning("the broker does not answer (%s); workers find the work by sweeping", error)
-            self._is_failing = True
+        except Exception as error:  # noqa: BLE001 - brokers raise all sorts; workers sweep
+            self._outage.failed(error)
             return False
-        if self._is_failing:
-            log.info("the broker answers again")
-        self._is_failing = False
+        self._outage.worked()
         return True
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Annotated
@@ -57,6 +58,8 @@ from app.kit.problems import (
 )
 from app.kit.routing import StrictRoute
 from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -156,6 +159,7 @@ def extend_job(
 
 def _accepted(job: Job, session: Session, services: Services) -> Response:
     after_commit(session, services.doorbell.ring)
+    after_commit(session, lambda: log.info("job %s was submitted and is %s", job.id, job.state))
     session.flush()
     queue = JobService(session).queue(job, services.settings)
     headers = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
-from app.db.session import Database, is_transient, reason
+from app.db.session import Database
 from app.jobs import items
+from app.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +50,11 @@ class Reaper:
         self._thread.join(5)
 
     def _run(self) -> None:
-        failing = False
+        outage = Outage(log, "taking back the items of lost workers")
         while not self._closed.wait(self._interval_s):
             try:
                 reap_expired(self._database, max_attempts=self._max_attempts)
-                failing = False
-            except Exception as error:
-                if not is_transient(error):
-                    log.exception("could not take back the items of lost workers")
-                elif not failing:
-                    log.warning("could not take back the items of lost workers: %s", reason(error))
-                failing = True
+            except Exception as error:  # noqa: BLE001 - it is said, and tried again
+                outage.failed(error)
+            else:
+                outage.worked()
