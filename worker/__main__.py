@@ -7,10 +7,13 @@ import signal
 import time
 import warnings
 
+from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.worker import state
 
-from worker.celery_app import celery_app, node, settings
+from app.settings import Settings
+from worker.celery_app import make_worker
+from worker.node import Node
 
 log = logging.getLogger(__name__)
 
@@ -26,41 +29,32 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # messages are JSON, whoever runs this
+    settings = Settings()
+    celery, node = make_worker(settings)
     signal.signal(signal.SIGTERM, lambda *_: node.stop())  # until Celery puts its own there
     node.start()
     try:
         while not node.stopping:
-            _listen()
+            _listen(celery, settings.concurrency)
             if not node.stopping:
                 log.warning("the broker failed; listening to it again in %g s", _PAUSE_S)
-                _wait(_PAUSE_S)
+                _wait(node, _PAUSE_S)
     except KeyboardInterrupt:
         log.info("interrupted")
     finally:
         node.close()
 
 
-def _listen() -> None:
+def _listen(celery: Celery, concurrency: int) -> None:
     state.should_stop = state.should_terminate = None
+    arguments = ["--quiet", "worker", "--pool=threads", f"--concurrency={concurrency}", "--loglevel=WARNING"]
     try:
-        celery_app.worker_main(
-            [
-                "--quiet",
-                "worker",
-                "--pool=threads",
-                f"--concurrency={settings.concurrency}",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-                "--loglevel=WARNING",
-            ]
-        )
+        celery.worker_main([*arguments, "--without-gossip", "--without-mingle", "--without-heartbeat"])
     except SystemExit as end:
-        if end.code:
-            log.debug("Celery ended with %s", end.code)
+        log.debug("Celery ended with %s", end.code)
 
 
-def _wait(seconds: float) -> None:
+def _wait(node: Node, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not node.stopping and time.monotonic() < deadline:
         time.sleep(0.1)
