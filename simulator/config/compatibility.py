@@ -108,13 +108,16 @@ def _check_output(
     sample = None if shape is None else shape[1:]
     possible = [kind for kind in _tasks_of(dataset) if _output_fault(kind, sample, dataset) is None]
     wanted = task or _unambiguous(possible, dataset)
-    if wanted is None and len(possible) > 1:
+    if wanted is None and len(possible) > 1 and dataset["targets"]["kind"] != "class":
         names = " or ".join(possible)
         message = f"the task may be {names}: the output is {_show(shape)} and a target {_target(dataset)}"
         return None, [Fault("/task", "task_ambiguous", f"{message}; say which")]
     wanted = wanted or _tasks_of(dataset)[0]
-    if wanted not in _tasks_of(dataset):
-        kinds, allowed = _KINDS[dataset["targets"]["kind"]], " or ".join(_tasks_of(dataset))
+    allowed_tasks = _tasks_of(dataset)
+    if dataset["targets"]["kind"] == "class" and "regression" not in possible:
+        allowed_tasks = ("classification",)
+    if wanted not in allowed_tasks:
+        kinds, allowed = _KINDS[dataset["targets"]["kind"]], " or ".join(allowed_tasks)
         message = f"the dataset's targets are {kinds}, so the task is {allowed}, not {wanted}"
         return None, [Fault("/task", "task_mismatch", message)]
     fault = _output_fault(wanted, sample, dataset)
@@ -141,7 +144,7 @@ _KINDS = {
     "real": "real values",
 }
 _TASKS: dict[str, tuple[TaskKind, ...]] = {
-    "class": ("classification",),
+    "class": ("classification", "regression"),
     "class_or_value": ("classification", "regression"),
     "one_hot": ("classification", "token_classification", "next_token", "multi_label", "regression"),
     "class_per_position": ("token_classification", "next_token", "regression"),
@@ -159,6 +162,8 @@ def _unambiguous(possible: list[TaskKind], dataset: dict[str, Any]) -> TaskKind 
     """Return the task when there is no doubt: zeros and ones are labels, next tokens follow from tokens."""
     doubtful = set(possible)
     kind = dataset["targets"]["kind"]
+    if kind == "class":
+        doubtful -= {"regression"}  # unless it is said
     if kind == "labels":
         doubtful -= {"next_token", "regression" if "multi_label" in doubtful else "next_token"}
     classes = [task for task in ("classification", "token_classification") if task in doubtful]

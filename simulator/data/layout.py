@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Layout:
     train: Part
     test: Part | None
 
-    @property
+    @cached_property
     def kind(self) -> TargetKind:
         """What the targets are."""
         parts = [self.train] if self.test is None else [self.train, self.test]
@@ -112,6 +113,8 @@ def _kind_of(targets: list[np.ndarray]) -> TargetKind:
 def _is_one_hot(targets: np.ndarray) -> bool:
     """Whether each row along the last of several axes is zeros and a single one."""
     if targets.ndim < 2 or targets.shape[-1] < 2 or not targets.size:
+        return False
+    if len(targets) > 1 and not _is_one_hot(targets[:1]):  # most sets need no second look
         return False
     ones = targets == 1
     return bool((ones | (targets == 0)).all() and (ones.sum(axis=-1) == 1).all())

@@ -112,6 +112,7 @@ class _Relaxer:
         self._batch = batch
         self._nodes = [node for node in module.graph.nodes if node.op != "placeholder"]
         self._arguments = {node: node.args for node in self._nodes}
+        self._places = {node: place for place, node in enumerate(self._nodes)}
         self._last_use = {
             needed: place for place, node in enumerate(self._nodes) for needed in node.all_input_nodes
         }
@@ -206,7 +207,7 @@ class _Relaxer:
         """Draw what calls give that were not run: positive, so that roots and logarithms are numbers."""
         for node in nodes:
             if node in self._not_run and node not in self._joint.env:
-                stream = generator(_SEED, Purpose.VERIFICATION, "between", self._nodes.index(node))
+                stream = generator(_SEED, Purpose.VERIFICATION, "between", self._places[node])
                 shape = self._not_run[node]
                 self._set(node, tuple(torch.rand(shape, generator=stream) + 0.1 for _ in self._singles))
 
@@ -243,7 +244,7 @@ class _Relaxer:
         if argument in given:
             known = self._not_run.get(argument)
             sizes = known if known is not None else tuple(self._singles[0].env[argument].shape)
-            return len(sizes) == len(shape)
+            return len(sizes) == len(shape) and sizes[0] == shape[0]
         if not isinstance(argument, fx.Node):
             return isinstance(argument, int | float)
         constant: Tensor = self._joint.run_node(argument)

@@ -93,18 +93,11 @@ def test_accuracy_is_that_of_the_files_own_outputs(model, data, task, decide):
     assert ("output_activation" in found.warnings) == ("sigmoid" in model)
 
 
-@pytest.mark.parametrize("column", [False, True])
-def test_a_binary_network_may_be_trained_on_values_if_the_job_says_so(column):
-    data = FOLDER / ("binary-column.npz" if column else "binary.npz")
-    if column:
-        found = Outcome(case("binary-sigmoid.onnx"), data, "regression")
-        assert found.digital.correct is None
-        assert found.digital.loss_sum / found.digital.total < 0.3
-    else:
-        fit = check_compatibility(
-            inspect_model(case("binary-sigmoid.onnx")), inspect(data, "npz"), "regression"
-        )
-        assert [fault.code for fault in fit.faults] == ["task_mismatch"]
+@pytest.mark.parametrize("data", ["binary.npz", "binary-column.npz"])
+def test_a_binary_network_may_be_trained_on_values_if_the_job_says_so(data):
+    found = Outcome(case("binary-sigmoid.onnx"), FOLDER / data, "regression")
+    assert found.digital.correct is None
+    assert found.digital.loss_sum / found.digital.total < 0.3
 
 
 def rewritten(folder, name, change, dtype):

@@ -229,3 +229,9 @@ def test_a_model_of_several_outputs_says_how_to_choose():
     (fault,) = check_compatibility(several, targets("class", classes=4)).faults
     assert "features" in fault.message
     assert "outputs=y" in fault.message
+
+
+def test_classes_are_values_only_if_the_job_says_so():
+    assert check_compatibility(network(1), targets("class", classes=9), "regression").task == "regression"
+    (fault,) = check_compatibility(network(1), targets("class", classes=9)).faults
+    assert "9 classes" in fault.message

@@ -240,3 +240,26 @@ def test_a_file_whose_second_output_has_no_samples_first_says_what_to_do():
         import_model(model)
     assert "outputs" in caught.value.faults[0].hint
     assert import_model(model, outputs=["y"]).fixed_batch is None
+
+
+def test_rows_of_a_sample_are_not_taken_for_samples():
+    # With a batch of one, the rows of the sample broadcast with its mean; with several samples they cannot.
+    nodes = [
+        node("Relu", ["x"], ["a"]),
+        node("Reshape", ["a", "rows"], ["r"]),
+        node("Flatten", ["x"], ["f"], axis=1),
+        node("MatMul", ["f", "w"], ["m"]),
+        node("Add", ["r", "m"], ["s"]),
+        node("Reshape", ["s", "back"], ["y"]),
+    ]
+    constants = {"rows": np.array([3, 4]), "back": np.array([1, 3, 4]), "w": floats(12, 4)}
+    model = model_of(
+        nodes, constants, inputs={"x": (1, [1, 3, 4])}, outputs={"y": (1, [1, 3, 4])}
+    ).SerializeToString()
+    with pytest.raises(IntakeError) as caught:
+        import_model(model)
+    assert caught.value.code == limits.FIXED_BATCH
+    alone = import_model(model, any_batch=False).module
+    x = torch.from_numpy(floats(1, 3, 4))
+    expected = torch.relu(x) + (x.flatten(1) @ torch.from_numpy(floats(12, 4)))[:, None]
+    torch.testing.assert_close(alone(x), expected, atol=1e-5, rtol=1e-5)
