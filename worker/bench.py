@@ -122,14 +122,18 @@ class Bench:
         method = CalibrationSpec.model_validate(self.spec.get("calibration") or {})
         size = self.evaluate["batch_size"]
         first = self.train.first(size * method.batches)
-        calibrate_input_ranges(
-            model,
-            self._stoppable(zip(*(one.split(size) for one in first.inputs), strict=True)),
-            method=method.method,
-            quantile=method.quantile,
-            std_alpha=method.std_alpha,
-            seed=self.seed,
-        )
+        try:
+            calibrate_input_ranges(
+                model,
+                self._stoppable(zip(*(one.split(size) for one in first.inputs), strict=True)),
+                method=method.method,
+                quantile=method.quantile,
+                std_alpha=method.std_alpha,
+                seed=self.seed,
+            )
+        except ValueError as error:
+            message = f"the input ranges could not be calibrated: {error}"
+            raise ItemFailedError("calibration_failed", message) from error
         return model
 
     def _stoppable(self, batches: Iterable[tuple[torch.Tensor, ...]]) -> Iterator[tuple[torch.Tensor, ...]]:
