@@ -31,14 +31,14 @@ LAYERS = {
     "small": (lambda: nn.Linear(3, 2), (7, 3)),
     "wide": (lambda: nn.Linear(130, 12), (12, 130)),
     "sequence": (lambda: nn.Linear(20, 9, bias=False), (5, 7, 20)),
-    "conv1d": (lambda: nn.Conv1d(6, 8, 3, padding=2, dilation=2), (3, 6, 30)),
-    "conv2d": (lambda: nn.Conv2d(4, 8, 3, stride=2, padding=2), (3, 4, 11, 9)),
+    "conv1d": (lambda: nn.Conv1d(6, 8, 3, padding=2, dilation=2), (2, 6, 18)),
+    "conv2d": (lambda: nn.Conv2d(4, 8, 3, stride=2, padding=2), (2, 4, 9, 7)),
     "pointwise": (lambda: nn.Conv2d(6, 8, 1, bias=False), (3, 6, 7, 5)),
-    "grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2, padding=1), (3, 4, 8, 7)),
-    "circular": (lambda: nn.Conv2d(2, 5, 3, padding=1, padding_mode="circular"), (3, 2, 7, 7)),
+    "grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2, padding=1), (2, 4, 6, 5)),
+    "circular": (lambda: nn.Conv2d(2, 5, 3, padding=1, padding_mode="circular"), (2, 2, 6, 6)),
     "conv3d": (lambda: nn.Conv3d(2, 4, 2, padding=1), (2, 2, 4, 5, 3)),
 }
-STEPS = (126.0, 127.0, 254.0, 25.0, 1 / 64, 0.3, 0.04, 2.0)  # even, odd, and some that do not fill the bound
+STEPS = (126.0, 127.0, 25.0, 1 / 64, 0.3, 2.0)  # even, odd, and some that do not fill the bound
 
 
 # What a field may be, the usual value first: that is drawn half of the time.
@@ -212,7 +212,7 @@ def assert_quick_is_plain(name: str, node: Node, **options: bool) -> None:
         assert share_apart(value, plain[key], 1e-3) <= 0.02, key
 
 
-@drawn(70)
+@drawn(50)
 @given(st.sampled_from(sorted(LAYERS)), EVERYTHING, st.booleans(), st.booleans())
 def test_every_quick_way_gives_what_plain_torch_gives(name, node, channels_last, of_inputs):
     assert_quick_is_plain(name, node, channels_last=channels_last, of_inputs=of_inputs)
@@ -276,7 +276,7 @@ def test_the_quick_ways_are_taken(monkeypatch):
         assert step in taken, way
 
 
-@drawn(120)
+@drawn(80)
 @given(configurations({**drawn_from(FORWARD), **NOISELESS}), st.integers(0, 99))
 def test_the_forward_pass_is_that_of_the_formulas(node, seed):
     config = InferenceRPUConfig.model_validate(node)
@@ -290,7 +290,7 @@ def test_the_forward_pass_is_that_of_the_formulas(node, seed):
     assert share_apart(ours, meant, 2e-5) <= 0.03
 
 
-@drawn(60)
+@drawn(40)
 @given(
     st.sampled_from([name for name in sorted(LAYERS) if "conv" in name or name in ("pointwise", "grouped")]),
     configurations(
@@ -336,7 +336,7 @@ STATIC = {
 }
 
 
-@drawn(50)
+@drawn(30)
 @given(
     st.sampled_from(sorted(LAYERS)),
     configurations(
