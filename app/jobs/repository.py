@@ -17,6 +17,7 @@ from app.db.tables import (
     Epoch,
     Event,
     Job,
+    JobBlob,
     JobResultKey,
     JobTag,
     Model,
@@ -224,10 +225,10 @@ class JobRepository:
         query = select(func.count(distinct(waiting.c.job_id))).where(earlier, waiting.c.job_id != job_id)
         return self._session.scalars(query).one()
 
-    def is_any_worker_alive(self, silence_s: float) -> bool:
-        """Tell whether a worker has been heard of within so many seconds of the database's clock."""
-        alive = select(Worker.id).where(Worker.heartbeat_at_s >= database_now_s() - silence_s)
-        return self._session.scalars(alive.limit(1)).one_or_none() is not None
+    def workers_alive(self, silence_s: float) -> Sequence[Worker]:
+        """Return the workers that were heard of within so many seconds of the database's clock."""
+        alive = select(Worker).where(Worker.heartbeat_at_s >= database_now_s() - silence_s)
+        return self._session.scalars(alive).all()
 
     def speeds(self) -> Sequence[Speed]:
         """Return the measured speeds of workers' machines."""
@@ -235,6 +236,6 @@ class JobRepository:
 
     def delete(self, job: Job) -> None:
         """Delete the job with all that belongs to it."""
-        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey):
+        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey, JobBlob):
             self._session.execute(delete(table).where(table.job_id == job.id))
         self._session.delete(job)

@@ -181,6 +181,8 @@ class WaitReason(StrEnum):
     """Why a queued job waits."""
 
     NO_WORKER = "no_worker"
+    NO_WORKER_IS_ABLE = "no_worker_is_able"
+    WORKERS_TAKE_NO_WORK = "workers_take_no_work"
     WORKERS_ARE_BUSY = "workers_are_busy"
 
 
@@ -189,7 +191,9 @@ class QueueView(BaseModel):
 
     position: int = Field(ge=1, description="1: of the jobs that wait, it is the next to be begun.")
     reason: WaitReason = Field(
-        description="`no_worker`: none has been heard of lately. `workers_are_busy`: all have other items."
+        description="`no_worker`: none has been heard of lately. `no_worker_is_able`: none has the device or the "
+        "loops that the job needs. `workers_take_no_work`: `/v1/workers` says why. `workers_are_busy`: all have "
+        "other items."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
-from app.db.tables import Artifact, Job, Model, WorkItem
+from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
 from app.jobs import items
 from app.jobs.abilities import required
@@ -162,8 +163,7 @@ class JobService:
         before = self.jobs.jobs_before(job.id) if job.state == JobState.QUEUED else None
         if before is None:
             return None
-        is_alive = self.jobs.is_any_worker_alive(settings.worker_silence_s)
-        reason = WaitReason.WORKERS_ARE_BUSY if is_alive else WaitReason.NO_WORKER
+        reason = _why_it_waits(job, self.jobs.workers_alive(settings.worker_silence_s))
         return QueueView(position=before + 1, reason=reason)
 
     def get(self, job_id: str) -> Job:
@@ -301,6 +301,17 @@ def _plan(spec: dict[str, Any], sizes: Sizes, found: Checked, settings: Settings
         verified=found.model is not None and found.model.verification_state == "passed",
         repeats_per_shard=settings.repeats_per_shard,
     )
+
+
+def _why_it_waits(job: Job, alive: Sequence[Worker]) -> WaitReason:
+    able = [worker for worker in alive if worker.able is None or required(job) in worker.able]
+    if not alive:
+        return WaitReason.NO_WORKER
+    if not able:
+        return WaitReason.NO_WORKER_IS_ABLE
+    if all(worker.idle_reason is not None for worker in able):
+        return WaitReason.WORKERS_TAKE_NO_WORK
+    return WaitReason.WORKERS_ARE_BUSY
 
 
 def _said(state: str) -> str:

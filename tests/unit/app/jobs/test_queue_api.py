@@ -62,3 +62,19 @@ def test_an_ended_job_waits_in_no_queue(client):
     job_id = submit(client, body(client))
     put(client, job_id, "failed")
     assert queue(client, job_id) is None
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("able", "idle_reason", "reason"),
+    [
+        (["cuda/compiled"], None, "no_worker_is_able"),
+        (["auto/compiled", "cpu/compiled"], "the storage is full", "workers_take_no_work"),
+        (["auto/compiled", "cpu/compiled"], None, "workers_are_busy"),
+    ],
+)
+def test_it_is_told_whether_workers_can_and_will(client, able, idle_reason, reason):
+    with database_of(client).transaction() as session:
+        worker = session.get_one(Worker, "w")
+        worker.able, worker.idle_reason = able, idle_reason
+    assert queue(client, submit(client, body(client)))["reason"] == reason
