@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,6 +37,7 @@ from simulator.config.faults import Fault as ConfigFault
 
 BUILTIN = "builtin:"
 _CONFIG = ("rpu_config",)
+_WARNED_COMBINATIONS = 50  # of overrides; each takes a moment
 
 
 @dataclass
@@ -209,6 +211,18 @@ def _check_overrides(request: JobCreate, rules: LayerRules, analog: Iterable[str
             found.faults += _faults(where, unsupported(config))
         if combination:
             found.layer_configs.append(config)
+    _warn_about_overrides({one: merged[one] for one in combinations if one}, request.config, found)
+
+
+def _warn_about_overrides(
+    merged: Mapping[tuple[int, ...], InferenceRPUConfig], base: InferenceRPUConfig, found: Checked
+) -> None:
+    """Pass on what the overrides bring about, beside what is said of the job's configuration."""
+    said = set(warnings_for(base))
+    for combination, config in islice(merged.items(), _WARNED_COMBINATIONS):
+        new = [warning for warning in warnings_for(config) if warning not in said]
+        said.update(new)
+        found.warnings += _prefixed(f"/layers/overrides/{combination[-1]}/rpu_config", new)
 
 
 def _faults_of_override(base: InferenceRPUConfig, override: dict[str, Any]) -> list[Fault]:

@@ -192,8 +192,8 @@ class QueueView(BaseModel):
     position: int = Field(ge=1, description="1: of the jobs that wait, it is the next to be begun.")
     reason: WaitReason = Field(
         description="`no_worker`: none has been heard of lately. `no_worker_is_able`: none has the device or "
-        "the loops that the job needs. `workers_take_no_work`: `/v1/workers` says why. `workers_are_busy`: all "
-        "have other items."
+        "the loops that the job needs. `workers_take_no_work`: `/v1/workers` says why. `workers_are_busy`: "
+        "all have other items."
     )
 
 

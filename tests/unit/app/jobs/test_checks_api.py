@@ -139,3 +139,12 @@ def test_a_job_is_deleted_once_it_has_ended(client, job):
     assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
     for path in ("", "/results", "/history", "/artifacts", "/events"):
         assert client.get(f"/v1/jobs/{job_id}{path}").status_code == 404
+
+
+def test_warnings_of_an_override_stand_where_it_does(client, job):
+    answer = post(
+        client, job, layers={"overrides": [{"match": "*", "rpu_config": {"forward": {"inp_res": 8}}}]}
+    )
+    found = {(one["pointer"], one["code"]) for one in answer.json()["warnings"]}
+    assert ("/layers/overrides/0/rpu_config/forward/inp_res", "implausible_value") in found
+    assert ("/rpu_config/forward/inp_res", "implausible_value") not in found
