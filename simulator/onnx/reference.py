@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -94,7 +95,33 @@ def _with_all_outputs(
     return whole, names
 
 
-class _OnnxRuntime:
+class _OfFile(ABC):
+    """What computes a file: both kinds differ in how a model is run."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        types: Mapping[str, int],
+        outputs: Sequence[str],
+        branches: Mapping[str, bool],
+    ) -> None:
+        self._model = model
+        self._types = types
+        self._outputs = list(outputs)
+        self._branches = branches
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        return self._run(self._model, self._outputs, _as_declared(inputs, self._types))
+
+    def run_through(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        whole, names = _with_all_outputs(self._model, self._branches)
+        return dict(zip(names, self._run(whole, names, _as_declared(inputs, self._types)), strict=True))
+
+    @abstractmethod
+    def _run(self, model: onnx.ModelProto, names: list[str], inputs: Mapping[str, Array]) -> list[Array]: ...
+
+
+class _OnnxRuntime(_OfFile):
     name: ReferenceName = "onnxruntime"
 
     def __init__(
@@ -106,23 +133,16 @@ class _OnnxRuntime:
     ) -> None:
         import onnxruntime
 
+        super().__init__(model, types, outputs, branches)
         self._runtime = onnxruntime
-        self._model = model
-        self._types = types
-        self._outputs = list(outputs)
-        self._branches = branches
-        self._session: Any = None
+        self._session: Any = None  # of the model itself, which is run several times
 
-    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+    def _run(self, model: onnx.ModelProto, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
+        if model is not self._model:
+            return list(self._open(model).run(names, inputs))
         if self._session is None:
-            self._session = self._open(self._model)
-        found: list[Array] = self._session.run(self._outputs, _as_declared(inputs, self._types))
-        return found
-
-    def run_through(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        whole, names = _with_all_outputs(self._model, self._branches)
-        session = self._open(whole)
-        return dict(zip(names, session.run(names, _as_declared(inputs, self._types)), strict=True))
+            self._session = self._open(model)
+        return list(self._session.run(names, inputs))
 
     def _open(self, model: onnx.ModelProto) -> Any:
         options = self._runtime.SessionOptions()
@@ -134,29 +154,10 @@ class _OnnxRuntime:
         return self._runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-class _OnnxReference:
+class _OnnxReference(_OfFile):
     name: ReferenceName = "onnx.reference"
-
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        types: Mapping[str, int],
-        outputs: Sequence[str],
-        branches: Mapping[str, bool],
-    ) -> None:
-        self._model = model
-        self._types = types
-        self._outputs = list(outputs)
-        self._branches = branches
-
-    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        return self._run(self._model, self._outputs, inputs)
-
-    def run_through(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        whole, names = _with_all_outputs(self._model, self._branches)
-        return dict(zip(names, self._run(whole, names, inputs), strict=True))
 
     def _run(self, model: onnx.ModelProto, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
         with np.errstate(all="ignore"):
-            found: list[Array] = ReferenceEvaluator(model).run(names, _as_declared(inputs, self._types))
+            found: list[Array] = ReferenceEvaluator(model).run(names, inputs)
         return found
