@@ -21,7 +21,7 @@ from app.db.session import Database
 from app.health.endpoints import router as health_router
 from app.jobs.broker import Doorbell, make_celery
 from app.jobs.endpoints import router as jobs_router
-from app.jobs.housekeeping import Reaper
+from app.jobs.housekeeping import LostItems, Reaper
 from app.jobs.reader import ResultReader
 from app.jobs.storage import claim_storage
 from app.jobs.watch import JobWatch
@@ -79,7 +79,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database = Database(settings.resolved_database_url)
         watch = JobWatch(database, settings.watch_interval_s)
         doorbell = Doorbell(make_celery(settings, answer_timeout_s=_BROKER_ANSWER_S))
-        reaper = Reaper(database, max_attempts=settings.max_attempts, interval_s=settings.sweep_s)
+        lost = LostItems(
+            database,
+            max_attempts=settings.max_attempts,
+            interval_s=settings.sweep_s,
+            grace_s=settings.lease_s,
+        )
+        reaper = Reaper(lost, interval_s=settings.sweep_s)
         reaper.start()
         app.state.services = Services(
             settings=settings,

@@ -22,7 +22,7 @@ from app.db.session import Database, is_transient, reason
 from app.db.tables import Worker
 from app.jobs import items
 from app.jobs.broker import Doorbell
-from app.jobs.housekeeping import reap_expired
+from app.jobs.housekeeping import LostItems
 from app.jobs.items import Lease
 from app.jobs.storage import UnusedBlobs, storage_fault
 from app.outage import Outage
@@ -55,6 +55,13 @@ class Node:
         self.webhooks = WebhookSender(settings, self.database)
         self.id = f"{socket.gethostname()}:{os.getpid()}"
         self._schema = SchemaGuard(self.database)
+        self._lost = LostItems(
+            self.database,
+            max_attempts=settings.max_attempts,
+            interval_s=settings.sweep_s,
+            grace_s=settings.lease_s,
+            spared_owner=self.id,
+        )
         self._unused = UnusedBlobs(self.database, self.blobs)
         self._gauge = Gauge(self.database, settings.threads_per_item)
         self._slots = threading.Semaphore(settings.concurrency)
@@ -147,7 +154,7 @@ class Node:
             self._try("looking whether it can work", self._look_at_itself)
             if self._idle_reason is None or self._schema_is_right():
                 self._try("saying that it lives", lambda: self._say_alive(started_at))
-                self._try("taking back lost items", self._reap)
+                self._try("taking back lost items", self._lost.take_back)
                 self._try("dropping old answers", self._drop_answers)
                 self._try("looking for work", self._look_for_work)
             if time.monotonic() - tidied > _TIDY_S:
@@ -221,25 +228,27 @@ class Node:
             gone = Worker.heartbeat_at_s < now_s - _FORGOTTEN_S
             session.execute(delete(Worker).where(gone, Worker.id != self.id))
 
-    def _reap(self) -> None:
-        reap_expired(self.database, max_attempts=self.settings.max_attempts, spared_owner=self.id)
-
     def _drop_answers(self) -> None:
         with self.database.transaction() as session:
             idempotency.drop_expired(session)
 
     def _look_for_work(self) -> None:
-        """Ring for items that nobody took, and start on them here, broker or not."""
-        with self.database.transaction() as session:
-            waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
-        if not waiting or self.supervisor.shutting_down.is_set():
+        """Start on what waits and this worker can do, broker or not, and ring for others."""
+        if self.stopping or self._idle_reason is not None or self._able is None:
+            return  # who rings has to be one who works: the others are told once in a while only
+        with self.database.reading() as session:  # mostly there is nothing, and no need of the write lock
+            count = items.count_waiting(session, self._able.names())
+        if not count:
             return
-        self.doorbell.ring(min(len(waiting), 64))
         self._own_threads = [thread for thread in self._own_threads if thread.is_alive()]
-        for _ in range(min(len(waiting), self.settings.concurrency - len(self._own_threads))):
+        for _ in range(min(count, self.settings.concurrency - len(self._own_threads))):
             thread = threading.Thread(target=self.work, name="sweep-work", daemon=True)
             self._own_threads.append(thread)
             thread.start()
+        with self.database.transaction() as session:
+            waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
+        if waiting:
+            self.doorbell.ring(len(waiting))
 
     def _tidy(self) -> None:
         self.blobs.drop_abandoned()

@@ -383,6 +383,12 @@ def unrung(session: Session, *, older_than_s: float) -> list[str]:
     return [row.job_id for row in rows]
 
 
+def count_waiting(session: Session, able: Collection[str]) -> int:
+    """Return how many items wait for a worker of these abilities, up to a number that is more than enough."""
+    waiting = select(WorkItem.id).where(WorkItem.state == ItemState.QUEUED, WorkItem.requires.in_(able))
+    return len(session.scalars(waiting.limit(_CANDIDATES)).all())
+
+
 def database_time_s(session: Session) -> float:
     """Return the database's clock: seconds since 1970."""
     return float(session.scalars(select(database_now_s())).one())

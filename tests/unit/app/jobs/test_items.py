@@ -9,7 +9,7 @@ from app.db.session import Database
 from app.db.tables import Cell, Event, Job, WorkItem
 from app.jobs import items, recording
 from app.jobs.abilities import abilities
-from app.jobs.housekeeping import reap_expired
+from app.jobs.housekeeping import LostItems
 from app.jobs.items import Failure, Lease, LeaseLost
 from app.jobs.recording import Counts
 from app.jobs.states import TransitionError, lock
@@ -24,6 +24,13 @@ def take(database: Database, job_id: str, *, owner: str = "w1", lease_s: float =
         lease = items.claim(session, owner=owner, lease_s=lease_s, job_id=job_id)
     assert lease is not None
     return lease
+
+
+def reap_expired(database: Database, *, max_attempts: int, spared_owner: str | None = None) -> list[str]:
+    lost = LostItems(
+        database, max_attempts=max_attempts, interval_s=1.0, grace_s=60.0, spared_owner=spared_owner
+    )
+    return lost.take_back()
 
 
 def job_of(database: Database, job_id: str) -> Job:
@@ -487,3 +494,23 @@ def test_cells_and_baselines_are_a_new_version_of_the_results_and_progress_is_no
     with database.transaction() as session:
         recording.save_baseline(session, lease, variant="hwa", counts=counts)
     assert version() == 2
+
+
+def test_after_a_pause_owners_get_time_to_renew(
+    database: Database, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("app.jobs.housekeeping.time.time", lambda: now)
+    lost = LostItems(database, max_attempts=3, interval_s=5.0, grace_s=20.0)
+    job_id = make_job(("evaluate:0", []))
+    take(database, job_id, lease_s=-1)
+    for pause_s, reaped in ((100.0, []), (5.0, []), (5.0, []), (12.0, [job_id])):
+        now += pause_s
+        assert lost.take_back() == reaped
+
+
+def test_what_waits_is_counted_for_those_who_can_do_it(database: Database, make_job: MakeJob) -> None:
+    require(database, make_job(("evaluate:0", [])), "cuda/compiled")
+    make_job(("evaluate:0", []), ("evaluate:1", ["evaluate:0"]))
+    with database.reading() as session:
+        assert items.count_waiting(session, abilities(["cpu"], ["compiled"])) == 1
