@@ -261,6 +261,10 @@ def _loops(kind: str) -> Iterator[None]:
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
