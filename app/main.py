@@ -87,8 +87,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
         reaper = Reaper(lost, interval_s=settings.sweep_s)
         reaper.start()
-        results = ResultReader(database)
-        results.warm_up()
         app.state.services = Services(
             settings=settings,
             database=database,
@@ -97,7 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             doorbell=doorbell,
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
-            results=results,
+            results=ResultReader(database),
         )
         try:
             with when_told_to_stop(watch.stop):

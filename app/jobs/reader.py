@@ -6,7 +6,6 @@ turn without holding a connection to the database, and the rest of the service g
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
@@ -113,11 +112,6 @@ class _Kept(Generic[ValueT]):
                 self._total -= self._size(dropped)
 
 
-def _import_all() -> None:
-    for name in ("numpy", "scipy.special", "matplotlib.figure", "matplotlib.backends.backend_agg"):
-        importlib.import_module(name)
-
-
 class ResultReader:
     """Reads results, for one application."""
 
@@ -128,10 +122,6 @@ class ResultReader:
         self._summaries = _Kept[Summary](_KEPT_POINTS, len)
         self._pictures = _Kept[bytes](_KEPT_PICTURE_BYTES, len)
         self._cells = _Kept[Cells](_KEPT_CELLS, len)
-
-    def warm_up(self) -> None:
-        """Import in a thread what statistics and pictures need: the first reader does not wait for it."""
-        threading.Thread(target=_import_all, name="imports", daemon=True).start()
 
     async def in_turn(self, work: Callable[[], AnswerT]) -> AnswerT:
         """Return what some work returns that takes long; a few such works run at a time."""
