@@ -1,7 +1,8 @@
 """`NUMBERS` names what the simulator computes: a change of numbers without raising it fails here.
 
-On kinds of machines that are on record, small jobs are compared bit for bit; on others, where sums may be added in
-another order, to a tolerance that no real change of the physics or of the random streams hides under. After a
+On kinds of machines that are on record, small jobs are compared bit for bit. On others sums may be added in another
+order: the losses differ by 1e-7, and where an ADC rounds a value to the other side, one of them by 2.5e-3 (seen with
+torch's kernels for older processors). No change of the physics or of the random streams hides under that. After a
 change that is meant, raise `NUMBERS` and renew the record: `python -m tests.unit.simulator.test_numerics`.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,8 @@ from simulator.tile import fused
 from simulator.train import finetune
 
 RECORD = Path(__file__).parent / "numerics.json"
-TOLERANCE = 2e-3
+TOLERANCE = 1e-5
+FLIP = 2e-2  # what a value that is rounded to the other side may do to a loss
 PRESETS = sorted(KNOWN)
 
 
@@ -79,8 +83,19 @@ def small_job(name: str) -> tuple[list[float], str]:
 def kind() -> str:
     """What decides the order in which this machine adds."""
     loops = "compiled" if fused.kernels() is not None else "plain"
-    cpu = binding.get_host_cpu_name()
-    return f"{platform.machine()} {cpu} {torch.backends.cpu.get_cpu_capability()} {loops}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    versions = f"torch {torch.__version__} numba {version('numba')}"
+    return f"{_processor()} {capability} {loops} {versions}"
+
+
+def _processor() -> str:
+    """Return the processor's family, and its model where the system tells it."""
+    family, model = f"{platform.machine()} {binding.get_host_cpu_name()}", ""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+    return f"{family} {model}".strip()
 
 
 def computed(name: str) -> tuple[list[float], str]:
@@ -106,9 +121,10 @@ def test_the_record_is_of_these_numbers() -> None:
 def test_equal_seeds_give_the_numbers_on_record(name: str) -> None:
     losses, digest = computed(name)
     on_record = record()["presets"][name]
-    assert losses == pytest.approx(on_record["losses"], rel=TOLERANCE), (
-        "raise NUMBERS, if the change is meant"
-    )
+    assert losses == pytest.approx(on_record["losses"], rel=FLIP), "raise NUMBERS, if the change is meant"
+    pairs = zip(losses, on_record["losses"], strict=True)
+    changed = [ours for ours, theirs in pairs if ours != pytest.approx(theirs, rel=TOLERANCE)]
+    assert len(changed) <= 1, "raise NUMBERS, if the change is meant"
     exact = on_record["sha256"].get(kind())
     assert exact in (None, digest), "the last bits changed: raise NUMBERS, if that is meant"
 
