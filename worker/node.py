@@ -109,7 +109,7 @@ class Node:
 
     def _claim(self) -> Lease | None:
         """Claim an item, unless this worker should take none at present."""
-        if self.supervisor.shutting_down.is_set() or self._idle_reason is not None or self._able is None:
+        if self.stopping or self._idle_reason is not None or self._able is None:
             return None
         able = self._able.names()
 

@@ -115,7 +115,6 @@ class AnalogTile(nn.Module):
         self._static_pass: StaticPass | None = None
         self._kept: tuple[Any, Any, tuple[Tensor, Tensor]] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
-        self._range_from_data = True
         self._register_scales()
         self.register_state_dict_post_hook(_note_programming)  # type: ignore[no-untyped-call]
         self.recompile()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -58,6 +59,7 @@ def references(
     types = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
     wanted = {name: types[name] for name in inputs}
     with contextlib.suppress(ImportError):
+        importlib.import_module("onnxruntime")
         yield _OnnxRuntime(model, wanted, outputs, branches)
     yield _OnnxReference(model, wanted, outputs, branches)
 
@@ -123,19 +125,7 @@ class _OfFile(ABC):
 
 class _OnnxRuntime(_OfFile):
     name: ReferenceName = "onnxruntime"
-
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        types: Mapping[str, int],
-        outputs: Sequence[str],
-        branches: Mapping[str, bool],
-    ) -> None:
-        import onnxruntime
-
-        super().__init__(model, types, outputs, branches)
-        self._runtime = onnxruntime
-        self._session: Any = None  # of the model itself, which is run several times
+    _session: Any = None  # of the model itself, which is run several times
 
     def _run(self, model: onnx.ModelProto, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
         if model is not self._model:
@@ -145,13 +135,15 @@ class _OnnxRuntime(_OfFile):
         return list(self._session.run(names, inputs))
 
     def _open(self, model: onnx.ModelProto) -> Any:
-        options = self._runtime.SessionOptions()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         # As the file says, node by node: what is fused may be computed in fewer bits.
-        options.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         data = model.SerializeToString()
-        return self._runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 class _OnnxReference(_OfFile):

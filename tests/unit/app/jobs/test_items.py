@@ -26,6 +26,13 @@ def take(database: Database, job_id: str, *, owner: str = "w1", lease_s: float =
     return lease
 
 
+def cancel(database: Database, job_id: str) -> None:
+    with database.transaction() as session:
+        job = lock(session, job_id)
+        assert job is not None
+        items.cancel(session, job)
+
+
 def reap_expired(database: Database, *, max_attempts: int, spared_owner: str | None = None) -> list[str]:
     lost = LostItems(
         database, max_attempts=max_attempts, interval_s=1.0, grace_s=60.0, spared_owner=spared_owner
@@ -158,20 +165,14 @@ def test_releasing_on_shutdown_spends_no_attempt(database: Database, make_job: M
 
 def test_cancelling_a_queued_job_is_immediate(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
-    with database.transaction() as session:
-        job = lock(session, job_id)
-        assert job is not None
-        items.cancel(session, job)
+    cancel(database, job_id)
     assert job_of(database, job_id).state == "cancelled"
 
 
 def test_cancelling_a_running_job_waits_for_its_runner(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []), ("evaluate:1", []))
     lease = take(database, job_id)
-    with database.transaction() as session:
-        job = lock(session, job_id)
-        assert job is not None
-        items.cancel(session, job)
+    cancel(database, job_id)
     assert job_of(database, job_id).state == "cancelling"
     with database.reading() as session:
         assert items.stop_requested(session, lease)
@@ -185,10 +186,7 @@ def test_cancelling_a_job_whose_worker_died_ends_with_the_lease(
 ) -> None:
     job_id = make_job(("evaluate:0", []))
     take(database, job_id, lease_s=-1)
-    with database.transaction() as session:
-        job = lock(session, job_id)
-        assert job is not None
-        items.cancel(session, job)
+    cancel(database, job_id)
     reap_expired(database, max_attempts=3)
     assert job_of(database, job_id).state == "cancelled"
 
@@ -196,10 +194,7 @@ def test_cancelling_a_job_whose_worker_died_ends_with_the_lease(
 def test_a_job_that_finished_while_cancelling_has_succeeded(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id)
-    with database.transaction() as session:
-        job = lock(session, job_id)
-        assert job is not None
-        items.cancel(session, job)
+    cancel(database, job_id)
     with database.transaction() as session:
         items.succeed(session, lease)
     assert job_of(database, job_id).state == "succeeded"
@@ -332,10 +327,7 @@ def test_nothing_is_taken_over_where_another_job_comes_first(database: Database,
 def test_nothing_is_taken_over_when_the_job_is_being_cancelled(database: Database, make_job: MakeJob) -> None:
     job_id = evaluation(database, make_job)
     lease = take(database, job_id)
-    with database.transaction() as session:
-        job = lock(session, job_id)
-        assert job is not None
-        items.cancel(session, job)
+    cancel(database, job_id)
     assert take_over(database, lease) == ([[0, 5]], 0)
 
 
@@ -455,10 +447,7 @@ def test_what_is_gone_is_computed_again(database: Database, make_job: MakeJob) -
 def test_a_job_whose_lease_ran_out_is_cancelled_at_once(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
     take(database, job_id, lease_s=-1)
-    with database.transaction() as session:
-        job = lock(session, job_id)
-        assert job is not None
-        items.cancel(session, job)
+    cancel(database, job_id)
     assert job_of(database, job_id).state == "cancelled"
 
 
