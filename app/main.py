@@ -18,20 +18,20 @@ from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
+from app.engine.broker import Doorbell, make_celery
+from app.engine.housekeeping import LostItems, Reaper
+from app.engine.storage import claim_storage
+from app.engine.watch import JobWatch
 from app.health.endpoints import router as health_router
-from app.jobs.broker import Doorbell, make_celery
 from app.jobs.endpoints import router as jobs_router
-from app.jobs.housekeeping import LostItems, Reaper
-from app.jobs.reader import ResultReader
-from app.jobs.storage import claim_storage
-from app.jobs.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
-from app.kit.services import Services
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
+from app.results.reader import ResultReader
+from app.services import Services
 from app.settings import Settings
 from app.webhooks.endpoints import router as webhooks_router
 

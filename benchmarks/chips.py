@@ -15,9 +15,9 @@ from benchmarks.timing import best_of
 from examples.resnet import resnet20
 from simulator import rng
 from simulator.config import InferenceRPUConfig
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples, evaluate_cells
 from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
-from simulator.tasks import Task
 
 REPEATS, TIMES, IMAGES, BATCH = 25, 6, 1000, 256
 TIMED_CELLS, TIMED_S = 4, 3600.0

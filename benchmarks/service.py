@@ -20,11 +20,11 @@ from benchmarks.turns import Contestant, in_turns
 from client import Driftline
 from examples.demo import JOB as DEMO_JOB
 from simulator.config import InferenceRPUConfig, resolve
+from simulator.config.tasks import Task
 from simulator.data.loading import load_dataset
 from simulator.evaluate import Samples, evaluate_cells, score
 from simulator.nn import convert_to_analog
 from simulator.onnx import import_model
-from simulator.tasks import Task
 from worker.local import LocalService
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from simulator.config.tasks import Task
 from simulator.nn import drift_analog_weights, noise_context, program_analog_weights
-from simulator.tasks import Score, Task, add, score_batch
+from simulator.tasks import Score, add, score_batch
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_shutting_down
 
-from app.jobs.broker import WORK_TASK, make_celery
+from app.engine.broker import WORK_TASK, make_celery
 from app.settings import Settings
 from worker.node import Node
 

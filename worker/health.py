@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import Worker
-from app.jobs.items import database_time_s
+from app.engine.items import database_time_s
 from app.settings import Settings
 
 

@@ -20,17 +20,17 @@ from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database, is_transient, reason
 from app.db.tables import Worker
-from app.jobs import items
-from app.jobs.broker import Doorbell
-from app.jobs.housekeeping import LostItems
-from app.jobs.items import Lease
-from app.jobs.storage import UnusedBlobs, storage_fault
-from app.outage import Outage
+from app.engine import items
+from app.engine.broker import Doorbell
+from app.engine.housekeeping import LostItems
+from app.engine.items import Lease
+from app.engine.outage import Outage
+from app.engine.storage import UnusedBlobs, storage_fault
 from app.settings import Settings
-from worker.gauge import Gauge
 from worker.protocol import Abilities
-from worker.supervisor import Outcome, Supervisor, ZygoteHandle
-from worker.webhooks import WebhookSender
+from worker.speed.schedule import Gauge
+from worker.supervision.supervisor import Outcome, Supervisor, ZygoteHandle
+from worker.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
 

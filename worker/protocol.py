@@ -13,10 +13,10 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from app.jobs.abilities import abilities
-from app.jobs.items import Lease
+from app.engine.abilities import abilities
+from app.engine.items import Lease
 
-# Raised when `worker.speed` measures something else, so that machines are measured anew.
+# Raised when `worker.speed.measure` measures something else, so that machines are measured anew.
 SPEED_REVISION = 5
 
 # The exit codes of a runner. Where it is not EXIT_TOLD, the database has still to be told how it ended.

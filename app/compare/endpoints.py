@@ -13,7 +13,8 @@ from app.db.tables import Job
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.idempotency import json_answer
 from app.kit.routing import StrictRoute
-from app.kit.services import Services, ServicesDep, snapshot
+from app.kit.transactions import snapshot
+from app.services import Services, ServicesDep
 
 router = APIRouter(prefix="/v1/compare", tags=["jobs"], route_class=StrictRoute)
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.jobs.results import Metric
-from app.jobs.schemas import PointView
+from app.results.schemas import PointView
+from app.results.statistics import Metric
 
 
 class ComparedJob(BaseModel):

@@ -11,16 +11,16 @@ from sqlalchemy.orm import Session
 
 from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
 from app.db.tables import Job
-from app.jobs import results
-from app.jobs.cells import Cells
-from app.jobs.reader import ResultReader, Version
-from app.jobs.repository import JobRepository
-from app.jobs.schemas import PointView
 from app.kit.etag import etag_of
 from app.kit.problems import Fault, InvalidRequest
+from app.results import statistics
+from app.results.cells import Cells
+from app.results.reader import ResultReader, Version
+from app.results.repository import ResultRepository
+from app.results.schemas import PointView
 
 if TYPE_CHECKING:
-    from app.jobs.cells import Reals
+    from app.results.cells import Reals
 
 MOST_JOBS = 8
 _NOT_COMPARED = frozenset({"name", "tags", "priority", "rpu_config"})
@@ -48,15 +48,15 @@ class Compared:
     def view(self) -> ComparisonView:
         """Return the jobs side by side, each against the first."""
         task = self.task
-        metrics = [results.metrics_of(task, cells) for cells in self.cells]
-        points = [results.points(task, cells) for cells in self.cells]
+        metrics = [statistics.metrics_of(task, cells) for cells in self.cells]
+        points = [statistics.points(task, cells) for cells in self.cells]
         places = [
             {(group.variant, group.t_inference): index for index, group in enumerate(cells.groups)}
             for cells in self.cells
         ]
         order = sorted(
             {place for one in places for place in one},
-            key=lambda place: (results.VARIANT_ORDER.index(place[0]), place[1]),
+            key=lambda place: (statistics.VARIANT_ORDER.index(place[0]), place[1]),
         )
         compared = []
         for place in order:
@@ -79,7 +79,7 @@ class Compared:
             )
         return ComparisonView(
             jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in self.jobs],
-            metric=results.metric_name(task),
+            metric=statistics.metric_name(task),
             baseline=self.baseline,
             points=compared,
             differences=list(_config_differences(self.jobs)),
@@ -98,7 +98,7 @@ class CompareService:
     def __init__(self, session: Session, reader: ResultReader) -> None:
         self._session = session
         self._reader = reader
-        self._jobs = JobRepository(session)
+        self._results = ResultRepository(session)
 
     def compared(self, job_ids: Sequence[str]) -> Compared:
         """Return the jobs with their results; raises as `find` does."""
@@ -108,8 +108,8 @@ class CompareService:
             [self._reader.cells_of(self._session, job) for job in jobs],
             {
                 job.id: {
-                    row.variant: results.baseline_json(job.spec["task"], row)
-                    for row in self._jobs.baselines(job.id)
+                    row.variant: statistics.baseline_json(job.spec["task"], row)
+                    for row in self._results.baselines(job.id)
                 }
                 for job in jobs
             },
@@ -127,7 +127,7 @@ class CompareService:
             faults.append(
                 Fault(pointer="/query/job", code="wrong_number", message=message, hint="?job=...&job=...")
             )
-        found = [self._jobs.get(job_id) for job_id in job_ids]
+        found = [self._results.job(job_id) for job_id in job_ids]
         faults += [
             Fault(pointer="/query/job", code="unknown_job", message=f"there is no job {job_id[:100]!r}")
             for job_id, job in zip(job_ids, found, strict=True)
@@ -206,7 +206,7 @@ def _moments(values: Reals) -> tuple[float, float | None]:
 
 
 def _half(degrees: float, squared_error: float) -> float:
-    return results.student_t95(degrees) * math.sqrt(squared_error)
+    return statistics.student_t95(degrees) * math.sqrt(squared_error)
 
 
 def comparison_tag(jobs: Sequence[Job]) -> str:

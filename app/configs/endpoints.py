@@ -31,7 +31,7 @@ from app.kit.problems import (
     problem_responses,
 )
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, WriteSession
+from app.kit.transactions import ReadSession, WriteSession
 from simulator.config import json_schema
 
 router = APIRouter(prefix="/v1/rpu-configs", tags=["rpu-configs"], route_class=StrictRoute)

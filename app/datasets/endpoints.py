@@ -20,8 +20,10 @@ from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
-from app.kit.uploads import client_of, receive_upload, store_upload, upload_openapi
+from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
+from app.kit.uploads import client_of, receive_upload, upload_openapi
+from app.services import Services, ServicesDep
+from app.uploads import store_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 

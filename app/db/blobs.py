@@ -3,7 +3,7 @@
 A blob appears whole or not at all, and is never changed: it is written beside its place, flushed to disk and
 renamed. Keys are made by the service (hashes and ids), never by a client. What jobs make is named by its
 content (`put`), so jobs with equal files share one; the table `job_blobs` counts the uses, and a sweep
-removes what nothing uses any more (`app.jobs.storage`).
+removes what nothing uses any more (`app.engine.storage`).
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Dataset(Base):
 
 
 class Job(Base):
-    """A job. Its state is derived from its work items, through `app.jobs.states` alone."""
+    """A job. Its state is derived from its work items, through `app.engine.states` alone."""
 
     __tablename__ = "jobs"
     # Each filter of the list has its rows in the order of the list, which is that of the ids.
@@ -150,7 +150,7 @@ class WorkItem(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(Json)
     # Keys of the items of the same job that must have succeeded before.
     needs: Mapped[list[str]] = mapped_column(Json)
-    # What a worker must be able to do, as `app.jobs.abilities` names it.
+    # What a worker must be able to do, as `app.engine.abilities` names it.
     requires: Mapped[str] = mapped_column(String(32), default=DEFAULT_ABILITY)
     priority: Mapped[int] = mapped_column(Integer, default=0)
     state: Mapped[str] = mapped_column(String(16))

@@ -8,7 +8,8 @@ from app.health import service
 from app.health.schemas import Live, Readiness, WorkerList
 from app.kit.problems import Fault, Unavailable
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, ServicesDep
+from app.kit.transactions import ReadSession
+from app.services import ServicesDep
 
 router = APIRouter(tags=["service"], route_class=StrictRoute)
 

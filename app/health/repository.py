@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Worker, WorkItem
-from app.jobs.states import ItemState
+from app.engine.states import ItemState
 
 
 class WorkerRepository:

@@ -13,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.db.session import Database, reason
+from app.engine.items import database_time_s
+from app.engine.storage import storage_fault
 from app.health.repository import WorkerRepository
 from app.health.schemas import Check, Readiness, WorkerView
-from app.jobs.items import database_time_s
-from app.jobs.storage import storage_fault
-from app.kit.services import Services
+from app.services import Services
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

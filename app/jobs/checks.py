@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.configs.schemas import is_reference
 from app.configs.service import meaning_of, pointer_in
 from app.db.tables import Dataset, Model
-from app.jobs import planning
+from app.engine import planning
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import JobCreate
 from app.kit.faults import from_pydantic

@@ -15,18 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from app.db.tables import Job
 from app.jobs import views
+from app.jobs.event_formats import EVENTS_CONTENT, EventsFormat, EventsFormatDep
 from app.jobs.events import EventStream
-from app.jobs.formats import (
-    EVENTS_CONTENT,
-    MEDIA_TYPE_OF,
-    PICTURES,
-    RESULTS_CONTENT,
-    EventsFormat,
-    EventsFormatDep,
-    ResultsFormatDep,
-)
 from app.jobs.listing import FieldsDep, ListingDep
-from app.jobs.reader import Version
 from app.jobs.repository import HEAVY
 from app.jobs.schemas import (
     ArtifactsView,
@@ -37,7 +28,6 @@ from app.jobs.schemas import (
     JobExtend,
     JobView,
     QueueView,
-    ResultsView,
 )
 from app.jobs.service import Accepted, JobService
 from app.kit import sse
@@ -57,7 +47,11 @@ from app.kit.problems import (
     problem_responses,
 )
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
+from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
+from app.results.formats import MEDIA_TYPE_OF, PICTURES, RESULTS_CONTENT, ResultsFormatDep
+from app.results.reader import Version
+from app.results.schemas import ResultsView
+from app.services import Services, ServicesDep
 
 log = logging.getLogger(__name__)
 

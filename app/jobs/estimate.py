@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import Speed
-from app.jobs import planning
-from app.jobs.planning import Sizes
+from app.engine import planning
+from app.engine.planning import Sizes
 from app.jobs.repository import KnownResults
 from app.jobs.schemas import DryRunView, JobCreate
 from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType

@@ -10,9 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from app.db.session import Database
 from app.db.tables import Event, Job
+from app.engine.watch import JobWatch
 from app.jobs import views
 from app.jobs.repository import JobRepository
-from app.jobs.watch import JobWatch
 from app.kit import sse
 from app.kit.fields import not_found
 

@@ -11,9 +11,9 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
+from app.engine.states import JobState
 from app.jobs.repository import JobFilter
 from app.jobs.schemas import JobView
-from app.jobs.states import JobState
 from app.kit.faults import unknown_name
 from app.kit.fields import EXAMPLE_ID
 from app.kit.problems import InvalidRequest, shortened

@@ -27,7 +27,7 @@ from app.db.tables import (
     WorkItem,
 )  # fmt: skip
 from app.db.types import database_now_s
-from app.jobs.states import ItemState
+from app.engine.states import ItemState
 
 # Columns of a job that hold more than all others together.
 HEAVY = frozenset({"spec", "effective_config"})
@@ -151,10 +151,6 @@ class JobRepository:
     def stored_config(self, config_id: str) -> RpuConfig | None:
         """Return a stored configuration."""
         return self._session.get(RpuConfig, config_id)
-
-    def baselines(self, job_id: str) -> Sequence[Baseline]:
-        """Return the floating-point results of the job's models."""
-        return self._session.scalars(select(Baseline).where(Baseline.job_id == job_id)).all()
 
     def epochs(self, job_id: str) -> Sequence[Epoch]:
         """Return the fine-tuning epochs, ordered."""

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
 from app.configs.schemas import StoredReference, is_reference
-from app.jobs.results import Metric
-from app.jobs.states import JobState
+from app.engine.states import JobState
 from simulator.config import (
     PRESETS,
     CalibrationSpec,
@@ -26,6 +25,7 @@ from simulator.config import (
 )
 from simulator.config.base import custom_error, nearest
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
+from simulator.config.tasks import Task
 
 # JSON has no infinity: what was not finite is absent.
 FiniteOrNull = Annotated[
@@ -43,16 +43,6 @@ EXAMPLE: dict[str, Any] = {
     "evaluate": {"t_inference": [1, 3600, 86400], "repeats": 10, "variants": ["digital", "direct"]},
     "seed": 42,
 }
-
-
-class TaskName(StrEnum):
-    """What the network is asked to do."""
-
-    CLASSIFICATION = "classification"
-    MULTI_LABEL = "multi_label"
-    TOKEN_CLASSIFICATION = "token_classification"  # noqa: S105 - no password
-    NEXT_TOKEN = "next_token"  # noqa: S105 - no password
-    REGRESSION = "regression"
 
 
 class Device(StrEnum):
@@ -105,7 +95,7 @@ class JobCreate(StrictModel):
         default=None, description="Fine-tuning; the variants `hwa` and `control` need it."
     )
     evaluate: EvaluateSpec = Field(description="Which times, how many chips, which variants.")
-    task: TaskName | None = Field(default=None, description="Inferred from model and data when absent.")
+    task: Task | None = Field(default=None, description="Inferred from model and data when absent.")
     seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Of every random draw.")
     device: Annotated[Device, BeforeValidator(_not_a_gpu)] = Field(
         default=Device.AUTO, description="Where to compute."
@@ -245,67 +235,6 @@ class JobView(BaseModel):
     )
     cached_from: list[str] = Field(description="Jobs whose cells were taken over instead of computed.")
     links: Links
-
-
-class PointView(BaseModel):
-    """The metric over chips at one time.
-
-    Spreads are null for one repeat; all of it is null when the metric of a chip was not finite.
-    """
-
-    t_inference: float = Field(description="Seconds after programming.")
-    repeats: int
-    mean: float | None
-    std: float | None
-    ci95: tuple[float, float] | None = Field(description="Student's t interval of the mean over chips.")
-    p05: float | None
-    p95: float | None
-    min: float | None
-    max: float | None
-    loss_mean: float | None = Field(description="Per sample, position or label.")
-    mae_mean: float | None = Field(description="Mean absolute error per sample, of a regression.")
-    r2_mean: float | None = Field(description="Share of the targets' variance explained, of a regression.")
-    top5_mean: float | None = Field(
-        description="Share of right classes among the five likeliest, with more than five classes."
-    )
-    test_set_ci95: tuple[float, float] | None = Field(
-        default=None, description="Wilson's interval for the finite test set, on request."
-    )
-
-
-class SeriesView(BaseModel):
-    """One variant over time."""
-
-    variant: str
-    points: list[PointView]
-
-
-class CellView(BaseModel):
-    """One variant on one chip at one time."""
-
-    variant: str
-    repeat: int
-    t_inference: float
-    correct: int | None
-    total: int = Field(description="Samples; of other tasks positions, or labels of all samples.")
-    loss_sum: float | None
-    correct_top5: int | None = None
-    abs_error_sum: float | None = None
-    target_spread: float | None = Field(
-        default=None, description="Sum of the targets' squared deviations from their mean, of a regression."
-    )
-
-
-class ResultsView(BaseModel):
-    """Accuracy over time."""
-
-    job: str
-    complete: bool
-    task: TaskName
-    metric: Metric
-    baseline: dict[str, dict[str, Any]]
-    series: list[SeriesView]
-    cells: list[CellView] | None = None
 
 
 class EpochView(BaseModel):

@@ -13,15 +13,15 @@ from sqlalchemy.orm import Session
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
-from app.jobs import items
-from app.jobs.abilities import required
+from app.engine import items
+from app.engine.abilities import required
+from app.engine.planning import Ranges, Sizes, plan
+from app.engine.reuse import Reuse, result_keys
+from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
-from app.jobs.planning import Ranges, Sizes, plan
 from app.jobs.repository import JobRepository
-from app.jobs.reuse import Reuse, result_keys
 from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitReason
-from app.jobs.states import FINAL, ItemState, JobState, lock, move, record
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest

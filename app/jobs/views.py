@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from app.db.tables import Artifact, Epoch, Event, Job
+from app.engine.states import FINAL, JobState
 from app.jobs.schemas import (
     ArtifactsView,
     ArtifactView,
@@ -19,7 +20,6 @@ from app.jobs.schemas import (
     Progress,
     QueueView,
 )
-from app.jobs.states import FINAL, JobState
 from app.kit.etag import etag_of
 
 

@@ -27,7 +27,7 @@ from app.db.session import Database
 from app.db.tables import IdempotencyKey
 from app.db.types import utc_now
 from app.kit.problems import BadRequest, Conflict, Fault, Gone, InvalidRequest, Problem
-from app.kit.services import ServicesDep, WriteSession
+from app.kit.transactions import WriteSession, application_of
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -169,7 +169,6 @@ def json_answer(view: BaseModel, status_code: int, headers: dict[str, str]) -> R
 async def once(
     request: Request,
     session: WriteSession,
-    services: ServicesDep,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -181,11 +180,13 @@ async def once(
 ) -> Once:
     """Return the request's key with the fingerprint of the request."""
     if idempotency_key is None:
-        return Once(session, services.database, None, "")
+        return Once(session, application_of(request).database, None, "")
     body = await request.json() if await request.body() else None
     content = json.dumps([request.method, request.url.path, request.url.query, body], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-    return Once(session, services.database, _key_of(request.headers.getlist(HEADER)), fingerprint)
+    return Once(
+        session, application_of(request).database, _key_of(request.headers.getlist(HEADER)), fingerprint
+    )
 
 
 OnceDep = Annotated[Once, Depends(once)]

@@ -30,7 +30,7 @@ from app.kit.problems import (
     more_faults,
     shortened,
 )
-from app.kit.services import services_of
+from app.kit.transactions import application_of
 from simulator.config.base import unknown
 
 _READ_AT_ONCE_BYTES = 32 * 1024  # larger bodies are parsed off the event loop
@@ -43,7 +43,7 @@ class StrictRequest(Request):
     async def body(self) -> bytes:
         """Return the body; a Problem when it is too large, too slow, or not declared as JSON."""
         if not hasattr(self, "_body"):
-            settings = services_of(self).settings
+            settings = application_of(self).settings
             self._body = await read_all(
                 self, max_bytes=settings.max_json_bytes, read_timeout_s=settings.upload_read_timeout_s
             )

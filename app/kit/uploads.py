@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from app.db.tables import Dataset, Model
 from app.kit.bodies import CLOSE, read_chunks
 from app.kit.multipart import FIELD, MAX_FRAMING_BYTES, FilePart
 from app.kit.problems import Fault, InvalidRequest, TooLarge, UnsupportedMediaType, shortened
-from app.kit.services import Services
+from app.kit.transactions import Application
 
 MULTIPART = "multipart/form-data"
 OCTET_STREAM = "application/octet-stream"
-RowT = TypeVar("RowT", Model, Dataset)
 _BLOCK_BYTES = 1024 * 1024
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_NAME = 200
@@ -52,24 +49,24 @@ class Upload:
 
 @asynccontextmanager
 async def receive_upload(
-    request: Request, services: Services, *, media_types: Collection[str], what: str
+    request: Request, application: Application, *, media_types: Collection[str], what: str
 ) -> AsyncIterator[Upload]:
     """Yield the file of a raw body, or of the form field `file`; nothing is left of it unless it is adopted.
 
     Args:
         request: the request, its body unread.
-        services: for the blob store and the limits.
+        application: for the blob store and the limits.
         media_types: what a raw body may be, besides a form.
         what: what the file is, for messages.
 
     Raises:
         UnsupportedMediaType, TooLarge, UploadTimeout, BadRequest, InvalidRequest: it is not taken.
     """
-    settings = services.settings
+    settings = application.settings
     limit = settings.max_upload_bytes
     media_type = _media_type(request, media_types, what)
     form = FilePart(request.headers["content-type"]) if media_type == MULTIPART else None
-    with services.blobs.incoming() as (file, path):
+    with application.blobs.incoming() as (file, path):
         sink = _Sink(file)
         async for chunk in read_chunks(
             request,
@@ -173,30 +170,3 @@ def upload_openapi(media_types: Collection[str]) -> dict[str, Any]:
         }
     }
     return {"requestBody": {"required": True, "content": content}}
-
-
-def store_upload(
-    services: Services, upload: Upload, key: str, store: Callable[[Session], RowT]
-) -> tuple[RowT, bool]:
-    """Make an upload a blob and its row together: both are there afterwards, or neither is.
-
-    Args:
-        services: for the database and the blob store.
-        upload: the file.
-        key: of the blob to be, new.
-        store: adds the row that refers to the key, or returns another row that holds the same content.
-
-    Returns:
-        The row, and whether it is new.
-    """
-    services.blobs.adopt(upload.path, key)
-    try:
-        with services.database.transaction() as session:
-            row = store(session)
-    except BaseException:
-        services.blobs.delete(key)
-        raise
-    if row.blob_key == key:
-        return row, True
-    services.blobs.delete(key)
-    return row, False

@@ -18,12 +18,14 @@ from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
 from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, Services, ServicesDep, WriteSession, after_commit, snapshot
-from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, store_upload, upload_openapi
+from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
+from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, upload_openapi
 from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelView
 from app.models.service import ModelService, identity_of
+from app.services import Services, ServicesDep
+from app.uploads import store_upload
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 

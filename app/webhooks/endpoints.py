@@ -20,7 +20,8 @@ from app.kit.problems import (
     problem_responses,
 )
 from app.kit.routing import StrictRoute
-from app.kit.services import ReadSession, ServicesDep, WriteSession
+from app.kit.transactions import ReadSession, WriteSession
+from app.services import ServicesDep
 from app.webhooks.schemas import DeliveryView, WebhookChange, WebhookCreate, WebhookCreated, WebhookView
 from app.webhooks.service import WebhookService
 

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.db.tables import Webhook, WebhookDelivery
+from app.engine.webhooks.messages import EventType
+from app.engine.webhooks.outbox import DeliveryState
 from app.kit.fields import EXAMPLE_ID
-from app.webhooks.messages import EventType
-from app.webhooks.outbox import DeliveryState
 from simulator.config.base import StrictModel, Switch, custom_error
 
 MAX_URL = 2000

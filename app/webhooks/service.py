@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Webhook, WebhookDelivery
 from app.db.types import utc_now
+from app.engine.webhooks import messages, outbox, signing
+from app.engine.webhooks.addresses import is_private_host
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.settings import Settings
-from app.webhooks import messages, outbox, signing
-from app.webhooks.addresses import is_private_host
 from app.webhooks.repository import WebhookRepository
 from app.webhooks.schemas import WebhookChange, WebhookCreate
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from simulator.config.tasks import Task
 from simulator.intake import IntakeError
 from simulator.onnx import limits
 from simulator.onnx.batch_axis import TURNED
@@ -34,7 +35,6 @@ from simulator.onnx.operators.spatial import pad_same, pad_space
 from simulator.onnx.plan import OPEN_BATCH_EXPORT, FunctionStep, LayerStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
 from simulator.onnx.relax import relax_batch
-from simulator.tasks import Task
 
 _LONGEST_LITERAL = 4096
 

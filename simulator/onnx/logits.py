@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx
 
+from simulator.config.tasks import Task
 from simulator.onnx.endings import Ending
 from simulator.onnx.graph import VALUE_OF
-from simulator.tasks import Task
 
 _SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from simulator import rng
 from simulator.config import FinetuneSpec, LossType
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples
 from simulator.nn import noise_context, post_update_step, set_modifier_strength
 from simulator.nn.layer import not_finite
-from simulator.tasks import Score, Task, correct, units
+from simulator.tasks import Score, correct, units
 from simulator.train import checkpoint
 from simulator.train.objective import Objective, outputs_of
 from simulator.train.optimisers import build_optimizer, build_scheduler

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simulator.config import FinetuneSpec, LossType
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples
-from simulator.tasks import Task, aligned, is_binary, loss_of
+from simulator.tasks import aligned, is_binary, loss_of
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simulator import rng
 from simulator.config import EarlyStopping
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples, score
 from simulator.nn import (
     drift_analog_weights,
@@ -18,7 +19,7 @@ from simulator.nn import (
     program_analog_weights,
     remap_for_programming,
 )
-from simulator.tasks import Score, Task, add
+from simulator.tasks import Score, add
 
 VALIDATION_INSTANCES = 3
 VALIDATION_T_INFERENCE_S = 86400.0

@@ -77,7 +77,9 @@ def children_of(parent: int) -> list[int]:
 
 def runners_of(worker: int) -> list[int]:
     """Return the runners of a worker: the children of its zygote."""
-    zygotes = [pid for pid, ppid, args in processes() if ppid == worker and "worker.zygote" in args]
+    zygotes = [
+        pid for pid, ppid, args in processes() if ppid == worker and "worker.supervision.zygote" in args
+    ]
     return [runner for zygote in zygotes for runner in children_of(zygote)]
 
 

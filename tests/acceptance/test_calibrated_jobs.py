@@ -11,11 +11,11 @@ from torch import nn
 
 from client import Driftline
 from simulator.config import CalibrationSpec, FinetuneSpec, resolve
+from simulator.config.tasks import Task
 from simulator.data.loading import load_dataset
 from simulator.evaluate import Samples, evaluate_cells
 from simulator.nn import calibrate_input_ranges, convert_to_analog, remap_for_programming
 from simulator.onnx.importer import import_model
-from simulator.tasks import Task
 from simulator.train import finetune
 
 from .conftest import MODEL, StartService, kill, runners_of, small_job, until

@@ -12,10 +12,10 @@ import uvicorn
 
 from app.db.session import Database
 from app.db.tables import Job, Model
+from app.engine.states import JobState, lock, move, record
 from app.jobs.repository import JobRepository
-from app.jobs.states import JobState, lock, move, record
-from app.kit.services import Services
 from app.main import create_app
+from app.services import Services
 from app.settings import Settings
 from tests.unit.app.jobs_of import job_on
 

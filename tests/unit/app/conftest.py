@@ -1,6 +1,7 @@
 """The real application on a real SQLite database made by the migrations."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ with warnings.catch_warnings():  # starlette would rather have another HTTP clie
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
+from app.db.ids import new_id
+from app.db.session import Database
+from app.db.tables import Job, Model, WorkItem
+from app.jobs.repository import JobRepository
 from app.main import create_app
 from app.settings import Settings
 
@@ -58,3 +63,48 @@ def leftovers_in():
 def leftovers(settings, leftovers_in):
     """What lies in the test's blob store."""
     return lambda: leftovers_in(settings.data_dir)
+
+
+MakeJob = Callable[..., str]
+
+
+@pytest.fixture
+def make_job(database: Database) -> MakeJob:
+    """Store a queued job with the given items: (key, needs) pairs."""
+
+    def make(*items: tuple[str, list[str]], priority: int = 0) -> str:
+        with database.transaction() as session:
+            model = Model(
+                name="m", sha256=new_id().replace("-", "") * 2, size_bytes=1, blob_key="models/m", report={}
+            )
+            session.add(model)
+            session.flush()
+            job = Job(
+                state="queued",
+                spec={},
+                effective_config={},
+                config_hash="0" * 64,
+                execution={},
+                tags=[],
+                warnings=[],
+                seed=1,
+                model_id=model.id,
+                dataset_ref="builtin:digits",
+                priority=priority,
+                progress_total=100 * len(items),
+            )
+            rows = [
+                WorkItem(
+                    key=key,
+                    kind=key.partition(":")[0],
+                    payload={"variant": "hwa"},
+                    needs=needs,
+                    state="blocked" if needs else "queued",
+                    progress_total=100,
+                )
+                for key, needs in items
+            ]
+            JobRepository(session).add(job, rows, {})
+            return job.id
+
+    return make

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from simulator import rng
 from simulator.config import FinetuneSpec, InferenceRPUConfig, resolve
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples
 from simulator.nn import convert_to_analog
-from simulator.tasks import Task
 from simulator.train import EpochReport, finetune
 
 FEATURES, CLASSES = 8, 3

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples, accuracy, evaluate_cells, score
 from simulator.nn import analog_layers, drift_analog_weights, program_analog_weights
-from simulator.tasks import Score, Task, loss_of
+from simulator.tasks import Score, loss_of
 from tests.unit.simulator.learning import (
     CLASSES,
     FEATURES,

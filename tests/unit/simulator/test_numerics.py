@@ -24,10 +24,10 @@ from torch import nn
 from simulator import rng
 from simulator.config import FinetuneSpec, preset
 from simulator.config.presets import PRESETS as KNOWN
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples, evaluate_cells
 from simulator.nn import calibrate_input_ranges, convert_to_analog
 from simulator.numerics import NUMBERS
-from simulator.tasks import Task
 from simulator.tile import fused
 from simulator.train import finetune
 

@@ -11,12 +11,13 @@ import torch
 
 from simulator.config import FinetuneSpec, InferenceRPUConfig
 from simulator.config.compatibility import check_compatibility
+from simulator.config.tasks import Task
 from simulator.data.inspection import inspect
 from simulator.data.loading import load_dataset
 from simulator.evaluate import Samples, accuracy, evaluate_cells, score
 from simulator.nn import convert_to_analog, convert_to_digital
 from simulator.onnx import export_model, import_model, inspect_model, verify_imported
-from simulator.tasks import Task, targets_for
+from simulator.tasks import targets_for
 from simulator.train import finetune
 from tests.cases import FOLDER, case
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from simulator.config import Distillation, FinetuneSpec
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples, score
-from simulator.tasks import IGNORED_CLASS, Task, add, correct, loss_of, score_batch, targets_for, units
+from simulator.tasks import IGNORED_CLASS, add, correct, loss_of, score_batch, targets_for, units
 from simulator.train import finetune
 from simulator.train.objective import Objective
 

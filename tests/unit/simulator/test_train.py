@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from simulator.config import InferenceRPUConfig, resolve
+from simulator.config.tasks import Task
 from simulator.evaluate import score
 from simulator.nn import analog_layers
-from simulator.tasks import Task
 from simulator.train import NonFiniteLossError, finetune
 from tests.unit.simulator.learning import (
     Network,

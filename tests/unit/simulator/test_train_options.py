@@ -10,9 +10,10 @@ from torch import nn
 
 from simulator import rng
 from simulator.config import EarlyStopping, WeightModifierParameter
+from simulator.config.tasks import Task
 from simulator.evaluate import Samples, score
 from simulator.nn import analog_layers, noise_context, remap_for_programming
-from simulator.tasks import Score, Task
+from simulator.tasks import Score
 from simulator.tile import modify_weights
 from simulator.train import NonFiniteLossError, finetune
 from simulator.train.objective import Objective, outputs_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simulator.config import resolve
-from simulator.tasks import Task
+from simulator.config.tasks import Task
 from tests.unit.simulator.learning import (
     Network,
     Recorder,

@@ -8,7 +8,7 @@ import sys
 CODE = """
 import importlib, sys
 import torch
-from worker.zygote import _PRELOAD
+from worker.supervision.zygote import _PRELOAD
 for name in _PRELOAD:
     importlib.import_module(name)
 before = set(sys.modules)

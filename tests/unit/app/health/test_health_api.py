@@ -8,7 +8,7 @@ from sqlalchemy import event
 from app.db.session import Database
 from app.db.tables import Worker
 from app.db.types import utc_now
-from app.jobs.items import database_time_s
+from app.engine.items import database_time_s
 
 
 @pytest.fixture

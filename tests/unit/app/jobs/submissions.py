@@ -7,7 +7,7 @@ from typing import Any
 from app.db.ids import new_id
 from app.db.session import Database
 from app.db.tables import Baseline, Cell, Job, Model, WorkItem
-from app.jobs.states import FINAL, ItemState, JobState
+from app.engine.states import FINAL, ItemState, JobState
 from tests.unit.app.networks import dataset_arrays, mlp_bytes, npz
 
 RAW = {"Content-Type": "application/octet-stream"}

@@ -4,7 +4,7 @@ import pytest
 
 from app.db.tables import Worker, WorkItem
 from app.db.types import utc_now
-from app.jobs.items import claim, database_time_s
+from app.engine.items import claim, database_time_s
 from tests.unit.app.jobs.submissions import body, database_of, put, submit
 
 

@@ -10,7 +10,8 @@ from pyarrow import parquet
 
 from app.compare.schemas import ComparisonView
 from app.db.tables import Artifact, Epoch, Job
-from app.jobs.schemas import HistoryView, ResultsView
+from app.jobs.schemas import HistoryView
+from app.results.schemas import ResultsView
 from tests.unit.app.jobs.submissions import add_baseline, add_cells, body, codes, database_of, put, submit
 
 

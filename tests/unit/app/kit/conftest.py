@@ -14,9 +14,8 @@ from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import JobTag
-from app.jobs.broker import Doorbell, make_celery
-from app.jobs.reader import ResultReader
-from app.jobs.watch import JobWatch
+from app.engine.broker import Doorbell, make_celery
+from app.engine.watch import JobWatch
 from app.kit import handlers, openapi
 from app.kit.etag import ConditionalDep
 from app.kit.files import file_response
@@ -24,8 +23,10 @@ from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.problems import Conflict
 from app.kit.routing import StrictRoute
-from app.kit.services import Services, ServicesDep, WriteSession, after_commit
+from app.kit.transactions import WriteSession, after_commit
 from app.kit.uploads import OCTET_STREAM, receive_upload
+from app.results.reader import ResultReader
+from app.services import Services, ServicesDep
 from app.settings import Settings
 from simulator.config.base import StrictModel
 from tests.unit.app.conftest import TestClient

@@ -15,16 +15,17 @@ from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import IdempotencyKey, RpuConfig
 from app.db.types import utc_now
-from app.jobs.broker import Doorbell, make_celery
-from app.jobs.reader import ResultReader
-from app.jobs.watch import JobWatch
+from app.engine.broker import Doorbell, make_celery
+from app.engine.watch import JobWatch
 from app.kit import handlers
 from app.kit.idempotency import MAX_LENGTH, OnceDep, json_answer
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.problems import Conflict
 from app.kit.routing import StrictRoute
-from app.kit.services import Services, WriteSession
+from app.kit.transactions import WriteSession
+from app.results.reader import ResultReader
+from app.services import Services
 from app.settings import Settings
 from simulator.config.base import StrictModel
 from tests.unit.app.conftest import TestClient

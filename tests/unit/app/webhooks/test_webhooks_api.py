@@ -3,9 +3,9 @@
 import pytest
 
 from app.db.tables import Webhook, WebhookDelivery
-from app.jobs.states import JobState
+from app.engine.states import JobState
+from app.engine.webhooks.messages import EventType
 from app.settings import Settings
-from app.webhooks.messages import EventType
 from app.webhooks.service import MAX_WEBHOOKS
 
 PATH = "/v1/webhooks"

@@ -12,8 +12,9 @@ from onnx import TensorProto
 from torch import nn
 from torch.nn import functional
 
+from simulator.config.tasks import Task
 from simulator.onnx import export_model, import_model, inspect_model, verify_imported
-from simulator.tasks import Task, loss_of
+from simulator.tasks import loss_of
 from tests.cases import case
 from tests.unit.simulator.onnx.graphs import floats, model_of, node
 from tests.unit.simulator.onnx.test_verify_inputs import exported

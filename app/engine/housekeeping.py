@@ -1,0 +1,91 @@
+"""What any process of the service may do for all: take back the items of workers that went silent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from app.db.session import Database
+from app.engine import items
+from app.engine.outage import Outage
+
+log = logging.getLogger(__name__)
+
+
+class LostItems:
+    """Takes back the items whose lease ran out.
+
+    After a pause in which this process was suspended, the owners were perhaps suspended with it, as with the
+    whole machine: they get the time of a lease to renew theirs.
+
+    Args:
+        database: where the items are.
+        max_attempts: attempts in a row without progress before a job fails.
+        interval_s: how often it looks.
+        grace_s: how long it waits after a pause.
+        spared_owner: the worker whose own items are left to it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_attempts: int,
+        interval_s: float,
+        grace_s: float,
+        spared_owner: str | None = None,
+    ) -> None:
+        self._database = database
+        self._max_attempts = max_attempts
+        self._longest_s = interval_s + grace_s / 2
+        self._grace_s = grace_s
+        self._spared_owner = spared_owner
+        self._looked_at = time.time()  # the clock that goes on while a machine sleeps
+        self._waits_until = 0.0
+
+    def take_back(self) -> list[str]:
+        """Take each back in a transaction of its own; return their jobs' ids."""
+        now = time.time()
+        if now - self._looked_at > self._longest_s:
+            self._waits_until = now + self._grace_s
+        self._looked_at = now
+        if now < self._waits_until:
+            return []
+        with self._database.reading() as session:  # mostly there are none, and no need of the write lock
+            found = items.expired(session, spared_owner=self._spared_owner)
+        reaped = []
+        for job_id, item_id in found:
+            with self._database.transaction() as session:
+                if items.reap(session, job_id, item_id, max_attempts=self._max_attempts):
+                    reaped.append(job_id)
+        return reaped
+
+
+class Reaper:
+    """Takes back lost items from a thread of the API, so that a job whose only worker died does not hang."""
+
+    def __init__(self, lost: LostItems, *, interval_s: float) -> None:
+        self._lost = lost
+        self._interval_s = interval_s
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+
+    def start(self) -> None:
+        """Look now and then until `close`."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        outage = Outage(log, "taking back the items of lost workers")
+        while not self._closed.wait(self._interval_s):
+            try:
+                self._lost.take_back()
+            except Exception as error:  # noqa: BLE001 - it is said, and tried again
+                outage.failed(error)
+            else:
+                outage.worked()

@@ -1,0 +1,442 @@
+"""The queue of record: work items claimed by compare-and-set, held by a lease with a fencing token.
+
+A worker that claims an item gets a `Lease`. Its token grows with every claim, so a worker that lost its
+lease (it hung, or was thought dead) can write nothing more: every write first holds the lease.
+Times are the database's, never a worker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, CursorResult, and_, select, update
+from sqlalchemy.orm import Session
+
+from app.db.tables import Job, WorkItem
+from app.db.types import database_now_s, utc_now
+from app.engine.states import FINAL, ItemState, JobState, lock, move, record
+
+_CANDIDATES = 16
+_IN_TURN = (WorkItem.priority.desc(), WorkItem.id)
+_OPEN = (ItemState.BLOCKED, ItemState.QUEUED)
+
+
+class LeaseLost(Exception):  # noqa: N818 - a fact that the holder has to act on, not a fault
+    """The item is no longer the worker's: another took it, or its job has ended."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A claim on a work item."""
+
+    item_id: str
+    job_id: str
+    key: str
+    kind: str
+    payload: dict[str, Any]
+    token: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item failed.
+
+    Attributes:
+        code: a documented code, such as `out_of_memory`.
+        message: what happened and what to do.
+        retryable: whether the same job may succeed when it is tried again.
+    """
+
+    code: str
+    message: str
+    retryable: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the failure as the API shows it."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+def claim(
+    session: Session,
+    *,
+    owner: str,
+    lease_s: float,
+    able: Collection[str] | None = None,
+    job_id: str | None = None,
+) -> Lease | None:
+    """Claim the first queued item by priority and age, or return None when nothing is to be done.
+
+    At most one job is locked at a time, so that no two claims wait for each other.
+
+    Args:
+        session: of a transaction that does nothing else.
+        owner: the worker.
+        lease_s: how long the claim stands without being renewed.
+        able: what the worker is able to do, as items require it; None is anything.
+        job_id: the job of the item; None is any.
+    """
+    query = (
+        select(WorkItem.id, WorkItem.job_id)
+        .where(WorkItem.state == ItemState.QUEUED)
+        .order_by(*_IN_TURN)
+        .limit(_CANDIDATES)
+    )
+    if able is not None:
+        query = query.where(WorkItem.requires.in_(able))
+    if job_id is not None:
+        query = query.where(WorkItem.job_id == job_id)
+    for candidate_id, candidate_job_id in session.execute(query).all():
+        attempt = session.begin_nested()  # rolled back, it gives the lock back
+        job = lock(session, candidate_job_id)
+        item = session.get(WorkItem, candidate_id, populate_existing=True)
+        if (
+            job is None
+            or item is None
+            or item.state != ItemState.QUEUED
+            or job.state not in (JobState.QUEUED, JobState.RUNNING)
+        ):
+            attempt.rollback()  # another worker was faster
+            continue
+        item.state = ItemState.RUNNING
+        item.lease_token += 1
+        item.lease_owner = owner
+        now_s = database_time_s(session)
+        item.lease_expires_s, item.heard_at_s = now_s + lease_s, now_s
+        item.started_at = utc_now()
+        if job.state == JobState.QUEUED:
+            move(session, job, JobState.RUNNING)
+        job.phase = item.kind
+        record(session, job, "item.started", {"item": item.key, "attempt": item.attempt + 1})
+        attempt.commit()
+        return _lease_of(item)
+    return None
+
+
+def unheld(session: Session, *, owner: str, held: Collection[str]) -> Lease | None:
+    """Return the lease of an item that the worker owns and does not work on; None when there is none.
+
+    A claim whose commit was answered by a broken connection is found again like this.
+    """
+    query = select(WorkItem).where(WorkItem.state == ItemState.RUNNING, WorkItem.lease_owner == owner)
+    return next((_lease_of(item) for item in session.scalars(query) if item.id not in held), None)
+
+
+def _lease_of(item: WorkItem) -> Lease:
+    return Lease(item.id, item.job_id, item.key, item.kind, item.payload, item.lease_token, item.attempt + 1)
+
+
+def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
+    """Let an evaluation item go on with the chip instances of the next item, if that is such a one.
+
+    The next item is the one that `claim` would give, if it evaluates the same variant of the same job. A
+    runner that has all loaded saves its start. What was taken over is in the item's payload, so another
+    attempt at it goes on with that, too.
+
+    Returns:
+        All ranges of chip instances that the item has now, and how far what was taken over is, in
+        sample-forwards.
+    """
+    job, item = hold(session, lease)
+    query = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).order_by(*_IN_TURN).limit(1)
+    other = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if (
+        other is None
+        or other.job_id != job.id
+        or job.state != JobState.RUNNING
+        or (other.kind, other.payload.get("variant")) != (item.kind, item.payload.get("variant"))
+    ):
+        return repeats_of(item.payload), 0
+    done = other.progress_done
+    taken_over = [*item.payload.get("taken_over", []), *repeats_of(other.payload)]
+    item.payload = {**item.payload, "taken_over": taken_over}
+    item.progress_total += other.progress_total
+    item.progress_done += done
+    other.progress_total = other.progress_done = 0
+    _end(other, ItemState.SUCCEEDED)
+    record(session, job, "item.succeeded", {"item": other.key, "taken_over_by": item.key})
+    return repeats_of(item.payload), done
+
+
+def repeats_of(payload: dict[str, Any]) -> list[list[int]]:
+    """Return the ranges of chip instances of an evaluation item: its own, and what it took over."""
+    return [payload["repeats"], *payload.get("taken_over", [])]
+
+
+def renew(session: Session, lease: Lease, *, lease_s: float) -> bool:
+    """Renew the lease; return False when it is lost."""
+    statement = (
+        update(WorkItem)
+        .where(
+            WorkItem.id == lease.item_id,
+            WorkItem.lease_token == lease.token,
+            WorkItem.state == ItemState.RUNNING,
+        )
+        .values(lease_expires_s=database_now_s() + lease_s)
+        .execution_options(synchronize_session=False)
+    )
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)  # noqa: S101 - narrows the type; an UPDATE has a cursor
+    return result.rowcount == 1
+
+
+def hold(session: Session, lease: Lease) -> tuple[Job, WorkItem]:
+    """Lock the job and check that the lease still stands: the fence before every write of a worker.
+
+    Raises:
+        LeaseLost: the item was given to another worker or its job has ended.
+    """
+    job = lock(session, lease.job_id)
+    item = session.get(WorkItem, lease.item_id, populate_existing=True)
+    if (
+        job is None
+        or item is None
+        or item.lease_token != lease.token
+        or item.state != ItemState.RUNNING
+        or job.state in FINAL
+    ):
+        raise LeaseLost(f"work item {lease.key} of job {lease.job_id} is no longer this worker's")
+    return job, item
+
+
+def stop_requested(session: Session, lease: Lease) -> bool:
+    """Tell whether the item's runner should stop: its job is being cancelled, or the lease is lost."""
+    query = (
+        select(Job.state)
+        .join(WorkItem, WorkItem.job_id == Job.id)
+        .where(
+            WorkItem.id == lease.item_id,
+            WorkItem.lease_token == lease.token,
+            WorkItem.state == ItemState.RUNNING,
+        )
+    )
+    state = session.scalars(query).one_or_none()
+    return state is None or state == JobState.CANCELLING or state in FINAL
+
+
+def hear_of(item: WorkItem) -> None:
+    """Note that the item's runner gave a sign of life."""
+    item.heard_at_s = database_now_s()  # the database puts its clock there
+
+
+def is_silent(session: Session, lease: Lease, *, for_s: float) -> bool:
+    """Tell whether the item's runner has given no sign of life for so long."""
+    query = select(WorkItem.id).where(
+        WorkItem.id == lease.item_id,
+        WorkItem.lease_token == lease.token,
+        WorkItem.state == ItemState.RUNNING,
+        WorkItem.heard_at_s < database_now_s() - for_s,
+    )
+    return session.scalars(query).one_or_none() is not None
+
+
+def set_progress(job: Job, item: WorkItem, done: int) -> None:
+    """Set a held item's progress, in sample-forwards, and the job's with it.
+
+    The job's version stays: it tells of what lasts, and those who wait for it are not woken twice a second.
+    """
+    job.progress_done += done - item.progress_done
+    item.progress_done = done
+    job.progressed_at = utc_now()
+    hear_of(item)
+
+
+def made_progress(item: WorkItem) -> None:
+    """Note that the item has something that lasts: its attempts are counted anew."""
+    item.barren_attempts = 0
+
+
+def succeed(session: Session, lease: Lease) -> list[str]:
+    """Finish the item; return the keys of the items that became claimable."""
+    job, item = hold(session, lease)
+    set_progress(job, item, item.progress_total)
+    made_progress(item)
+    _end(item, ItemState.SUCCEEDED)
+    record(session, job, "item.succeeded", {"item": item.key})
+    session.flush()
+    items = _items(session, job.id)
+    if all(other.state == ItemState.SUCCEEDED for other in items):
+        move(session, job, JobState.SUCCEEDED)
+        return []
+    if job.state == JobState.CANCELLING:
+        _settle_cancelling(session, job, items)
+        return []
+    done = {other.key for other in items if other.state == ItemState.SUCCEEDED}
+    ready = [o for o in items if o.state == ItemState.BLOCKED and done.issuperset(o.needs)]
+    for other in ready:
+        other.state = ItemState.QUEUED
+    return [other.key for other in ready]
+
+
+def fail(session: Session, lease: Lease, failure: Failure) -> None:
+    """Fail the item and with it the job, for a reason that another attempt would meet again."""
+    job, item = hold(session, lease)
+    _fail(session, job, item, failure)
+
+
+def release(session: Session, lease: Lease, *, reason: str = "worker_shutdown") -> None:
+    """Give the item back untouched, for a reason that is the worker's; no attempt is spent."""
+    job, item = hold(session, lease)
+    _requeue(session, job, item, reason=reason)
+
+
+def compute_again(session: Session, lease: Lease, source_key: str) -> None:
+    """Have another item of the job done again, because what it made is gone; the item waits for it.
+
+    Equal seeds give equal numbers, so nothing but time is lost.
+    """
+    job, item = hold(session, lease)
+    for other in _items(session, job.id):
+        if other.key == source_key and other.state == ItemState.SUCCEEDED:
+            other.state = ItemState.QUEUED
+            other.checkpoint, other.finished_at, other.rung_at_s = None, None, 0.0
+            set_progress(job, other, 0)
+            record(session, job, "item.requeued", {"item": other.key, "reason": "blob_missing", "attempt": 1})
+    _requeue(session, job, item, reason="blob_missing")
+    if item.state == ItemState.QUEUED:
+        item.state = ItemState.BLOCKED
+        item.needs = sorted({*item.needs, source_key})
+
+
+def crash(session: Session, lease: Lease, failure: Failure, *, max_attempts: int) -> None:
+    """Give the item back after its runner died; the last attempt fails the job."""
+    job, item = hold(session, lease)
+    _spend_attempt(session, job, item, failure, max_attempts)
+
+
+def stopped(session: Session, lease: Lease) -> None:
+    """Note that the item's runner has stopped because the job is being cancelled."""
+    job, item = hold(session, lease)
+    _end(item, ItemState.CANCELLED)
+    session.flush()
+    if job.state == JobState.CANCELLING:
+        _settle_cancelling(session, job, _items(session, job.id))
+
+
+def cancel(session: Session, job: Job) -> None:
+    """Cancel a locked job that has not ended: at once when nothing runs, else as soon as its runners stop."""
+    items = _items(session, job.id)
+    now_s = database_time_s(session)
+    for item in items:
+        is_lost = item.state == ItemState.RUNNING and (item.lease_expires_s or 0.0) < now_s
+        if item.state in _OPEN or is_lost:
+            _end(item, ItemState.CANCELLED)
+    if job.state == JobState.QUEUED:
+        move(session, job, JobState.CANCELLED)
+        return
+    move(session, job, JobState.CANCELLING)
+    _settle_cancelling(session, job, items)
+
+
+def expired(session: Session, *, spared_owner: str | None = None) -> list[tuple[str, str]]:
+    """Return (job, item) ids of the items whose lease ran out, but for those of one worker.
+
+    A worker spares its own: when it was suspended with the machine, it renews them as soon as it goes on.
+    """
+    query = select(WorkItem.job_id, WorkItem.id).where(_has_expired()).order_by(WorkItem.job_id, WorkItem.id)
+    if spared_owner is not None:
+        query = query.where(WorkItem.lease_owner != spared_owner)
+    return [(row.job_id, row.id) for row in session.execute(query)]
+
+
+def reap(session: Session, job_id: str, item_id: str, *, max_attempts: int) -> bool:
+    """Take back an item whose lease ran out; return whether it had. One a transaction: it locks the job."""
+    job = lock(session, job_id)
+    query = select(WorkItem).where(WorkItem.id == item_id, _has_expired())
+    item = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if job is None or item is None:
+        return False  # renewed or taken back meanwhile
+    if job.state in FINAL or job.state == JobState.CANCELLING:
+        _end(item, ItemState.CANCELLED)
+        session.flush()
+        if job.state == JobState.CANCELLING:
+            _settle_cancelling(session, job, _items(session, job.id))
+        return True
+    lost = Failure("worker_lost", "the worker went silent, more than once; retry the job", retryable=True)
+    _spend_attempt(session, job, item, lost, max_attempts)
+    return True
+
+
+def _has_expired() -> ColumnElement[bool]:
+    return and_(WorkItem.state == ItemState.RUNNING, WorkItem.lease_expires_s < database_now_s())
+
+
+def unrung(session: Session, *, older_than_s: float) -> list[str]:
+    """Return the jobs of queued items whose bell has not rung lately, one entry an item; note the ringing."""
+    now = database_time_s(session)
+    rows = session.execute(
+        select(WorkItem.id, WorkItem.job_id)
+        .where(WorkItem.state == ItemState.QUEUED, WorkItem.rung_at_s < now - older_than_s)
+        .order_by(*_IN_TURN)
+        .limit(1000)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if rows:
+        session.execute(
+            update(WorkItem)
+            .where(WorkItem.id.in_([row.id for row in rows]))
+            .values(rung_at_s=now)
+            .execution_options(synchronize_session=False)
+        )
+    return [row.job_id for row in rows]
+
+
+def count_waiting(session: Session, able: Collection[str]) -> int:
+    """Return how many items wait for a worker of these abilities, up to a number that is more than enough."""
+    waiting = select(WorkItem.id).where(WorkItem.state == ItemState.QUEUED, WorkItem.requires.in_(able))
+    return len(session.scalars(waiting.limit(_CANDIDATES)).all())
+
+
+def database_time_s(session: Session) -> float:
+    """Return the database's clock: seconds since 1970."""
+    return float(session.scalars(select(database_now_s())).one())
+
+
+def _items(session: Session, job_id: str) -> Sequence[WorkItem]:
+    return session.scalars(select(WorkItem).where(WorkItem.job_id == job_id).order_by(WorkItem.id)).all()
+
+
+def _end(item: WorkItem, state: ItemState) -> None:
+    item.state = state
+    item.lease_owner = None
+    item.lease_expires_s = None
+    item.finished_at = utc_now()
+
+
+def _requeue(session: Session, job: Job, item: WorkItem, *, reason: str) -> None:
+    if job.state == JobState.CANCELLING:
+        _end(item, ItemState.CANCELLED)
+        session.flush()
+        _settle_cancelling(session, job, _items(session, job.id))
+        return
+    item.state = ItemState.QUEUED
+    item.lease_owner = None
+    item.lease_expires_s = None
+    item.rung_at_s = 0.0
+    record(session, job, "item.requeued", {"item": item.key, "reason": reason, "attempt": item.attempt + 1})
+
+
+def _spend_attempt(session: Session, job: Job, item: WorkItem, failure: Failure, max_attempts: int) -> None:
+    item.attempt += 1
+    item.barren_attempts += 1
+    if item.barren_attempts >= max_attempts and job.state != JobState.CANCELLING:
+        _fail(session, job, item, failure)
+        return
+    job.attempt = max(job.attempt, item.attempt + 1)
+    _requeue(session, job, item, reason=failure.code)
+
+
+def _fail(session: Session, job: Job, item: WorkItem, failure: Failure) -> None:
+    item.failure = failure.as_json()
+    _end(item, ItemState.FAILED)
+    for other in _items(session, job.id):
+        if other.state in (*_OPEN, ItemState.RUNNING):
+            _end(other, ItemState.CANCELLED)  # running ones notice at their next write or look
+    move(session, job, JobState.FAILED, failure={**failure.as_json(), "item": item.key})
+
+
+def _settle_cancelling(session: Session, job: Job, items: Sequence[WorkItem]) -> None:
+    if not any(item.state == ItemState.RUNNING for item in items):
+        move(session, job, JobState.CANCELLED)

@@ -1,0 +1,240 @@
+"""Results by content: what was computed before is not computed again, down to single cells.
+
+A variant's numbers depend on the model, the data, the configuration, the fine-tuning (if it is trained), the
+seed and what decides the last bits (batch sizes, threads, device, compiled loops). Their hash is the
+variant's result key. Cells of jobs with the same key are equal, so a new job takes over those that are there;
+more repeats or times compute only the new ones.
+
+Nothing is locked and no file is copied: blobs are named by their content, and a blob that was in use a moment
+ago is still there (`app.engine.storage`). Should one be missing all the same, a runner computes it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db.blobs import BlobStore
+from app.db.tables import (
+    Artifact,
+    Baseline,
+    Cell,
+    Dataset,
+    Epoch,
+    Job,
+    JobBlob,
+    JobResultKey,
+    Model,
+    WorkItem,
+)  # fmt: skip
+from app.db.types import utc_now
+from app.engine.abilities import loops_of
+from app.engine.items import repeats_of
+from app.engine.planning import ANALOG, TRAINED
+from app.engine.states import FINAL, ItemState
+from simulator.numerics import NUMBERS
+
+_MOST_SOURCES = 20
+# What the items write besides rows.
+_BASELINE_FILES = {"digital": ("provenance.json",), "hwa": ("finetuned.onnx",)}
+_DESCRIPTION_FILES = ("analog_state.safetensors", "conversion.json")
+
+
+def result_keys(job: Job, model: Model, dataset: Dataset | None) -> dict[str, str]:
+    """Return the result key of each of the job's variants, `digital` included."""
+    spec, evaluate = job.spec, job.spec["evaluate"]
+    passes = {
+        "numbers": NUMBERS,
+        "model": model.sha256,
+        "dataset": job.dataset_ref if dataset is None else dataset.identity,
+        "task": spec["task"],
+        "max_samples": evaluate["max_samples"],
+        "batch_size": evaluate["batch_size"],
+        "threads": job.execution["threads"],
+        "loops": loops_of(job),
+        "device": spec["device"],
+    }
+    analog = {
+        "config": job.effective_config,
+        "layers": spec["layers"],
+        "calibration": spec["calibration"],
+        "seed": job.seed,
+    }
+    keys = {"digital": _hash(passes)}
+    for variant in ANALOG:
+        if variant in evaluate["variants"]:
+            training = {"finetune": spec["finetune"], "variant": variant} if variant in TRAINED else {}
+            keys[variant] = _hash({**passes, **analog, **training})
+    return keys
+
+
+def _hash(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Reuse:
+    """Takes over what earlier jobs computed into a new job, before it is stored."""
+
+    def __init__(self, session: Session, job: Job, keys: dict[str, str], blobs: BlobStore) -> None:
+        self._session = session
+        self._job = job
+        self._keys = keys
+        self._blobs = blobs
+        self._used: set[str] = set()
+
+    def take_over(self, items: Sequence[WorkItem]) -> None:
+        """Add the rows that are there already, and mark the items that have nothing left to do as done.
+
+        The job must have been flushed, so that rows can refer to it.
+        """
+        by_key = {item.key: item for item in items}
+        for variant, key in self._keys.items():
+            sources = self._sources(variant, key)
+            if not sources:
+                continue
+            self._take_model(variant, sources, by_key)
+            if variant in ANALOG:
+                self._take_cells(variant, sources, items)
+        self._job.cached_from = sorted(self._used)
+        done = {item.key for item in items if item.state == ItemState.SUCCEEDED}
+        for item in items:
+            if item.state == ItemState.BLOCKED and done.issuperset(item.needs):
+                item.state = ItemState.QUEUED
+        self._skip_needless(items)
+        self._job.progress_done = sum(item.progress_done for item in items)
+
+    def _sources(self, variant: str, key: str) -> Sequence[Job]:
+        query = (
+            select(Job)
+            .join(JobResultKey, JobResultKey.job_id == Job.id)
+            .where(JobResultKey.variant == variant, JobResultKey.key == key, Job.id != self._job.id)
+            .order_by(Job.id.desc())
+            .limit(_MOST_SOURCES)
+        )
+        jobs = self._session.scalars(query).all()
+        # Other kinds of device draw other numbers: all must be on the one that the first was on.
+        devices = {job.execution["device"] for job in jobs if "device" in job.execution}
+        if self._job.execution.get("device") is None and devices:
+            self._job.execution = {**self._job.execution, "device": min(devices)}
+        device = self._job.execution.get("device")
+        return [job for job in jobs if job.execution.get("device", device) == device]
+
+    def _take_model(self, variant: str, sources: Sequence[Job], by_key: dict[str, WorkItem]) -> None:
+        """Take over a variant's trained state and its floating-point result."""
+        baseline_item = by_key.get(f"baseline:{variant}")
+        description = by_key.get(f"describe:{variant}")
+        for source in sources:
+            theirs = self._items(source.id)
+            for kind in ("finetune", "calibrate"):
+                key = f"{kind}:{variant}"
+                if key in theirs and key in by_key:
+                    self._take_state(source, theirs[key], by_key[key])
+            if baseline_item is not None and baseline_item.state != ItemState.SUCCEEDED:
+                self._take_baseline(source, theirs.get(baseline_item.key), baseline_item)
+            if description is not None and description.state != ItemState.SUCCEEDED:
+                self._take_description(source, theirs.get(description.key), description)
+
+    def _take_state(self, source: Job, theirs: WorkItem, ours: WorkItem) -> None:
+        """Take over trained weights or input ranges; of training that was broken off, its last checkpoint."""
+        is_done = theirs.state == ItemState.SUCCEEDED
+        is_resting = source.state in FINAL  # a running job replaces its checkpoints
+        if ours.checkpoint is not None or theirs.checkpoint is None or not (is_done or is_resting):
+            return
+        if not self._share(theirs.checkpoint["blob_key"], f"checkpoint:{ours.key}"):
+            return
+        ours.checkpoint = theirs.checkpoint
+        ours.progress_done = theirs.progress_done
+        if is_done:
+            self._finish(ours)
+        self._used.add(source.id)
+        if ours.kind == "finetune":
+            query = select(Epoch).where(Epoch.job_id == source.id, Epoch.variant == ours.payload["variant"])
+            for epoch in self._session.scalars(query):
+                self._add_copy(epoch)
+
+    def _take_baseline(self, source: Job, theirs: WorkItem | None, ours: WorkItem) -> None:
+        row = self._session.get(Baseline, (source.id, ours.payload["variant"]))
+        if row is None or theirs is None or theirs.state != ItemState.SUCCEEDED:
+            return
+        if self._take_artifacts(source, _BASELINE_FILES.get(ours.payload["variant"], ())):
+            self._add_copy(row)
+            self._finish(ours)
+            self._used.add(source.id)
+
+    def _take_description(self, source: Job, theirs: WorkItem | None, ours: WorkItem) -> None:
+        is_done = theirs is not None and theirs.state == ItemState.SUCCEEDED
+        if is_done and self._take_artifacts(source, _DESCRIPTION_FILES):
+            self._finish(ours)
+            self._used.add(source.id)
+
+    def _take_artifacts(self, source: Job, names: Iterable[str]) -> bool:
+        """Take files over, all or none; return whether they were taken."""
+        found = [self._session.get(Artifact, (source.id, name)) for name in names]
+        there = [artifact for artifact in found if artifact is not None]
+        if not all(self._blobs.exists(artifact.blob_key) for artifact in there):
+            return False
+        for artifact in there:
+            self._share(artifact.blob_key, f"artifact:{artifact.name}")
+            self._add_copy(artifact)
+        return True
+
+    def _share(self, blob_key: str, role: str) -> bool:
+        """Use a blob of another job; return False where the storage does not have it."""
+        if not self._blobs.exists(blob_key):
+            return False
+        self._session.add(JobBlob(job_id=self._job.id, role=role, blob_key=blob_key))
+        return True
+
+    def _take_cells(self, variant: str, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
+        evaluate = self._job.spec["evaluate"]
+        times, repeats = set(evaluate["t_inference"]), evaluate["repeats"]
+        taken: dict[tuple[int, float], Cell] = {}
+        for source in sources:
+            query = select(Cell).where(
+                Cell.job_id == source.id, Cell.variant == variant, Cell.repeat < repeats
+            )
+            for cell in self._session.scalars(query):
+                place = (cell.repeat, cell.t_inference)
+                if cell.t_inference in times and place not in taken:
+                    taken[place] = cell
+                    self._add_copy(cell)
+                    self._used.add(source.id)
+        for item in items:
+            if item.kind == "evaluate" and item.payload["variant"] == variant:
+                ranges = repeats_of(item.payload)
+                cells = [taken.get((repeat, t)) for ends in ranges for repeat in range(*ends) for t in times]
+                found = sum(cell is not None for cell in cells)
+                item.progress_done = item.progress_total * found // len(cells)
+                if all(cell is not None for cell in cells):
+                    self._finish(item)
+
+    def _skip_needless(self, items: Sequence[WorkItem]) -> None:
+        """Finish what only prepares items that are done already."""
+        changed = True
+        while changed:
+            changed = False
+            open_needs = {key for item in items if item.state != ItemState.SUCCEEDED for key in item.needs}
+            for item in items:
+                prepares = item.kind in ("verify", "calibrate", "finetune")
+                if prepares and item.state != ItemState.SUCCEEDED and item.key not in open_needs:
+                    self._finish(item)
+                    changed = True
+
+    def _items(self, job_id: str) -> dict[str, WorkItem]:
+        query = select(WorkItem).where(WorkItem.job_id == job_id)
+        return {item.key: item for item in self._session.scalars(query)}
+
+    def _finish(self, item: WorkItem) -> None:
+        item.state = ItemState.SUCCEEDED
+        item.progress_done = item.progress_total
+        item.finished_at = utc_now()
+
+    def _add_copy(self, row: Cell | Baseline | Epoch | Artifact, **changes: Any) -> None:
+        values = {column.key: getattr(row, column.key) for column in type(row).__table__.columns}
+        self._session.add(type(row)(**{**values, "job_id": self._job.id, **changes}))

@@ -1,0 +1,41 @@
+"""What the endpoints work with, made once at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from app.db.blobs import BlobStore
+from app.db.schema import SchemaGuard
+from app.db.session import Database
+from app.engine.broker import Doorbell
+from app.engine.watch import JobWatch
+from app.kit.inspection import Inspector
+from app.results.reader import ResultReader
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """What lives as long as the application."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    schema: SchemaGuard
+    doorbell: Doorbell
+    inspector: Inspector
+    watch: JobWatch
+    results: ResultReader
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """Return the services of the application that the request came to."""
+    services: Services = connection.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]

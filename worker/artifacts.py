@@ -1,0 +1,80 @@
+"""The files that let a job be understood and repeated: provenance, weights tile by tile, layers' quality."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from simulator.nn import analog_state, analyse_layers, conversion_report
+from simulator.numerics import NUMBERS
+from worker.runner.context import ItemContext
+
+_PACKAGES = ("torch", "numpy", "numba", "llvmlite", "onnx", "driftline")
+
+
+def provenance(item: ItemContext, device: torch.device) -> bytes:
+    """Return `provenance.json`: what decides the job's numbers, to the last bit."""
+    job, dataset = item.job, item.dataset_row
+    content = {
+        "job": job.id,
+        "seed": job.seed,
+        "spec": job.spec,
+        "effective_config": job.effective_config,
+        "config_hash": job.config_hash,
+        "model": {"id": item.model.id, "sha256": item.model.report["sha256"]},
+        "dataset": {"ref": job.dataset_ref, "sha256": None if dataset is None else dataset.sha256},
+        "numbers": NUMBERS,
+        "execution": job.execution,
+        "device": str(device),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": {"system": platform.system(), "architecture": platform.machine()},
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False).encode()
+
+
+def analog_state_file(model: nn.Module) -> bytes:
+    """Return `analog_state.safetensors`: weights, scales and input ranges of every tile."""
+    return save({name: tensor.detach().contiguous().cpu() for name, tensor in analog_state(model).items()})
+
+
+def conversion_file(model: nn.Module, variant: str, inputs: tuple[Tensor, ...]) -> bytes:
+    """Return `conversion.json`: layers, tiles and devices, and how well each layer does on these inputs."""
+    report, seen = conversion_report(model), {found.name: found for found in analyse_layers(model, *inputs)}
+    layers = []
+    for layer in report.layers:
+        entry = {**asdict(layer), "weight_range": None, "snr_db": None}
+        found = seen.get(layer.name)
+        if found is not None:
+            entry["weight_range"] = found.weight_range
+            entry["snr_db"] = "inf" if found.snr_db == math.inf else found.snr_db
+            entry["tiles"] = [
+                {**asdict(place), **asdict(quality)}
+                for place, quality in zip(layer.tiles, found.tiles, strict=True)
+            ]
+        layers.append(entry)
+    content = {
+        "variant": variant,
+        "samples": len(inputs[0]),
+        "tiles": report.tiles,
+        "devices": report.devices,
+        "utilisation": report.utilisation,
+        "layers": layers,
+        "digital": report.digital,
+    }
+    return json.dumps(content, indent=1, allow_nan=False).encode()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return None

@@ -1,0 +1,13 @@
+"""From what the simulator counted to what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from app.engine.recording import Counts
+from simulator.tasks import Score
+
+
+def counts_of(result: Score) -> Counts:
+    """Return the counts as the database takes them."""
+    return Counts(**asdict(result))

@@ -1,0 +1,195 @@
+"""A job's parts as torch objects: data, imported model, analog and digital variants, device."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from app.db.blobs import BlobMissing
+from app.engine import recording
+from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
+from simulator.config.tasks import Task
+from simulator.data.loading import Dataset, Split, load_dataset
+from simulator.data.options import DatasetOptions, ImageLayout
+from simulator.evaluate import Samples
+from simulator.nn import analog_layers, convert_to_analog, convert_to_digital, remap_for_programming
+from simulator.onnx.importer import ImportedModel, import_model
+from simulator.tasks import targets_for
+from worker.runner.context import InputGone, ItemContext, ItemFailedError
+
+
+class JobModels:
+    """What a step works with; each part is made when it is first asked for."""
+
+    def __init__(self, item: ItemContext) -> None:
+        self.item = item
+        self.spec: dict[str, Any] = item.job.spec
+        self.seed = item.job.seed
+        self.task = Task(self.spec["task"])
+        self.evaluate: dict[str, Any] = self.spec["evaluate"]
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device of the whole job: what was asked for, or what its first item found."""
+        wanted = self.spec["device"]
+        if wanted == "auto":
+            found = "cuda" if torch.cuda.is_available() else "cpu"
+            wanted = self.item.tell(recording.pin_device, found=found)
+        if wanted == "cuda" and not torch.cuda.is_available():
+            raise ItemFailedError("device_unavailable", "this job runs on CUDA and this worker has none")
+        return torch.device(wanted)
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        row = self.item.dataset_row
+        if row is not None and not self.item.blobs.exists(row.blob_key):
+            raise BlobMissing(row.blob_key)
+        path = None if row is None else self.item.blobs.path(row.blob_key)
+        return load_dataset(
+            self.item.job.dataset_ref,
+            path,
+            file_format="npz" if row is None else row.format,
+            options=None if row is None else _options(row.options),
+        )
+
+    def first_inputs(self, count: int) -> tuple[torch.Tensor, ...]:
+        """Return the inputs of the first training samples, on the CPU."""
+        return tuple(tensor[:count] for tensor in self._dataset.train.inputs)
+
+    def _samples(self, part: Split) -> Samples:
+        return Samples(part.inputs, self._targets(part.targets)).to(self.device)
+
+    def _targets(self, targets: torch.Tensor) -> torch.Tensor:
+        return targets_for(self.task, targets, one_hot=self._dataset.kind == "one_hot")
+
+    @cached_property
+    def train(self) -> Samples:
+        """The training set."""
+        return self._samples(self._dataset.train)
+
+    @cached_property
+    def test(self) -> Samples:
+        """The test set, or the part of it that the job asks for."""
+        return self._samples(self._dataset.test).first(self.evaluate["max_samples"])
+
+    @cached_property
+    def imported(self) -> ImportedModel:
+        """The user's model."""
+        outputs = [output["name"] for output in self.item.model.report["outputs"]]
+        return import_model(self.item.blobs.read(self.item.model.blob_key), outputs=outputs)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The user's model as the job trains and scores it: with logits in the place of probabilities."""
+        return self.imported.for_task(self.task)
+
+    def digital(self, variant: str) -> nn.Module:
+        """Return the model of a variant in floating point: as uploaded, or as fine-tuned."""
+        if variant == "hwa":
+            return convert_to_digital(self.analog(variant)).to(self.device).eval()
+        module = self.network
+        if variant == "control":
+            self._load(module, "finetune:control")
+        return module.to(self.device).eval()
+
+    def analog(self, variant: str) -> nn.Module:
+        """Return the model of a variant with its layers on tiles, not programmed yet."""
+        if variant == "control":
+            return self.convert(self.digital(variant)).eval()
+        analog = self.convert(self.network)
+        if variant == "hwa":
+            self._load(analog, "finetune:hwa")
+            remap_for_programming(analog)
+        return analog.eval()
+
+    def ready(self, variant: str) -> nn.Module:
+        """Return the analog model of a variant with its final input ranges."""
+        analog = self.analog(variant)
+        if self.item.ask(recording.has_item, self.item.job.id, f"calibrate:{variant}"):
+            self._load(analog, f"calibrate:{variant}")
+        return analog
+
+    def calibrated(self, model: nn.Module) -> nn.Module:
+        """Calibrate the model's input ranges, if it has any, on the first training batches; return it."""
+        if not any(layer.rpu_config.pre_post.input_range.enable for _, layer in analog_layers(model)):
+            return model
+        from simulator.nn import calibrate_input_ranges
+
+        method = CalibrationSpec.model_validate(self.spec.get("calibration") or {})
+        size = self.evaluate["batch_size"]
+        first = self.train.first(size * method.batches)
+        try:
+            calibrate_input_ranges(
+                model,
+                self._stoppable(zip(*(one.split(size) for one in first.inputs), strict=True)),
+                method=method.method,
+                quantile=method.quantile,
+                std_alpha=method.std_alpha,
+                seed=self.seed,
+            )
+        except ValueError as error:
+            message = f"the input ranges could not be calibrated: {error}"
+            raise ItemFailedError("calibration_failed", message) from error
+        return model
+
+    def _stoppable(self, batches: Iterable[tuple[torch.Tensor, ...]]) -> Iterator[tuple[torch.Tensor, ...]]:
+        for batch in batches:
+            self.item.check_stop()
+            yield batch
+
+    def convert(self, module: nn.Module) -> nn.Module:
+        """Return the module with its layers on tiles, by the job's configuration."""
+        config = InferenceRPUConfig.model_validate(self.item.job.effective_config)
+        rules = LayerRules.model_validate(self.spec.get("layers") or {})
+        return convert_to_analog(
+            module,
+            config,
+            digital=rules.digital,
+            overrides=rules.overrides,
+            seed=self.seed,
+            check=self.item.lease.kind != "evaluate",  # another item checked the same conversion
+            channels_last=True,
+        ).to(self.device)
+
+    def _load(self, model: nn.Module, key: str) -> None:
+        model.load_state_dict(self.checkpoint(key))
+
+    def checkpoint(self, key: str) -> dict[str, torch.Tensor]:
+        """Return the parameters and buffers that an item of the job ended with.
+
+        Raises:
+            InputGone: the storage has them no more.
+        """
+        where = self.item.ask(recording.checkpoint_of, self.item.job.id, key)
+        if where is None:
+            raise InputGone(key)
+        try:
+            stored = self.item.blobs.read(where["blob_key"])
+        except BlobMissing:
+            raise InputGone(key) from None
+        state = torch.load(io.BytesIO(stored), weights_only=True)
+        model: dict[str, torch.Tensor] = state["model"]
+        return model
+
+
+def _options(said: dict[str, Any]) -> DatasetOptions:
+    """Return a stored dataset's options."""
+    return DatasetOptions(
+        test_fraction=said.get("test_fraction"),
+        seed=said.get("seed"),
+        mean=tuple(said["mean"]) if "mean" in said else None,
+        std=tuple(said["std"]) if "std" in said else None,
+        layout=ImageLayout(said.get("layout", ImageLayout.CHANNELS_FIRST)),
+    )
+
+
+def checkpoint_of(model: nn.Module) -> bytes:
+    """Return a model's parameters and buffers as a file that `JobModels.checkpoint` reads."""
+    buffer = io.BytesIO()
+    torch.save({"model": model.state_dict()}, buffer)
+    return buffer.getvalue()

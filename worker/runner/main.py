@@ -1,0 +1,124 @@
+"""A runner: the process that does one work item and tells the database everything it finds."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from sqlalchemy.exc import OperationalError
+
+from app.db.blobs import BlobMissing
+from app.db.session import is_transient, reason
+from app.engine.abilities import loops_of
+from app.engine.items import Failure, LeaseLost
+from simulator.intake import IntakeError
+from simulator.memory import keep_freed_memory
+from worker.protocol import (
+    EXIT_DATABASE_AWAY,
+    EXIT_OUT_OF_MEMORY,
+    EXIT_STORAGE_FULL,
+    EXIT_TOLD,
+    RunRequest,
+)
+from worker.runner.context import InputGone, ItemContext, ItemFailedError, Stopped
+
+log = logging.getLogger(__name__)
+
+
+def run(request: RunRequest) -> int:
+    """Do the item; return the process's exit code."""
+    lease = request.lease
+    where = f"job {lease.job_id}: {lease.key}, attempt {lease.attempt}"
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s %(name)s: {where}: %(message)s",
+    )
+    if request.memory_bytes is not None and sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
+    keep_freed_memory()
+    try:
+        return _carry_out(ItemContext(request))
+    except LeaseLost as lost:
+        log.info("%s", lost)
+        return EXIT_TOLD
+    except Exception as error:
+        if is_full(error):
+            log.warning("%s", error)
+            return EXIT_STORAGE_FULL
+        if is_transient(error):
+            log.warning("the database was away for longer than %g s: %s", request.lease_s, reason(error))
+            return EXIT_DATABASE_AWAY
+        if _is_out_of_memory(error):
+            log.exception("out of memory")
+            return EXIT_OUT_OF_MEMORY
+        raise
+
+
+def _carry_out(item: ItemContext) -> int:
+    from worker.items import HANDLERS
+
+    torch.set_num_threads(int(item.job.execution["threads"]))
+    try:
+        with _loops(loops_of(item.job)):
+            HANDLERS[item.lease.kind](item)
+        item.finish()
+    except Stopped:
+        item.give_back()
+    except InputGone as gone:
+        log.warning("%s from the storage; it is computed again", gone)
+        item.wait_for(gone.source_key)
+    except ItemFailedError as error:
+        item.fail(error.failure)
+    except Exception as error:
+        if isinstance(error, LeaseLost) or is_full(error) or is_transient(error) or _is_out_of_memory(error):
+            raise
+        log.exception("the item failed")
+        item.fail(_failure_of(error))
+    return EXIT_TOLD
+
+
+@contextmanager
+def _loops(kind: str) -> Iterator[None]:
+    """Compute with the loops that the job was submitted for."""
+    from simulator.tile import fused
+
+    if kind == "plain":
+        with fused.plain_torch():
+            yield
+        return
+    if fused.kernels() is None:
+        raise ItemFailedError("loops_unavailable", "this job runs compiled loops and this worker has none")
+    yield
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether there was no room left, in the storage or for the database."""
+    if isinstance(error, OperationalError):
+        return any(what in str(error.orig) for what in ("disk is full", "No space left on device"))
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _failure_of(error: Exception) -> Failure:
+    if isinstance(error, IntakeError):
+        return Failure(error.code, error.message)
+    if isinstance(error, BlobMissing):
+        message = f"{error}: restore the storage from its backup, or upload the file again, and retry the job"
+        return Failure("blob_missing", message, retryable=True)
+    kind = type(error).__name__
+    return Failure("internal", f"an internal error ({kind}) stopped the job; the worker's log has it")
