@@ -12,8 +12,9 @@ from torch import nn
 
 from app.db.blobs import BlobMissing
 from app.engine import recording
-from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules
-from simulator.config.tasks import Task
+from app.engine.keys import ItemKey, ItemKind
+from app.engine.specification import config_of, spec_of, task_of
+from simulator.config import CalibrationSpec, Variant
 from simulator.data.loading import Dataset, Split, load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
@@ -28,15 +29,15 @@ class JobModels:
 
     def __init__(self, item: ItemContext) -> None:
         self.item = item
-        self.spec: dict[str, Any] = item.job.spec
+        self.spec = spec_of(item.job)
         self.seed = item.job.seed
-        self.task = Task(self.spec["task"])
-        self.evaluate: dict[str, Any] = self.spec["evaluate"]
+        self.task = task_of(item.job)
+        self.evaluate = self.spec.evaluate
 
     @cached_property
     def device(self) -> torch.device:
         """The device of the whole job: what was asked for, or what its first item found."""
-        wanted = self.spec["device"]
+        wanted: str = self.spec.device
         if wanted == "auto":
             found = "cuda" if torch.cuda.is_available() else "cpu"
             wanted = self.item.tell(recording.pin_device, found=found)
@@ -75,7 +76,7 @@ class JobModels:
     @cached_property
     def test(self) -> Samples:
         """The test set, or the part of it that the job asks for."""
-        return self._samples(self._dataset.test).first(self.evaluate["max_samples"])
+        return self._samples(self._dataset.test).first(self.evaluate.max_samples)
 
     @cached_property
     def imported(self) -> ImportedModel:
@@ -88,30 +89,30 @@ class JobModels:
         """The user's model as the job trains and scores it: with logits in the place of probabilities."""
         return self.imported.for_task(self.task)
 
-    def digital(self, variant: str) -> nn.Module:
+    def digital(self, variant: Variant) -> nn.Module:
         """Return the model of a variant in floating point: as uploaded, or as fine-tuned."""
-        if variant == "hwa":
+        if variant is Variant.HWA:
             return convert_to_digital(self.analog(variant)).to(self.device).eval()
         module = self.network
-        if variant == "control":
-            self._load(module, "finetune:control")
+        if variant is Variant.CONTROL:
+            self._load(module, ItemKey(ItemKind.FINETUNE, variant))
         return module.to(self.device).eval()
 
-    def analog(self, variant: str) -> nn.Module:
+    def analog(self, variant: Variant) -> nn.Module:
         """Return the model of a variant with its layers on tiles, not programmed yet."""
-        if variant == "control":
+        if variant is Variant.CONTROL:
             return self.convert(self.digital(variant)).eval()
         analog = self.convert(self.network)
-        if variant == "hwa":
-            self._load(analog, "finetune:hwa")
+        if variant is Variant.HWA:
+            self._load(analog, ItemKey(ItemKind.FINETUNE, variant))
             remap_for_programming(analog)
         return analog.eval()
 
-    def ready(self, variant: str) -> nn.Module:
+    def ready(self, variant: Variant) -> nn.Module:
         """Return the analog model of a variant with its final input ranges."""
         analog = self.analog(variant)
-        if self.item.ask(recording.has_item, self.item.job.id, f"calibrate:{variant}"):
-            self._load(analog, f"calibrate:{variant}")
+        if self.item.ask(recording.has_item, self.item.job.id, str(ItemKey(ItemKind.CALIBRATE, variant))):
+            self._load(analog, ItemKey(ItemKind.CALIBRATE, variant))
         return analog
 
     def calibrated(self, model: nn.Module) -> nn.Module:
@@ -120,8 +121,8 @@ class JobModels:
             return model
         from simulator.nn import calibrate_input_ranges
 
-        method = CalibrationSpec.model_validate(self.spec.get("calibration") or {})
-        size = self.evaluate["batch_size"]
+        method = self.spec.calibration or CalibrationSpec()
+        size = self.evaluate.batch_size
         first = self.train.first(size * method.batches)
         try:
             calibrate_input_ranges(
@@ -144,11 +145,10 @@ class JobModels:
 
     def convert(self, module: nn.Module) -> nn.Module:
         """Return the module with its layers on tiles, by the job's configuration."""
-        config = InferenceRPUConfig.model_validate(self.item.job.effective_config)
-        rules = LayerRules.model_validate(self.spec.get("layers") or {})
+        rules = self.spec.rules
         return convert_to_analog(
             module,
-            config,
+            config_of(self.item.job),
             digital=rules.digital,
             overrides=rules.overrides,
             seed=self.seed,
@@ -156,22 +156,22 @@ class JobModels:
             channels_last=True,
         ).to(self.device)
 
-    def _load(self, model: nn.Module, key: str) -> None:
+    def _load(self, model: nn.Module, key: ItemKey) -> None:
         model.load_state_dict(self.checkpoint(key))
 
-    def checkpoint(self, key: str) -> dict[str, torch.Tensor]:
+    def checkpoint(self, key: ItemKey) -> dict[str, torch.Tensor]:
         """Return the parameters and buffers that an item of the job ended with.
 
         Raises:
             InputGone: the storage has them no more.
         """
-        where = self.item.ask(recording.checkpoint_of, self.item.job.id, key)
+        where = self.item.ask(recording.checkpoint_of, self.item.job.id, str(key))
         if where is None:
-            raise InputGone(key)
+            raise InputGone(str(key))
         try:
             stored = self.item.blobs.read(where["blob_key"])
         except BlobMissing:
-            raise InputGone(key) from None
+            raise InputGone(str(key)) from None
         state = torch.load(io.BytesIO(stored), weights_only=True)
         model: dict[str, torch.Tensor] = state["model"]
         return model

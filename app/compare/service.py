@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
 from app.db.tables import Job
+from app.engine.specification import task_of
 from app.kit.etag import etag_of
 from app.kit.problems import Fault, InvalidRequest
 from app.results import statistics
@@ -18,6 +19,7 @@ from app.results.cells import Cells
 from app.results.reader import ResultReader, Version
 from app.results.repository import ResultRepository
 from app.results.schemas import PointView
+from simulator.config.tasks import Task
 
 if TYPE_CHECKING:
     from app.results.cells import Reals
@@ -41,9 +43,9 @@ class Compared:
     baseline: dict[str, dict[str, dict[str, Any]]]
 
     @property
-    def task(self) -> str:
+    def task(self) -> Task:
         """What all the jobs are about."""
-        return str(self.jobs[0].spec["task"])
+        return task_of(self.jobs[0])
 
     def view(self) -> ComparisonView:
         """Return the jobs side by side, each against the first."""
@@ -108,7 +110,7 @@ class CompareService:
             [self._reader.cells_of(self._session, job) for job in jobs],
             {
                 job.id: {
-                    row.variant: statistics.baseline_json(job.spec["task"], row)
+                    row.variant: statistics.baseline_json(task_of(job), row)
                     for row in self._results.baselines(job.id)
                 }
                 for job in jobs
@@ -134,7 +136,7 @@ class CompareService:
             if job is None
         ]
         jobs = [job for job in found if job is not None]
-        if len({job.spec["task"] for job in jobs}) > 1:
+        if len({task_of(job) for job in jobs}) > 1:
             message = "the jobs have different tasks, and so different metrics"
             faults.append(Fault(pointer="/query/job", code="task_mismatch", message=message))
         if faults:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from app.db.tables import Job
+from app.engine.specification import spec_of
 
 AUTO = "auto"
 
 
 def required(job: Job) -> str:
     """Return what the job's items require: `<device>/<loops>`."""
-    device = job.execution.get("device") or job.spec["device"]
+    device = job.execution.get("device") or spec_of(job).device
     return f"{device}/{loops_of(job)}"
 
 

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from app.configs.schemas import is_reference
 from app.configs.service import meaning_of, pointer_in
 from app.db.tables import Dataset, Model
-from app.engine import planning
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import JobCreate
 from app.kit.faults import from_pydantic
@@ -34,6 +33,7 @@ from simulator.config import (
 from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
+from simulator.config.tasks import Task
 
 BUILTIN = "builtin:"
 _CONFIG = ("rpu_config",)
@@ -49,7 +49,7 @@ class Checked:
     model: Model | None = None
     dataset: Dataset | None = None
     dataset_report: dict[str, Any] | None = None
-    task: str | None = None
+    task: Task | None = None
     layer_configs: list[InferenceRPUConfig] = field(default_factory=list)
 
 
@@ -111,7 +111,7 @@ def _check_dataset(request: JobCreate, jobs: JobRepository, found: Checked) -> N
 
 
 def _check_size(request: JobCreate, max_cells: int, found: Checked) -> None:
-    count = planning.cells({"evaluate": request.evaluate.model_dump(mode="json")})
+    count = request.cells
     if count > max_cells:
         found.faults.append(
             Fault(
@@ -124,7 +124,7 @@ def _check_size(request: JobCreate, max_cells: int, found: Checked) -> None:
 
 
 def _check_finetune(request: JobCreate, found: Checked) -> None:
-    trained = [variant.value for variant in request.evaluate.variants if variant in planning.TRAINED]
+    trained = [variant.value for variant in request.trained]
     if trained and request.finetune is None:
         found.faults.append(
             Fault(
@@ -142,7 +142,7 @@ def _check_finetune(request: JobCreate, found: Checked) -> None:
 
 
 def _warn_about_finetune(request: JobCreate, found: Checked) -> None:
-    if request.finetune is None or not any(v in planning.TRAINED for v in request.evaluate.variants):
+    if request.finetune is None or not request.trained:
         return
     on_tiles = found.layer_configs if Variant.HWA in request.evaluate.variants else []
     found.warnings += _prefixed("/finetune", finetune_warnings(request.finetune, on_tiles))
@@ -170,11 +170,11 @@ def _check_config(request: JobCreate, found: Checked) -> None:
 
 def _check_layers(request: JobCreate, model: Model, found: Checked) -> None:
     layers = [layer["name"] for layer in model.report["layers"] if layer["kind"] == "analog"]
-    rules = request.layers or LayerRules()
+    rules = request.rules
     found.faults += _faults("/layers", rules.unmatched(layers))
     analog = [name for name in layers if not rules.is_digital(name)]
     _check_overrides(request, rules, analog, found)
-    wanted = [variant.value for variant in request.evaluate.variants if variant in planning.ANALOG]
+    wanted = [variant.value for variant in request.analog]
     if wanted and not analog:
         found.faults.append(
             Fault(

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import Speed
-from app.engine import planning
-from app.engine.planning import Sizes
+from app.engine.keys import ItemKey, ItemKind
+from app.engine.kinds.inference.plan import Sizes
 from app.jobs.repository import KnownResults
-from app.jobs.schemas import DryRunView, JobCreate
-from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType
+from app.jobs.schemas import DryRunView
+from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType, Variant
+from simulator.config.job import JobSpec
 from simulator.config.tiling import devices_per_weight, tile_cells, weight_slots
 
 _ASSUMED_POSITIONS = 1  # of a layer whose input size is open
@@ -52,7 +53,7 @@ class _Layers:
 
 
 def dry_run(
-    request: JobCreate,
+    spec: JobSpec,
     *,
     config: InferenceRPUConfig,
     report: dict[str, Any],
@@ -65,7 +66,7 @@ def dry_run(
     """Return what a valid job would be.
 
     Args:
-        request: the job.
+        spec: the job.
         config: its configuration.
         report: its model's.
         sizes: samples of an epoch and of a pass over the test set.
@@ -74,21 +75,20 @@ def dry_run(
         speed: a worker's measured speed; without one there is no estimate of time.
         warnings: what the checks warned of.
     """
-    layers = _measure(report, config, request.layers or LayerRules())
+    layers = _measure(report, config, spec.rules)
     warnings = list(warnings)
     seconds = None
     if speed is None:
         message = "no worker has measured its speed yet, so there is no estimate of seconds"
         warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
     else:
-        seconds = _seconds(request, layers, sizes, known, speed.measured) + items * _ITEM_S
-    spec = {"evaluate": request.evaluate.model_dump(mode="json")}
+        seconds = _seconds(spec, layers, sizes, known, speed.measured) + items * _ITEM_S
     return DryRunView(
         valid=True,
         tiles=layers.tiles,
         devices=layers.devices,
         utilisation=layers.used_cells / layers.cells if layers.cells else 1.0,
-        cells=planning.cells(spec),
+        cells=spec.cells,
         cached_cells=sum(known.cells.values()),
         estimated_seconds=seconds,
         warnings=warnings,
@@ -142,10 +142,10 @@ def _is_static(config: InferenceRPUConfig) -> bool:
 
 
 def _seconds(
-    request: JobCreate, layers: _Layers, sizes: Sizes, known: KnownResults, speed: dict[str, Any]
+    spec: JobSpec, layers: _Layers, sizes: Sizes, known: KnownResults, speed: dict[str, Any]
 ) -> float:
     """Return the seconds that one worker computes and stores, without the starts of its items."""
-    evaluate = request.evaluate
+    evaluate = spec.evaluate
     plain = layers.static + layers.dynamic + layers.digital
     passes = {
         "digital": _time(plain, speed["evaluate"]["digital"]),
@@ -154,21 +154,16 @@ def _seconds(
         + _time(layers.digital, speed["evaluate"]["digital"]),
     }
     steps = {
-        "control": _time(plain, speed["train"]["digital"]),
-        "hwa": _time(layers.static, speed["train"]["static"])
+        Variant.CONTROL: _time(plain, speed["train"]["digital"]),
+        Variant.HWA: _time(layers.static, speed["train"]["static"])
         + _time(layers.dynamic, speed["train"]["dynamic"])
         + _time(layers.digital, speed["train"]["digital"]),
     }
-    variants = [variant.value for variant in evaluate.variants]
     times = len(evaluate.t_inference)
-    missing = [
-        evaluate.repeats * times - known.cells.get(variant, 0)
-        for variant in variants
-        if variant in planning.ANALOG
-    ]
+    missing = [evaluate.repeats * times - known.cells.get(variant, 0) for variant in spec.analog]
     cells = sum(missing)
     seconds = cells * sizes.test * passes["analog"]
-    if "baseline:digital" not in known.done:
+    if str(ItemKey(ItemKind.BASELINE, Variant.DIGITAL)) not in known.done:
         seconds += sizes.test * passes["digital"]
     readout = _time(layers.static_readout, speed["evaluate"]["static"])
     readout += _time(layers.dynamic_readout, speed["evaluate"]["dynamic"])
@@ -176,15 +171,14 @@ def _seconds(
     calls = math.ceil(sizes.test / evaluate.batch_size) + 1
     seconds += (cells + chips) * (readout + layers.devices * speed["program_device"])
     seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)
-    trained = [variant for variant in variants if variant in planning.TRAINED]
-    if request.finetune is not None:
-        for variant in trained:
-            if f"baseline:{variant}" not in known.done:
+    if spec.finetune is not None:
+        for variant in spec.trained:
+            if str(ItemKey(ItemKind.BASELINE, variant)) not in known.done:
                 seconds += sizes.test * passes["digital"]
-            if f"finetune:{variant}" in known.done:
+            if str(ItemKey(ItemKind.FINETUNE, variant)) in known.done:
                 continue
-            seconds += request.finetune.epochs * sizes.train * steps[variant]
-            batches = request.finetune.epochs * math.ceil(sizes.train / request.finetune.batch_size)
+            seconds += spec.finetune.epochs * sizes.train * steps[variant]
+            batches = spec.finetune.epochs * math.ceil(sizes.train / spec.finetune.batch_size)
             seconds += batches * layers.tiles * speed["call"]["train"]
     return float(seconds)
 

@@ -27,7 +27,9 @@ from app.db.tables import (
     WorkItem,
 )  # fmt: skip
 from app.db.types import database_now_s
+from app.engine.keys import ItemKey, ItemKind
 from app.engine.states import ItemState
+from simulator.config import Variant
 
 # Columns of a job that hold more than all others together.
 HEAVY = frozenset({"spec", "effective_config"})
@@ -87,7 +89,7 @@ class KnownResults:
         done: keys of work items that need not be done again.
     """
 
-    cells: Mapping[str, int]
+    cells: Mapping[Variant, int]
     done: frozenset[str]
 
 
@@ -97,7 +99,7 @@ class JobRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, job: Job, items: Sequence[WorkItem], result_keys: dict[str, str]) -> None:
+    def add(self, job: Job, items: Sequence[WorkItem], result_keys: Mapping[Variant, str]) -> None:
         """Store a new job with its tags, work items and result keys."""
         self._session.add(job)
         self._session.flush()
@@ -171,7 +173,9 @@ class JobRepository:
         """Return one file of the job."""
         return self._session.get(Artifact, (job_id, name))
 
-    def known_results(self, keys: Mapping[str, str], times: Collection[float], repeats: int) -> KnownResults:
+    def known_results(
+        self, keys: Mapping[Variant, str], times: Collection[float], repeats: int
+    ) -> KnownResults:
         """Return what earlier jobs with these result keys have of a new job.
 
         Args:
@@ -179,7 +183,7 @@ class JobRepository:
             times: at which it evaluates, in s.
             repeats: its chip instances.
         """
-        cells: dict[str, int] = {}
+        cells: dict[Variant, int] = {}
         done: set[str] = set()
         for variant, key in keys.items():
             same = select(JobResultKey.job_id).where(JobResultKey.variant == variant, JobResultKey.key == key)
@@ -197,7 +201,9 @@ class JobRepository:
             cells[variant] = self._session.scalars(select(func.count()).select_from(found)).one()
             items = select(WorkItem.key).where(
                 WorkItem.job_id.in_(same),
-                WorkItem.key.in_((f"finetune:{variant}", f"baseline:{variant}")),
+                WorkItem.key.in_(
+                    str(ItemKey(kind, variant)) for kind in (ItemKind.FINETUNE, ItemKind.BASELINE)
+                ),
                 WorkItem.state == ItemState.SUCCEEDED,
             )
             done.update(self._session.scalars(items.distinct()))

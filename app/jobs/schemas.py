@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
@@ -15,17 +14,13 @@ from app.configs.schemas import StoredReference, is_reference
 from app.engine.states import JobState
 from simulator.config import (
     PRESETS,
-    CalibrationSpec,
-    EvaluateSpec,
-    FinetuneSpec,
     InferenceRPUConfig,
-    LayerRules,
     StrictModel,
     resolve,
 )
 from simulator.config.base import custom_error, nearest
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
-from simulator.config.tasks import Task
+from simulator.config.job import JobSpec
 
 # JSON has no infinity: what was not finite is absent.
 FiniteOrNull = Annotated[
@@ -45,22 +40,6 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class Device(StrEnum):
-    """Where the job is computed; `auto` is CUDA where the first worker has it."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-def _not_a_gpu(value: object) -> object:
-    """Say how a GPU is called here to whom calls it otherwise."""
-    if isinstance(value, str) and re.fullmatch(r"(?i)gpu|nvidia|cuda[:\s]?\d+|gpu[:\s]?\d+|mps|tpu", value):
-        hint = "write 'cuda' for an NVIDIA GPU, or 'auto' for CUDA where the worker has it"
-        raise custom_error("enum", f"there is no device {value!r}", hint=hint)
-    return value
-
-
 def _not_a_name(value: object) -> object:
     """Say how a preset is named to whom writes its name alone."""
     if not isinstance(value, str):
@@ -72,7 +51,7 @@ def _not_a_name(value: object) -> object:
     raise custom_error("dict_type", "an RPU configuration is an object, not a name", hint=hint)
 
 
-class JobCreate(StrictModel):
+class JobCreate(JobSpec):
     """A job: whose model, on what data, on which hardware, evaluated how."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
@@ -86,19 +65,6 @@ class JobCreate(StrictModel):
     rpu_config: Annotated[dict[str, Any], BeforeValidator(_not_a_name)] = Field(
         description="An RPU configuration; or a preset or a stored configuration, in part replaced:"
         ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
-    )
-    layers: LayerRules | None = Field(default=None, description="Layers kept digital or configured apart.")
-    calibration: CalibrationSpec | None = Field(
-        default=None, description="How input ranges are calibrated, where the configuration has them on."
-    )
-    finetune: FinetuneSpec | None = Field(
-        default=None, description="Fine-tuning; the variants `hwa` and `control` need it."
-    )
-    evaluate: EvaluateSpec = Field(description="Which times, how many chips, which variants.")
-    task: Task | None = Field(default=None, description="Inferred from model and data when absent.")
-    seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Of every random draw.")
-    device: Annotated[Device, BeforeValidator(_not_a_gpu)] = Field(
-        default=Device.AUTO, description="Where to compute."
     )
     priority: int = Field(default=0, ge=-100, le=100, strict=True, description="Higher goes first.")
 

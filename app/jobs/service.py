@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
 from app.engine import items
 from app.engine.abilities import required
-from app.engine.planning import Ranges, Sizes, plan
-from app.engine.reuse import Reuse, result_keys
+from app.engine.kinds.inference.plan import Ranges, Sizes, plan
+from app.engine.kinds.inference.reuse import Reuse, result_keys
+from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
@@ -26,7 +27,9 @@ from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.settings import Settings
-from simulator.config import LossType, config_hash, effective
+from simulator.config import LossType, Variant, config_hash, effective
+from simulator.config.job import JobSpec
+from simulator.config.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class JobService:
         """
         found = accepted.found
         job = _new_job(accepted.request, found, settings)
-        sizes = _sizes(job.spec, accepted.dataset_report)
-        work = _plan(job.spec, sizes, found, settings)
+        spec = spec_of(job)
+        work = _plan(spec, _sizes(spec, accepted.dataset_report), found, settings)
         for item in work:
             item.requires = required(job)
         job.progress_total = sum(item.progress_total for item in work)
@@ -98,17 +101,17 @@ class JobService:
         """Return what the job of an accepted request would be; `fresh`: with nothing taken over."""
         request, found = accepted.request, accepted.found
         job = _new_job(request, found, settings)
-        spec, evaluate = job.spec, request.evaluate
+        spec = spec_of(job)
         keys = {} if fresh else result_keys(job, accepted.model, found.dataset)
         sizes = _sizes(spec, accepted.dataset_report)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
-            request,
+            spec,
             config=found.layer_configs[0],
             report=accepted.model.report,
             sizes=sizes,
             items=len(_plan(spec, sizes, found, settings)),
-            known=self.jobs.known_results(keys, evaluate.t_inference, evaluate.repeats),
+            known=self.jobs.known_results(keys, spec.evaluate.t_inference, spec.evaluate.repeats),
             speed=speed,
             warnings=found.warnings,
         )
@@ -148,7 +151,9 @@ class JobService:
         longer = {**evaluate, "t_inference": times, "repeats": repeats}
         return replace(self.accept(_request_of(job, evaluate=longer), settings), extends=job.id)
 
-    def _take_over(self, job: Job, work: list[WorkItem], keys: dict[str, str], blobs: BlobStore) -> None:
+    def _take_over(
+        self, job: Job, work: list[WorkItem], keys: Mapping[Variant, str], blobs: BlobStore
+    ) -> None:
         Reuse(self._session, job, keys, blobs).take_over(work)
         for item in work:
             item.requires = required(job)  # the device of what was taken over, too
@@ -248,7 +253,7 @@ def _placed(fault: Fault) -> Fault:
 def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
     spec = request.model_dump(mode="json")
     spec["task"] = found.task
-    if spec["finetune"] is not None and found.task == "regression":
+    if spec["finetune"] is not None and found.task is Task.REGRESSION:
         spec["finetune"]["loss"] = LossType.MSE.value
     now = utc_now()
     return Job(
@@ -276,15 +281,8 @@ def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
     )
 
 
-def _sizes(spec: dict[str, Any], dataset_report: dict[str, Any]) -> Sizes:
-    def limited(size: int, limit: int | None) -> int:
-        return size if limit is None else min(size, limit)
-
-    train_limit = None if spec["finetune"] is None else spec["finetune"]["max_samples"]
-    return Sizes(
-        train=limited(dataset_report["train_size"], train_limit),
-        test=limited(dataset_report["test_size"], spec["evaluate"]["max_samples"]),
-    )
+def _sizes(spec: JobSpec, dataset_report: dict[str, Any]) -> Sizes:
+    return Sizes.of(spec, train=dataset_report["train_size"], test=dataset_report["test_size"])
 
 
 def _ranges(found: Checked) -> Ranges:
@@ -293,7 +291,7 @@ def _ranges(found: Checked) -> Ranges:
     return Ranges(enabled=bool(enabled), learned=all(one.learn_input_range for one in enabled))
 
 
-def _plan(spec: dict[str, Any], sizes: Sizes, found: Checked, settings: Settings) -> list[WorkItem]:
+def _plan(spec: JobSpec, sizes: Sizes, found: Checked, settings: Settings) -> list[WorkItem]:
     return plan(
         spec,
         sizes,

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.db.session import Database
 from app.db.tables import Job
+from app.engine.specification import task_of
 from app.engine.states import FINAL, JobState
 from app.kit.etag import etag_of
 from app.kit.fields import not_found
@@ -192,7 +193,7 @@ class ResultReader:
         return known or self._summarised(job, cells, baselines), cells
 
     def _summarised(self, job: Job, cells: Cells, baselines: Any) -> Summary:
-        task = job.spec["task"]
+        task = task_of(job)
         version = Version.of(job)
         series = statistics.series(task, cells)
         answer = {

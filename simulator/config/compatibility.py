@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from simulator.config.faults import ConfigWarning, Fault
-
-TaskKind = Literal["classification", "multi_label", "token_classification", "next_token", "regression"]
+from simulator.config.tasks import Task
 
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 
@@ -23,12 +22,12 @@ class Fit:
         warnings: how outputs and targets are read where they could be meant otherwise.
     """
 
-    task: TaskKind | None
+    task: Task | None
     faults: tuple[Fault, ...]
     warnings: tuple[ConfigWarning, ...] = ()
 
 
-def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: TaskKind | None = None) -> Fit:
+def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: Task | None = None) -> Fit:
     """Compare a model's report with a dataset's.
 
     Args:
@@ -46,7 +45,7 @@ def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: Ta
 
 
 def _readings(
-    task: TaskKind, output: dict[str, Any], dataset: dict[str, Any], *, said: bool
+    task: Task, output: dict[str, Any], dataset: dict[str, Any], *, said: bool
 ) -> Iterator[ConfigWarning]:
     """Say how outputs and targets are read."""
     kind, activation = dataset["targets"]["kind"], output.get("activation")
@@ -57,12 +56,12 @@ def _readings(
         )
         yield ConfigWarning("/dataset", "one_hot_labels", message)
     if kind == "class_or_value" and not said:
-        other = "regression" if task == "classification" else "classification"
+        other = Task.REGRESSION if task == Task.CLASSIFICATION else Task.CLASSIFICATION
         message = (
             f"the targets are whole numbers, read for a {task}; if they are meant otherwise say task {other}"
         )
         yield ConfigWarning("/dataset", "task_inferred", message)
-    if activation is not None and task != "regression":
+    if activation is not None and task != Task.REGRESSION:
         ending, meaning = _ENDINGS[activation]
         message = (
             f"the network's output {output['name']!r} ends in {ending}: its numbers are read as {meaning}; "
@@ -95,8 +94,8 @@ def _check_inputs(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> 
 
 
 def _check_output(
-    outputs: list[dict[str, Any]], dataset: dict[str, Any], task: TaskKind | None
-) -> tuple[TaskKind | None, list[Fault]]:
+    outputs: list[dict[str, Any]], dataset: dict[str, Any], task: Task | None
+) -> tuple[Task | None, list[Fault]]:
     if len(outputs) != 1:
         names = ", ".join(one["name"] for one in outputs)
         message = (
@@ -114,8 +113,8 @@ def _check_output(
         return None, [Fault("/task", "task_ambiguous", f"{message}; say which")]
     wanted = wanted or _tasks_of(dataset)[0]
     allowed_tasks = _tasks_of(dataset)
-    if dataset["targets"]["kind"] == "class" and "regression" not in possible:
-        allowed_tasks = ("classification",)
+    if dataset["targets"]["kind"] == "class" and Task.REGRESSION not in possible:
+        allowed_tasks = (Task.CLASSIFICATION,)
     if wanted not in allowed_tasks:
         kinds, allowed = _KINDS[dataset["targets"]["kind"]], " or ".join(allowed_tasks)
         message = f"the dataset's targets are {kinds}, so the task is {allowed}, not {wanted}"
@@ -127,7 +126,7 @@ def _check_output(
     return wanted, []
 
 
-_CLASSES = ("classification", "token_classification", "next_token")
+_CLASSES = (Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.NEXT_TOKEN)
 _ENDINGS = {
     "sigmoid": ("Sigmoid", "probabilities"),
     "softmax": ("Softmax", "probabilities"),
@@ -143,47 +142,53 @@ _KINDS = {
     "labels": "zeros and ones, several a sample",
     "real": "real values",
 }
-_TASKS: dict[str, tuple[TaskKind, ...]] = {
-    "class": ("classification", "regression"),
-    "class_or_value": ("classification", "regression"),
-    "one_hot": ("classification", "token_classification", "next_token", "multi_label", "regression"),
-    "class_per_position": ("token_classification", "next_token", "regression"),
-    "labels": ("multi_label", "token_classification", "next_token", "regression"),
-    "real": ("regression",),
+_TASKS: dict[str, tuple[Task, ...]] = {
+    "class": (Task.CLASSIFICATION, Task.REGRESSION),
+    "class_or_value": (Task.CLASSIFICATION, Task.REGRESSION),
+    "one_hot": (
+        Task.CLASSIFICATION,
+        Task.TOKEN_CLASSIFICATION,
+        Task.NEXT_TOKEN,
+        Task.MULTI_LABEL,
+        Task.REGRESSION,
+    ),
+    "class_per_position": (Task.TOKEN_CLASSIFICATION, Task.NEXT_TOKEN, Task.REGRESSION),
+    "labels": (Task.MULTI_LABEL, Task.TOKEN_CLASSIFICATION, Task.NEXT_TOKEN, Task.REGRESSION),
+    "real": (Task.REGRESSION,),
 }
 
 
-def _tasks_of(dataset: dict[str, Any]) -> tuple[TaskKind, ...]:
+def _tasks_of(dataset: dict[str, Any]) -> tuple[Task, ...]:
     """Return what the targets allow, the likeliest first."""
     return _TASKS[dataset["targets"]["kind"]]
 
 
-def _unambiguous(possible: list[TaskKind], dataset: dict[str, Any]) -> TaskKind | None:
+def _unambiguous(possible: list[Task], dataset: dict[str, Any]) -> Task | None:
     """Return the task when there is no doubt: zeros and ones are labels, next tokens follow from tokens."""
     doubtful = set(possible)
     kind = dataset["targets"]["kind"]
     if kind == "class":
-        doubtful -= {"regression"}  # unless it is said
+        doubtful -= {Task.REGRESSION}  # unless it is said
     if kind == "labels":
-        doubtful -= {"next_token", "regression" if "multi_label" in doubtful else "next_token"}
-    classes = [task for task in ("classification", "token_classification") if task in doubtful]
+        doubtful -= {Task.NEXT_TOKEN, Task.REGRESSION if Task.MULTI_LABEL in doubtful else Task.NEXT_TOKEN}
+    classes = [task for task in (Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION) if task in doubtful]
     if kind in ("one_hot", "class_or_value") and classes:
         return classes[0]
     first = dataset["inputs"][0]
     if _becomes_float(first["dtype"]) or list(first["shape"]) != list(dataset["targets"]["shape"]):
-        doubtful -= {"next_token"}
+        doubtful -= {Task.NEXT_TOKEN}
     return next(iter(doubtful)) if len(doubtful) == 1 else None
 
 
-def _output_fault(task: TaskKind, sample: list[Any] | None, dataset: dict[str, Any]) -> str | None:
+def _output_fault(task: Task, sample: list[Any] | None, dataset: dict[str, Any]) -> str | None:
     """Return what is wrong with an output of this shape (without the batch) for the task."""
     target = _target_of(task, dataset)
     if sample is None:
         return None
-    if task in ("regression", "multi_label"):
+    if task in (Task.REGRESSION, Task.MULTI_LABEL):
         same = _elements(sample) in (None, _elements(target) or 1)
         return None if same else f"and a target is {_target(dataset)}"
-    if task == "classification":
+    if task == Task.CLASSIFICATION:
         if target:
             return f"and a target is {_target(dataset)}, not one class"
         if _elements(sample) == 1 and dataset["classes"] in (1, 2):
@@ -200,12 +205,12 @@ def _output_fault(task: TaskKind, sample: list[Any] | None, dataset: dict[str, A
     return f"and a target is {_target(dataset)}: the positions differ"
 
 
-def _target_of(task: TaskKind, dataset: dict[str, Any]) -> list[int]:
+def _target_of(task: Task, dataset: dict[str, Any]) -> list[int]:
     """Return the shape of a target as the task compares it with outputs, without what spells out a class."""
     shape: list[int] = dataset["targets"]["shape"]
     kind = dataset["targets"]["kind"]
-    spelt = kind == "one_hot" and (task == "classification" or (task in _CLASSES and len(shape) > 1))
-    return shape[:-1] if spelt or (kind == "class_or_value" and task == "classification") else shape
+    spelt = kind == "one_hot" and (task == Task.CLASSIFICATION or (task in _CLASSES and len(shape) > 1))
+    return shape[:-1] if spelt or (kind == "class_or_value" and task == Task.CLASSIFICATION) else shape
 
 
 def _too_few(size: Any, dataset: dict[str, Any]) -> str | None:

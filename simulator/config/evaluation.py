@@ -39,6 +39,16 @@ class Variant(StrEnum):
     HWA = "hwa"
     CONTROL = "control"
 
+    @property
+    def is_analog(self) -> bool:
+        """Whether it is programmed onto chips."""
+        return self is not Variant.DIGITAL
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it is fine-tuned first."""
+        return self in (Variant.HWA, Variant.CONTROL)
+
 
 class EvaluateSpec(StrictModel):
     """Accuracy over time: at which times, on how many chip instances, of which networks."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.engine import recording
+from app.engine.kinds.inference import results
+from simulator.config import Variant
 from simulator.evaluate import score
 from worker.artifacts import provenance
 from worker.items.counting import counts_of
@@ -13,20 +14,20 @@ from worker.runner.context import ItemContext
 def handle(item: ItemContext) -> None:
     """Score a model in floating point, and store the files that describe it."""
     models = JobModels(item)
-    variant = item.payload["variant"]
+    variant = item.variant
     model = models.digital(variant)
     result = score(
         model,
         models.test,
         task=models.task,
-        batch_size=models.evaluate["batch_size"],
+        batch_size=models.evaluate.batch_size,
         check_stop=item.check_stop,
         on_batch=item.advance,
     )
-    item.tell(recording.save_baseline, variant=variant, counts=counts_of(result))
-    if variant == "digital":
+    item.tell(results.save_baseline, variant=variant, counts=counts_of(result))
+    if variant is Variant.DIGITAL:
         item.save_artifact("provenance.json", "application/json", provenance(item, models.device))
-    if variant == "hwa":
+    if variant is Variant.HWA:
         from simulator.onnx.export import export_model
 
         exported = export_model(models.imported, model)

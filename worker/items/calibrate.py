@@ -10,6 +10,6 @@ from worker.runner.context import ItemContext
 def handle(item: ItemContext) -> None:
     """Find the input ranges of a variant's tiles from the first training batches."""
     models = JobModels(item)
-    variant = item.payload["variant"]
+    variant = item.variant
     model = models.calibrated(models.analog(variant))
     item.tell(recording.save_checkpoint, blob_key=item.blobs.put(checkpoint_of(model)).key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from app.engine.recording import Counts
+from app.engine.kinds.inference.results import Counts
 from simulator.tasks import Score
 
 

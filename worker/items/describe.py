@@ -14,7 +14,7 @@ DESCRIBED_SAMPLES = 64
 def handle(item: ItemContext) -> None:
     """Store what is on a variant's tiles, and how well each layer does on training samples."""
     models = JobModels(item)
-    variant = item.payload["variant"]
+    variant = item.variant
     model = models.ready(variant)
     item.save_artifact("analog_state.safetensors", "application/octet-stream", analog_state_file(model))
     samples = models.train.first(DESCRIBED_SAMPLES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
-from app.engine import recording
 from app.engine.items import repeats_of
+from app.engine.kinds.inference import results
 from simulator.evaluate import evaluate_cells
 from simulator.tasks import Score
 from worker.items.counting import counts_of
@@ -16,18 +16,18 @@ from worker.runner.context import ItemContext
 def handle(item: ItemContext) -> None:
     """Compute the missing cells of a shard: ranges of repeats at all times; then go on with the next one."""
     models = JobModels(item)
-    variant = item.payload["variant"]
-    times_s = models.evaluate["t_inference"]
+    variant = item.variant
+    times_s = models.evaluate.t_inference
 
     ranges = repeats_of(item.payload)
-    done = item.ask(recording.finished_cells, item.job.id, variant)
+    done = item.ask(results.finished_cells, item.job.id, variant)
     shard = [(repeat, t) for ends in ranges for repeat in range(*ends) for t in times_s]
     item.set_done(sum(cell in done for cell in shard) * len(models.test))
     model = models.ready(variant)
 
     def on_cell(repeat: int, t_inference_s: float, result: Score) -> None:
         item.tell(
-            recording.save_cell,
+            results.save_cell,
             variant=variant,
             repeat=repeat,
             t_inference=t_inference_s,
@@ -43,7 +43,7 @@ def handle(item: ItemContext) -> None:
             task=models.task,
             repeats=chain(*(range(*ends) for ends in ranges[evaluated:])),
             times_s=times_s,
-            batch_size=models.evaluate["batch_size"],
+            batch_size=models.evaluate.batch_size,
             done=done,
             on_cell=on_cell,
             check_stop=item.check_stop,
@@ -52,4 +52,4 @@ def handle(item: ItemContext) -> None:
         evaluated = len(ranges)
         ranges = item.take_over()
         if evaluated < len(ranges):
-            done = item.ask(recording.finished_cells, item.job.id, variant)
+            done = item.ask(results.finished_cells, item.job.id, variant)

@@ -7,8 +7,8 @@ import logging
 from dataclasses import asdict
 
 from app.db.blobs import BlobMissing
-from app.engine import recording
-from simulator.config import FinetuneSpec
+from app.engine.kinds.inference import results
+from simulator.config import FinetuneSpec, Variant
 from simulator.train import EpochReport, NonFiniteLossError
 from simulator.train import finetune as train
 from worker.job_models import JobModels
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 def handle(item: ItemContext) -> None:
     """Train the variant `hwa` under analog noise, or `control` without; go on from the last checkpoint."""
     models = JobModels(item)
-    variant = item.payload["variant"]
-    spec = FinetuneSpec.model_validate(models.spec["finetune"])
+    variant = item.variant
+    spec = _spec(models)
     digital = models.network.to(models.device)
     teacher = None if spec.distillation is None else copy.deepcopy(digital)
     last_epoch, resume = _checkpoint(item)
-    model = models.convert(digital) if variant == "hwa" else digital
-    if variant == "hwa" and resume is None:
+    model = models.convert(digital) if variant is Variant.HWA else digital
+    if variant is Variant.HWA and resume is None:
         model = models.calibrated(model)  # a checkpoint has the ranges already
     samples_an_epoch = len(models.train.first(spec.max_samples))
     item.set_done((last_epoch + 1) * samples_an_epoch)
@@ -35,7 +35,7 @@ def handle(item: ItemContext) -> None:
         metrics = asdict(report)
         epoch = metrics.pop("epoch")
         unused = item.tell(
-            recording.save_epoch,
+            results.save_epoch,
             epoch=epoch,
             metrics=metrics,
             blob_key=item.blobs.put(state).key,
@@ -59,6 +59,12 @@ def handle(item: ItemContext) -> None:
         )
     except NonFiniteLossError as error:
         raise ItemFailedError("non_finite_loss", str(error)) from error
+
+
+def _spec(models: JobModels) -> FinetuneSpec:
+    if models.spec.finetune is None:
+        raise ItemFailedError("internal", "a variant is to be fine-tuned, and the job does not say how")
+    return models.spec.finetune
 
 
 def _checkpoint(item: ItemContext) -> tuple[int, bytes | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.engine import recording
+from app.engine.kinds.inference import results
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext, ItemFailedError
 
@@ -16,7 +17,7 @@ def handle(item: ItemContext) -> None:
     found = verify_imported(models.imported, samples=models.first_inputs(SAMPLES))
     failed = found.state == "failed"
     state = "failed" if failed else "passed"
-    item.tell(recording.save_verification, state=state, max_rel_diff=found.max_rel_diff)
+    item.tell(results.save_verification, state=state, max_rel_diff=found.max_rel_diff)
     if failed:
         raise ItemFailedError(
             "import_mismatch",

@@ -17,6 +17,7 @@ from app.db.tables import Job, Model, WorkItem
 from app.engine import items, recording
 from app.engine.items import Failure, Lease, repeats_of
 from app.engine.states import JobState
+from simulator.config import Variant
 from worker.protocol import RunRequest
 
 _TAKE_OVER_S = 60.0  # how long a runner takes over other items: its start is little against that
@@ -77,6 +78,11 @@ class ItemContext:
     def payload(self) -> dict[str, Any]:
         """What the plan says of this item."""
         return self.lease.payload
+
+    @property
+    def variant(self) -> Variant:
+        """Which network this item is about."""
+        return Variant(self.payload["variant"])
 
     def tell(self, action: Callable[..., Result], **what: Any) -> Result:
         """Do something to the item in a transaction: `action(session, lease, **what)`.

@@ -11,7 +11,8 @@ from app.engine import items, recording
 from app.engine.abilities import abilities
 from app.engine.housekeeping import LostItems
 from app.engine.items import Failure, Lease, LeaseLost
-from app.engine.recording import Counts
+from app.engine.kinds.inference import results
+from app.engine.kinds.inference.results import Counts
 from app.engine.states import TransitionError, lock
 from tests.unit.app.conftest import MakeJob
 
@@ -111,7 +112,7 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make
         assert not items.renew(session, stale, lease_s=60)
     writes = [
         lambda session: recording.save_progress(session, stale, 5),
-        lambda session: recording.save_cell(
+        lambda session: results.save_cell(
             session,
             stale,
             variant="hwa",
@@ -216,7 +217,7 @@ def test_a_cell_is_stored_once_and_counts_once(database: Database, make_job: Mak
     lease = take(database, job_id)
     for correct in (9, 3):  # the second writer finds the cell there
         with database.transaction() as session:
-            recording.save_cell(
+            results.save_cell(
                 session, lease, variant="hwa", repeat=0, t_inference=1.0,
                 counts=Counts(10, 1.0, correct=correct), samples=10,
             )  # fmt: skip
@@ -229,7 +230,7 @@ def test_a_loss_that_is_not_finite_is_stored_as_absent(database: Database, make_
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id)
     with database.transaction() as session:
-        recording.save_cell(
+        results.save_cell(
             session, lease, variant="hwa", repeat=0, t_inference=1.0,
             counts=Counts(10, float("inf"), correct=1), samples=10,
         )  # fmt: skip
@@ -372,7 +373,7 @@ def test_attempts_are_counted_anew_after_progress(database: Database, make_job: 
     for repeat in range(5):
         lease = take(database, job_id)
         with database.transaction() as session:
-            recording.save_cell(
+            results.save_cell(
                 session,
                 lease,
                 variant="hwa",
@@ -472,7 +473,7 @@ def test_cells_and_baselines_are_a_new_version_of_the_results_and_progress_is_no
 
     for expected in (1, 1):  # the second is there already
         with database.transaction() as session:
-            recording.save_cell(
+            results.save_cell(
                 session, lease, variant="hwa", repeat=0, t_inference=1.0, counts=counts, samples=1
             )
         assert version() == expected
@@ -480,7 +481,7 @@ def test_cells_and_baselines_are_a_new_version_of_the_results_and_progress_is_no
         recording.save_progress(session, lease, 50)
     assert version() == 1
     with database.transaction() as session:
-        recording.save_baseline(session, lease, variant="hwa", counts=counts)
+        results.save_baseline(session, lease, variant="hwa", counts=counts)
     assert version() == 2
 
 

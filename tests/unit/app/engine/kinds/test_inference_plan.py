@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.engine.planning import Ranges, Sizes, cells, plan
+from app.engine.kinds.inference.plan import Ranges, Sizes, plan
+from simulator.config.job import JobSpec
 
 
-def spec(*variants: str, repeats: int = 4, epochs: int = 2) -> dict[str, Any]:
-    return {
-        "evaluate": {"variants": list(variants), "repeats": repeats, "t_inference": [1.0, 60.0]},
-        "finetune": {"epochs": epochs},
-    }
+def spec(*variants: str, repeats: int = 4, epochs: int = 2) -> JobSpec:
+    evaluate = {"variants": list(variants), "repeats": repeats, "t_inference": [1.0, 60.0]}
+    return JobSpec.model_validate({"evaluate": evaluate, "finetune": {"epochs": epochs}})
 
 
 def planned(*variants: str, ranges: Ranges | None = None, verified: bool = True) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def test_shards_cover_every_repeat_once() -> None:
 
 
 def test_cells_count_analog_variants_only() -> None:
-    assert cells(spec("digital", "direct", "hwa")) == 2 * 4 * 2
+    assert spec("digital", "direct", "hwa").cells == 2 * 4 * 2
 
 
 def test_many_repeats_make_no_more_than_sixteen_shards():

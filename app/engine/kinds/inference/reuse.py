@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -35,41 +35,44 @@ from app.db.tables import (
 from app.db.types import utc_now
 from app.engine.abilities import loops_of
 from app.engine.items import repeats_of
-from app.engine.planning import ANALOG, TRAINED
+from app.engine.keys import ItemKey, ItemKind
+from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState
+from simulator.config import Variant
 from simulator.numerics import NUMBERS
 
 _MOST_SOURCES = 20
 # What the items write besides rows.
 _BASELINE_FILES = {"digital": ("provenance.json",), "hwa": ("finetuned.onnx",)}
+_PREPARES = (ItemKind.VERIFY, ItemKind.CALIBRATE, ItemKind.FINETUNE)
 _DESCRIPTION_FILES = ("analog_state.safetensors", "conversion.json")
 
 
-def result_keys(job: Job, model: Model, dataset: Dataset | None) -> dict[str, str]:
+def result_keys(job: Job, model: Model, dataset: Dataset | None) -> dict[Variant, str]:
     """Return the result key of each of the job's variants, `digital` included."""
-    spec, evaluate = job.spec, job.spec["evaluate"]
+    spec = spec_of(job)
+    stored = spec.model_dump(mode="json")
     passes = {
         "numbers": NUMBERS,
         "model": model.sha256,
         "dataset": job.dataset_ref if dataset is None else dataset.identity,
-        "task": spec["task"],
-        "max_samples": evaluate["max_samples"],
-        "batch_size": evaluate["batch_size"],
+        "task": stored["task"],
+        "max_samples": spec.evaluate.max_samples,
+        "batch_size": spec.evaluate.batch_size,
         "threads": job.execution["threads"],
         "loops": loops_of(job),
-        "device": spec["device"],
+        "device": stored["device"],
     }
     analog = {
         "config": job.effective_config,
-        "layers": spec["layers"],
-        "calibration": spec["calibration"],
+        "layers": stored["layers"],
+        "calibration": stored["calibration"],
         "seed": job.seed,
     }
-    keys = {"digital": _hash(passes)}
-    for variant in ANALOG:
-        if variant in evaluate["variants"]:
-            training = {"finetune": spec["finetune"], "variant": variant} if variant in TRAINED else {}
-            keys[variant] = _hash({**passes, **analog, **training})
+    keys = {Variant.DIGITAL: _hash(passes)}
+    for variant in spec.analog:
+        training = {"finetune": stored["finetune"], "variant": variant.value} if variant.is_trained else {}
+        keys[variant] = _hash({**passes, **analog, **training})
     return keys
 
 
@@ -81,7 +84,7 @@ def _hash(value: dict[str, Any]) -> str:
 class Reuse:
     """Takes over what earlier jobs computed into a new job, before it is stored."""
 
-    def __init__(self, session: Session, job: Job, keys: dict[str, str], blobs: BlobStore) -> None:
+    def __init__(self, session: Session, job: Job, keys: Mapping[Variant, str], blobs: BlobStore) -> None:
         self._session = session
         self._job = job
         self._keys = keys
@@ -99,7 +102,7 @@ class Reuse:
             if not sources:
                 continue
             self._take_model(variant, sources, by_key)
-            if variant in ANALOG:
+            if variant.is_analog:
                 self._take_cells(variant, sources, items)
         self._job.cached_from = sorted(self._used)
         done = {item.key for item in items if item.state == ItemState.SUCCEEDED}
@@ -109,7 +112,7 @@ class Reuse:
         self._skip_needless(items)
         self._job.progress_done = sum(item.progress_done for item in items)
 
-    def _sources(self, variant: str, key: str) -> Sequence[Job]:
+    def _sources(self, variant: Variant, key: str) -> Sequence[Job]:
         query = (
             select(Job)
             .join(JobResultKey, JobResultKey.job_id == Job.id)
@@ -125,14 +128,14 @@ class Reuse:
         device = self._job.execution.get("device")
         return [job for job in jobs if job.execution.get("device", device) == device]
 
-    def _take_model(self, variant: str, sources: Sequence[Job], by_key: dict[str, WorkItem]) -> None:
+    def _take_model(self, variant: Variant, sources: Sequence[Job], by_key: dict[str, WorkItem]) -> None:
         """Take over a variant's trained state and its floating-point result."""
-        baseline_item = by_key.get(f"baseline:{variant}")
-        description = by_key.get(f"describe:{variant}")
+        baseline_item = by_key.get(str(ItemKey(ItemKind.BASELINE, variant)))
+        description = by_key.get(str(ItemKey(ItemKind.DESCRIBE, variant)))
         for source in sources:
             theirs = self._items(source.id)
-            for kind in ("finetune", "calibrate"):
-                key = f"{kind}:{variant}"
+            for kind in (ItemKind.FINETUNE, ItemKind.CALIBRATE):
+                key = str(ItemKey(kind, variant))
                 if key in theirs and key in by_key:
                     self._take_state(source, theirs[key], by_key[key])
             if baseline_item is not None and baseline_item.state != ItemState.SUCCEEDED:
@@ -153,7 +156,7 @@ class Reuse:
         if is_done:
             self._finish(ours)
         self._used.add(source.id)
-        if ours.kind == "finetune":
+        if ours.kind == ItemKind.FINETUNE:
             query = select(Epoch).where(Epoch.job_id == source.id, Epoch.variant == ours.payload["variant"])
             for epoch in self._session.scalars(query):
                 self._add_copy(epoch)
@@ -191,9 +194,9 @@ class Reuse:
         self._session.add(JobBlob(job_id=self._job.id, role=role, blob_key=blob_key))
         return True
 
-    def _take_cells(self, variant: str, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
-        evaluate = self._job.spec["evaluate"]
-        times, repeats = set(evaluate["t_inference"]), evaluate["repeats"]
+    def _take_cells(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
+        evaluate = spec_of(self._job).evaluate
+        times, repeats = set(evaluate.t_inference), evaluate.repeats
         taken: dict[tuple[int, float], Cell] = {}
         for source in sources:
             query = select(Cell).where(
@@ -206,7 +209,7 @@ class Reuse:
                     self._add_copy(cell)
                     self._used.add(source.id)
         for item in items:
-            if item.kind == "evaluate" and item.payload["variant"] == variant:
+            if item.kind == ItemKind.EVALUATE and item.payload["variant"] == variant:
                 ranges = repeats_of(item.payload)
                 cells = [taken.get((repeat, t)) for ends in ranges for repeat in range(*ends) for t in times]
                 found = sum(cell is not None for cell in cells)
@@ -221,7 +224,7 @@ class Reuse:
             changed = False
             open_needs = {key for item in items if item.state != ItemState.SUCCEEDED for key in item.needs}
             for item in items:
-                prepares = item.kind in ("verify", "calibrate", "finetune")
+                prepares = item.kind in _PREPARES
                 if prepares and item.state != ItemState.SUCCEEDED and item.key not in open_needs:
                     self._finish(item)
                     changed = True

@@ -1,0 +1,107 @@
+"""From a job's specification to its work items: what must happen, in which order, and how much it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from app.db.tables import WorkItem
+from app.engine.keys import ItemKey, ItemKind
+from app.engine.states import ItemState
+from simulator.config import Variant
+from simulator.config.job import JobSpec
+
+# Of one variant: enough to keep several workers busy, few enough that starting them is no matter.
+MOST_SHARDS = 16
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Whether some layer has an input range, and whether training learns it."""
+
+    enabled: bool = False
+    learned: bool = False
+
+    def calibrated_after(self, variant: Variant) -> bool:
+        """Tell whether the variant's ranges are calibrated once its weights are final."""
+        return self.enabled and not (variant is Variant.HWA and self.learned)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Samples that the job works with, after its own limits."""
+
+    train: int
+    test: int
+
+    @classmethod
+    def of(cls, spec: JobSpec, *, train: int, test: int) -> Sizes:
+        """Return the sizes of a job on a dataset of so many samples."""
+        most_train = None if spec.finetune is None else spec.finetune.max_samples
+        most_test = spec.evaluate.max_samples
+        return cls(
+            train=train if most_train is None else min(train, most_train),
+            test=test if most_test is None else min(test, most_test),
+        )
+
+
+def plan(
+    spec: JobSpec, sizes: Sizes, ranges: Ranges, *, verified: bool, repeats_per_shard: int
+) -> list[WorkItem]:
+    """Return the job's work items.
+
+    Args:
+        spec: the job's.
+        sizes: samples of an epoch and of a pass over the test set.
+        ranges: what the configuration says of input ranges.
+        verified: the model's import was verified before, so no `verify` item is needed.
+        repeats_per_shard: at least so many chip instances in one evaluation item; the numbers do not depend
+            on it.
+    """
+    repeats, times = spec.evaluate.repeats, len(spec.evaluate.t_inference)
+    shard = max(repeats_per_shard, math.ceil(repeats / MOST_SHARDS))
+    items: list[WorkItem] = []
+    first: list[ItemKey] = []
+    if not verified:
+        first = [ItemKey(ItemKind.VERIFY)]
+        items.append(_item(first[0], []))
+    for variant in spec.trained:
+        epochs = 0 if spec.finetune is None else spec.finetune.epochs
+        items.append(_item(ItemKey(ItemKind.FINETUNE, variant), first, total=epochs * sizes.train))
+
+    def final_weights(variant: Variant) -> list[ItemKey]:
+        return [ItemKey(ItemKind.FINETUNE, variant)] if variant.is_trained else first
+
+    items += [
+        _item(ItemKey(ItemKind.BASELINE, variant), final_weights(variant), total=sizes.test)
+        for variant in (Variant.DIGITAL, *spec.trained)
+    ]
+    for variant in spec.analog:
+        needs = final_weights(variant)
+        if ranges.calibrated_after(variant):
+            items.append(_item(ItemKey(ItemKind.CALIBRATE, variant), needs))
+            needs = [ItemKey(ItemKind.CALIBRATE, variant)]
+        for start in range(0, repeats, shard):
+            end = min(repeats, start + shard)
+            total = (end - start) * times * sizes.test
+            key = ItemKey(ItemKind.EVALUATE, variant, start)
+            items.append(_item(key, needs, total=total, repeats=[start, end]))
+        if variant is spec.described:
+            items.append(_item(ItemKey(ItemKind.DESCRIBE, variant), needs))
+    return items
+
+
+def _item(key: ItemKey, needs: Iterable[ItemKey], *, total: int = 0, **payload: Any) -> WorkItem:
+    before = [str(one) for one in needs]
+    if key.variant is not None:
+        payload = {"variant": key.variant.value, **payload}
+    return WorkItem(
+        key=str(key),
+        kind=key.kind.value,
+        payload=payload,
+        needs=before,
+        state=ItemState.BLOCKED if before else ItemState.QUEUED,
+        progress_total=total,
+    )

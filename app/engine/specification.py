@@ -1,0 +1,32 @@
+"""A stored job's specification and configuration as values: the one place where they are read."""
+
+from __future__ import annotations
+
+from app.db.tables import Job
+from simulator.config import InferenceRPUConfig
+from simulator.config.job import JobSpec
+from simulator.config.tasks import Task
+
+
+def spec_of(job: Job) -> JobSpec:
+    """Return what the job computes.
+
+    Raises:
+        pydantic.ValidationError: this version of the service does not take what an earlier one stored.
+    """
+    stored = {name: job.spec[name] for name in JobSpec.model_fields if name in job.spec}
+    return JobSpec.model_validate(stored, strict=False)
+
+
+def config_of(job: Job) -> InferenceRPUConfig:
+    """Return the job's effective RPU configuration.
+
+    Raises:
+        pydantic.ValidationError: this version of the service does not take what an earlier one stored.
+    """
+    return InferenceRPUConfig.model_validate(job.effective_config)
+
+
+def task_of(job: Job) -> Task:
+    """Return what the job's network is asked to do."""
+    return Task(job.spec["task"])
