@@ -60,8 +60,8 @@ def add_job(database: Database, cells: int) -> str:
         rows = [
             {
                 "job_id": job.id, "variant": "direct", "repeat": number % _REPEATS,
-                "t_inference": float(number // _REPEATS), "correct": draw.randrange(900, 1000), "total": 1000,
-                "loss_sum": draw.random() * 100,
+                "t_inference": float(number // _REPEATS), "counts":
+                {"correct": draw.randrange(900, 1000), "total": 1000, "loss_sum": draw.random() * 100},
             }
             for number in range(cells)
         ]  # fmt: skip

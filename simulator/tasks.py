@@ -5,7 +5,8 @@ Legend of shapes: N samples, C classes, L labels, P positions of a sample (token
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -40,6 +41,13 @@ class Score:
     correct_top5: int | None = None
     abs_error_sum: float | None = None
     target_spread: float | None = None
+
+    def counts(self) -> dict[str, float]:
+        """Return what was counted, by the names of `simulator.config.tasks.COUNTS`.
+
+        What the task does not count is absent, and so is a sum that is not finite.
+        """
+        return {name: value for name, value in asdict(self).items() if value is not None and isfinite(value)}
 
 
 def add(scores: list[Score]) -> Score:

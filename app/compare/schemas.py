@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.results.schemas import PointView
-from app.results.statistics import Metric
+from simulator.config.tasks import Metric
 
 
 class ComparedJob(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from app.results.cells import Cells
 from app.results.reader import ResultReader, Version
 from app.results.repository import ResultRepository
 from app.results.schemas import PointView
-from simulator.config.tasks import Task
+from simulator.config.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from app.results.cells import Reals
@@ -72,7 +72,7 @@ class Compared:
                     variant=place[0],
                     t_inference=place[1],
                     points={
-                        job.id: PointView.model_validate(asdict(found[index]))
+                        job.id: PointView.model_validate(found[index].as_json())
                         for job, found, index in zip(self.jobs, points, groups, strict=True)
                         if index is not None
                     },
@@ -81,7 +81,7 @@ class Compared:
             )
         return ComparisonView(
             jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in self.jobs],
-            metric=statistics.metric_name(task),
+            metric=TASKS[task].metric,
             baseline=self.baseline,
             points=compared,
             differences=list(_config_differences(self.jobs)),
@@ -110,7 +110,7 @@ class CompareService:
             [self._reader.cells_of(self._session, job) for job in jobs],
             {
                 job.id: {
-                    row.variant: statistics.baseline_json(task_of(job), row)
+                    row.variant: statistics.baseline_json(task_of(job), row.counts)
                     for row in self._results.baselines(job.id)
                 }
                 for job in jobs

@@ -81,6 +81,8 @@ class Job(Base):
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     name: Mapped[str | None] = mapped_column(Text)
     tags: Mapped[list[str]] = mapped_column(Json)
+    # What it is, of `app.engine.kinds`.
+    kind: Mapped[str] = mapped_column(String(32), default="inference", server_default="inference")
     state: Mapped[str] = mapped_column(String(16))
     phase: Mapped[str | None] = mapped_column(String(32))
     # Grows with every change that a client can see; the sequence number of events and the ETag.
@@ -181,13 +183,11 @@ class Cell(Base):
     variant: Mapped[str] = mapped_column(String(16), primary_key=True)
     repeat: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     t_inference: Mapped[float] = mapped_column(Double, primary_key=True)
-    correct: Mapped[int | None] = mapped_column(BigInteger)
-    total: Mapped[int] = mapped_column(BigInteger)
-    # None when the loss was not finite.
-    loss_sum: Mapped[float | None] = mapped_column(Double)
-    abs_error_sum: Mapped[float | None] = mapped_column(Double)
-    correct_top5: Mapped[int | None] = mapped_column(BigInteger)
-    target_spread: Mapped[float | None] = mapped_column(Double)
+    # What was counted, by the names of `simulator.config.tasks.COUNTS`.
+    counts: Mapped[dict[str, float]] = mapped_column(Json)
+    # For SQL: the task's metric, and the mean loss; None where they are not finite.
+    metric: Mapped[float | None] = mapped_column(Double)
+    loss: Mapped[float | None] = mapped_column(Double)
 
 
 class Baseline(Base):
@@ -197,13 +197,11 @@ class Baseline(Base):
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     variant: Mapped[str] = mapped_column(String(16), primary_key=True)
-    correct: Mapped[int | None] = mapped_column(BigInteger)
-    total: Mapped[int] = mapped_column(BigInteger)
-    # None when the loss was not finite.
-    loss_sum: Mapped[float | None] = mapped_column(Double)
-    abs_error_sum: Mapped[float | None] = mapped_column(Double)
-    correct_top5: Mapped[int | None] = mapped_column(BigInteger)
-    target_spread: Mapped[float | None] = mapped_column(Double)
+    # What was counted, by the names of `simulator.config.tasks.COUNTS`.
+    counts: Mapped[dict[str, float]] = mapped_column(Json)
+    # For SQL: the task's metric, and the mean loss; None where they are not finite.
+    metric: Mapped[float | None] = mapped_column(Double)
+    loss: Mapped[float | None] = mapped_column(Double)
 
 
 class Epoch(Base):

@@ -7,7 +7,7 @@ Times are the database's, never a worker's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Job, WorkItem
 from app.db.types import database_now_s, utc_now
+from app.engine.abilities import required
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 
 _CANDIDATES = 16
@@ -248,8 +249,17 @@ def made_progress(item: WorkItem) -> None:
     item.barren_attempts = 0
 
 
-def succeed(session: Session, lease: Lease) -> list[str]:
-    """Finish the item; return the keys of the items that became claimable."""
+NextRound = Callable[[Session, Job], Sequence[WorkItem]]
+
+
+def succeed(session: Session, lease: Lease, *, next_round: NextRound) -> list[str]:
+    """Finish the item; return the keys of the items that became claimable.
+
+    Args:
+        session: of a transaction.
+        lease: of the item.
+        next_round: says what follows when it was the last one; `app.engine.kinds.next_round`.
+    """
     job, item = hold(session, lease)
     set_progress(job, item, item.progress_total)
     made_progress(item)
@@ -258,8 +268,7 @@ def succeed(session: Session, lease: Lease) -> list[str]:
     session.flush()
     items = _items(session, job.id)
     if all(other.state == ItemState.SUCCEEDED for other in items):
-        move(session, job, JobState.SUCCEEDED)
-        return []
+        return end_round(session, job, next_round)
     if job.state == JobState.CANCELLING:
         _settle_cancelling(session, job, items)
         return []
@@ -268,6 +277,27 @@ def succeed(session: Session, lease: Lease) -> list[str]:
     for other in ready:
         other.state = ItemState.QUEUED
     return [other.key for other in ready]
+
+
+def end_round(session: Session, job: Job, next_round: NextRound) -> list[str]:
+    """End a locked job whose items have all succeeded, or begin its next round.
+
+    Returns:
+        The keys of the items that became claimable.
+    """
+    more = next_round(session, job)
+    if not more:
+        move(session, job, JobState.SUCCEEDED)
+        return []
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return []
+    for item in more:
+        item.job_id, item.priority, item.requires = job.id, job.priority, required(job)
+    session.add_all(more)
+    job.progress_total += sum(item.progress_total for item in more)
+    record(session, job, "job.round", {"items": [item.key for item in more]})
+    return [item.key for item in more if item.state == ItemState.QUEUED]
 
 
 def fail(session: Session, lease: Lease, failure: Failure) -> None:

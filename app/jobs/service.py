@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
-from app.engine import items
+from app.engine import items, kinds
 from app.engine.abilities import required
 from app.engine.kinds.inference.plan import Ranges, Sizes, plan
 from app.engine.kinds.inference.reuse import Reuse, result_keys
@@ -84,8 +84,9 @@ class JobService:
         job = _new_job(accepted.request, found, settings)
         spec = spec_of(job)
         work = _plan(spec, _sizes(spec, accepted.dataset_report), found, settings)
+        requires = required(job)
         for item in work:
-            item.requires = required(job)
+            item.requires = requires
         job.progress_total = sum(item.progress_total for item in work)
         job.retry_of, job.extends = accepted.retry_of, accepted.extends
         keys = result_keys(job, accepted.model, found.dataset)
@@ -155,13 +156,15 @@ class JobService:
         self, job: Job, work: list[WorkItem], keys: Mapping[Variant, str], blobs: BlobStore
     ) -> None:
         Reuse(self._session, job, keys, blobs).take_over(work)
+        requires = required(job)  # the device of what was taken over, too
         for item in work:
-            item.requires = required(job)  # the device of what was taken over, too
+            item.requires = requires
         if job.cached_from:
             record(self._session, job, "job.reused", {"jobs": job.cached_from, "done": job.progress_done})
         if all(item.state == ItemState.SUCCEEDED for item in work):
             move(self._session, job, JobState.RUNNING)
-            move(self._session, job, JobState.SUCCEEDED)
+            self._session.flush()
+            items.end_round(self._session, job, kinds.next_round)
 
     def queue(self, job: Job, settings: Settings) -> QueueView | None:
         """Return what a queued job waits for; None for others."""

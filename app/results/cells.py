@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Cell
+from simulator.config.tasks import COUNTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,19 +19,8 @@ if TYPE_CHECKING:
 
     Reals = NDArray[np.float64]
 
-# In the order of the columns of tables; those of `COUNTS` may be absent, `INTEGERS` are whole numbers.
-COLUMNS: Final = (
-    "variant",
-    "repeat",
-    "t_inference",
-    "correct",
-    "total",
-    "loss_sum",
-    "abs_error_sum",
-    "correct_top5",
-    "target_spread",
-)
-_INTEGERS: Final = frozenset({"repeat", "correct", "total", "correct_top5"})
+COLUMNS: Final = ("variant", "repeat", "t_inference", *(count.name for count in COUNTS))
+_INTEGERS: Final = frozenset({"repeat", *(count.name for count in COUNTS if count.kind == "integer")})
 _AT_ONCE: Final = 10_000
 
 
@@ -73,13 +63,13 @@ class Cells:
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]]) -> Cells:
-        """Return rows of `COLUMNS` as a table."""
+        """Return rows of variant, repeat, time and counts as a table."""
         return _ordered(_stacked([_block(list(rows))]))
 
     @classmethod
     def read(cls, session: Session, job_id: str) -> Cells:
         """Return a job's cells."""
-        query = select(*(getattr(Cell, name) for name in COLUMNS)).where(Cell.job_id == job_id)
+        query = select(Cell.variant, Cell.repeat, Cell.t_inference, Cell.counts).where(Cell.job_id == job_id)
         found = session.connection().execute(query.execution_options(yield_per=_AT_ONCE))
         return _ordered(_stacked([_block(rows) for rows in found.partitions()]))
 
@@ -94,8 +84,10 @@ class Cells:
 def _block(rows: Sequence[Sequence[Any]]) -> tuple[list[str], dict[str, Reals]]:
     import numpy as np
 
-    variants, *rest = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
-    columns = {name: np.array(values, dtype=float) for name, values in zip(COLUMNS[1:], rest, strict=True)}
+    variants, repeats, times, counts = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns = {"repeat": np.array(repeats, dtype=float), "t_inference": np.array(times, dtype=float)}
+    for count in COUNTS:
+        columns[count.name] = np.array([one.get(count.name) for one in counts], dtype=float)
     return list(variants), columns
 
 

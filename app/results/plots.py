@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
+from simulator.config.tasks import QUANTITIES
+
 # Okabe and Ito's colours: told apart by every kind of eye.
 _COLOURS = {"direct": "#D55E00", "hwa": "#0072B2", "control": "#009E73"}
 _LABELS = {
@@ -27,7 +29,6 @@ _COLUMNS = 80  # of a title's line
 _BOX = "\u25a1"
 _UNPRINTABLE = ("Cc", "Cs", "Cn", "Co")
 _INVISIBLE = ("Mn", "Me", "Cf")  # marks that only change what is beside them
-_AXES = {"accuracy": "test accuracy (%)", "mse": "mean squared error", "perplexity": "perplexity"}
 
 
 def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
@@ -73,7 +74,7 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
         )  # fmt: skip
     _label_times(axes, times)
     axes.set_xlabel("time after programming")
-    axes.set_ylabel(_AXES[results["metric"]])
+    axes.set_ylabel(QUANTITIES[results["metric"]].meaning + (" (%)" if accuracy else ""))
     lines = _lines(title)
     drawn = [_drawable(line) for line in lines]
     axes.set_title("\n".join(drawn), fontsize=11, parse_math=False)

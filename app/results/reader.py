@@ -28,6 +28,7 @@ from app.results.cells import Cells
 from app.results.formats import ResultsFormat
 from app.results.repository import ResultRepository
 from app.results.schemas import ResultsView
+from simulator.config.tasks import TASKS
 
 _AT_ONCE: Final = 2
 _KEPT_POINTS: Final = 20_000  # of summaries, some KiB each
@@ -200,8 +201,8 @@ class ResultReader:
             "job": job.id,
             "complete": version.complete,
             "task": task,
-            "metric": statistics.metric_name(task),
-            "baseline": {row.variant: statistics.baseline_json(task, row) for row in baselines},
+            "metric": TASKS[task].metric,
+            "baseline": {row.variant: statistics.baseline_json(task, row.counts) for row in baselines},
             "series": series,
         }
         samples = int(cells.columns["total"][0]) if len(cells) else 0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
-from app.results.statistics import Metric
-from simulator.config.tasks import Task
+from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES, Metric, Task
 
 
-class PointView(BaseModel):
+def _real(meaning: str) -> Any:
+    return (float | None, Field(description=meaning[:1].upper() + meaning[1:] + "."))
+
+
+class _PointView(BaseModel):
     """The metric over chips at one time.
 
     Spreads are null for one repeat; all of it is null when the metric of a chip was not finite.
@@ -25,14 +28,35 @@ class PointView(BaseModel):
     p95: float | None
     min: float | None
     max: float | None
-    loss_mean: float | None = Field(description="Per sample, position or label.")
-    mae_mean: float | None = Field(description="Mean absolute error per sample, of a regression.")
-    r2_mean: float | None = Field(description="Share of the targets' variance explained, of a regression.")
-    top5_mean: float | None = Field(
-        description="Share of right classes among the five likeliest, with more than five classes."
+
+
+if TYPE_CHECKING:
+    PointView = _PointView
+    CellView = BaseModel
+else:
+    PointView = create_model(
+        "PointView",
+        __base__=_PointView,
+        __doc__=_PointView.__doc__,
+        **{f"{name}_mean": _real(QUANTITIES[name].meaning) for name in BESIDE},
+        test_set_ci95=(
+            tuple[float, float] | None,
+            Field(default=None, description="Wilson's interval for the finite test set, on request."),
+        ),
     )
-    test_set_ci95: tuple[float, float] | None = Field(
-        default=None, description="Wilson's interval for the finite test set, on request."
+    CellView = create_model(
+        "CellView",
+        __doc__="One variant on one chip at one time.",
+        variant=(str, ...),
+        repeat=(int, ...),
+        t_inference=(float, ...),
+        **{
+            count.name: (
+                (int if count.kind == "integer" else float) | None,
+                Field(default=None, description=count.meaning[:1].upper() + count.meaning[1:] + "."),
+            )
+            for count in COUNTS
+        },
     )
 
 
@@ -41,22 +65,6 @@ class SeriesView(BaseModel):
 
     variant: str
     points: list[PointView]
-
-
-class CellView(BaseModel):
-    """One variant on one chip at one time."""
-
-    variant: str
-    repeat: int
-    t_inference: float
-    correct: int | None
-    total: int = Field(description="Samples; of other tasks positions, or labels of all samples.")
-    loss_sum: float | None
-    correct_top5: int | None = None
-    abs_error_sum: float | None = None
-    target_spread: float | None = Field(
-        default=None, description="Sum of the targets' squared deviations from their mean, of a regression."
-    )
 
 
 class ResultsView(BaseModel):

@@ -6,27 +6,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
+
+from simulator.config import Variant
+from simulator.config.tasks import (
+    BESIDE,
+    LARGEST_EXPONENT,
+    QUANTITIES,
+    TASKS,
+    Counts,
+    Form,
+    Quantity,
+    Task,
+)
 
 if TYPE_CHECKING:
     from app.results.cells import Cells, Group, Reals
 
-Metric = Literal["accuracy", "mse", "perplexity"]
-
-VARIANT_ORDER = ("digital", "direct", "hwa", "control")
+VARIANT_ORDER = tuple(Variant)
 _STATISTICS = ("mean", "std", "ci95", "p05", "p95", "min", "max")
-_LARGEST_LOG = 700.0  # of what a double can hold
-
-
-class Counted(Protocol):
-    """A cell or a baseline: the counts of one pass over the test set."""
-
-    correct: int | None
-    total: int
-    correct_top5: int | None
-    loss_sum: float | None
-    abs_error_sum: float | None
-    target_spread: float | None
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,7 @@ class Point:
         p95: 95 % quantile over instances.
         min: the worst instance's value.
         max: the best instance's value.
-        loss_mean: mean loss per sample; None when an instance's loss was not finite.
-        mae_mean: mean absolute error per sample; None but for a regression.
-        r2_mean: share of the targets' variance that is explained, mean over instances; None but for a
-            regression.
-        top5_mean: share of right classes among the five likeliest, mean over instances; None without more
-            than five classes.
+        beside: means of `simulator.config.tasks.BESIDE`, as `loss_mean`; None where a chip has none.
     """
 
     t_inference: float
@@ -61,110 +54,83 @@ class Point:
     p95: float | None
     min: float | None
     max: float | None
-    loss_mean: float | None
-    mae_mean: float | None
-    r2_mean: float | None
-    top5_mean: float | None
+    beside: dict[str, float | None]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the point as answers have it."""
+        point = asdict(self)
+        return {**point, **point.pop("beside")}
 
 
-def metric_name(task: str) -> Metric:
-    """Return the name of a task's metric."""
-    metrics: dict[str, Metric] = {"regression": "mse", "next_token": "perplexity"}
-    return metrics.get(task, "accuracy")
-
-
-def metric_of(task: str, counts: Counted) -> float:
-    """Return the metric of one pass over the test set; infinite where a loss was not finite."""
-    metric = metric_name(task)
-    if metric == "accuracy":
-        return (counts.correct or 0) / counts.total
-    if counts.loss_sum is None:
-        return math.inf
-    loss = counts.loss_sum / counts.total
-    if metric == "mse":
-        return loss
-    return math.exp(loss) if loss < _LARGEST_LOG else math.inf
-
-
-def baseline_json(task: str, counts: Counted) -> dict[str, Any]:
+def baseline_json(task: Task, counts: Counts) -> dict[str, Any]:
     """Return a model's floating-point result."""
-    loss = None if counts.loss_sum is None else counts.loss_sum / counts.total
-    if task == "regression":
-        mae = _mean(counts.abs_error_sum, counts.total)
-        return {"mse": loss, "mae": mae, "r2": _r2(counts), "total": counts.total}
-    answer: dict[str, Any] = {
-        "accuracy": (counts.correct or 0) / counts.total,
-        "correct": counts.correct,
-        "total": counts.total,
-        "loss": loss,
-    }
-    if counts.correct_top5 is not None:
-        answer["top5"] = counts.correct_top5 / counts.total
-    if task == "next_token":
-        perplexity = metric_of(task, counts)
-        answer["perplexity"] = perplexity if math.isfinite(perplexity) else None
+    answer: dict[str, Any] = {}
+    for name in TASKS[task].baseline:
+        quantity = QUANTITIES.get(name)
+        if quantity is None:
+            answer[name] = counts.get(name)
+        elif not quantity.optional or quantity.of in counts:
+            answer[name] = quantity.value(counts)
     return answer
 
 
-def _r2(counts: Counted) -> float | None:
-    """Return the share of the targets' variance that is explained; None where they have none."""
-    if counts.loss_sum is None or not counts.target_spread:
-        return None
-    return 1 - counts.loss_sum / counts.target_spread
-
-
-def metrics_of(task: str, cells: Cells) -> Reals:
-    """Return the metric of every cell, `[cells]`, as `metric_of` does."""
+def metrics_of(task: Task, cells: Cells) -> Reals:
+    """Return the metric of every cell, `[cells]`; infinite where it is not finite."""
     import numpy as np  # here, so that the API starts without it
 
-    metric, columns = metric_name(task), cells.columns
-    if metric == "accuracy":
-        return np.nan_to_num(columns["correct"]) / columns["total"]
-    loss = columns["loss_sum"] / columns["total"]
-    loss = np.where(np.isnan(loss), np.inf, loss)
-    if metric == "mse":
-        return loss
-    return np.where(loss < _LARGEST_LOG, np.exp(np.minimum(loss, _LARGEST_LOG)), np.inf)
+    values = _values(QUANTITIES[TASKS[task].metric], cells)
+    return np.where(np.isnan(values), np.inf, values)
 
 
-def series(task: str, cells: Cells) -> list[dict[str, Any]]:
+def _values(quantity: Quantity, cells: Cells) -> Reals:
+    """Return a quantity of every cell, `[cells]`, as `Quantity.value` does; NaN where it has none."""
+    import numpy as np
+
+    above, below = cells.columns[quantity.of], cells.columns[quantity.per]
+    with np.errstate(all="ignore"):
+        ratio = np.where(below == 0, np.nan, above / below)
+        if quantity.form is Form.EXPONENTIAL:
+            return np.where(ratio < LARGEST_EXPONENT, np.exp(np.minimum(ratio, LARGEST_EXPONENT)), np.nan)
+        return 1 - ratio if quantity.form is Form.ONE_MINUS else ratio
+
+
+def series(task: Task, cells: Cells) -> list[dict[str, Any]]:
     """Return each variant's points in the order of time."""
     found: dict[str, list[dict[str, Any]]] = {}
     for one, group in zip(points(task, cells), cells.groups, strict=True):
-        found.setdefault(group.variant, []).append(asdict(one))
+        found.setdefault(group.variant, []).append(one.as_json())
     return [
         {"variant": variant, "points": found[variant]} for variant in sorted(found, key=VARIANT_ORDER.index)
     ]
 
 
-def points(task: str, cells: Cells) -> list[Point]:
+def points(task: Task, cells: Cells) -> list[Point]:
     """Return the statistics of every variant and time, in the order of the table's groups.
 
     Sums are exact before they are rounded, so that they do not depend on the order in which cells came.
     """
-    import numpy as np
-
-    metrics, columns = metrics_of(task, cells), cells.columns
-    spread = columns["target_spread"]
-    with np.errstate(all="ignore"):
-        r2 = np.where(spread > 0, 1 - columns["loss_sum"] / spread, np.nan)
-    statistics = _statistics(metrics, cells.groups)
-    found = []
-    for group in cells.groups:
-        rows = group.rows
-        samples = int(columns["total"][rows].sum())
-        found.append(
-            Point(
-                t_inference=group.t_inference,
-                repeats=len(group),
-                loss_mean=_mean(_sum(columns["loss_sum"][rows]), samples),
-                mae_mean=_mean(_sum(columns["abs_error_sum"][rows]), samples),
-                r2_mean=_mean(_sum(r2[rows]), len(group)),
-                top5_mean=_mean(_sum(columns["correct_top5"][rows]), samples),
-                **statistics[group.start],
-            )
+    statistics = _statistics(metrics_of(task, cells), cells.groups)
+    beside = {name: _values(QUANTITIES[name], cells) for name in BESIDE}
+    return [
+        Point(
+            t_inference=group.t_inference,
+            repeats=len(group),
+            beside={
+                f"{name}_mean": _over_chips(name, cells, values, group) for name, values in beside.items()
+            },
+            **statistics[group.start],
         )
-    return found
+        for group in cells.groups
+    ]
+
+
+def _over_chips(name: str, cells: Cells, values: Reals, group: Group) -> float | None:
+    """Return the mean of a quantity over chips: ratios of their sums, others chip by chip."""
+    quantity, rows = QUANTITIES[name], group.rows
+    if quantity.form is Form.RATIO:
+        below = _sum(cells.columns[quantity.per][rows])
+        return _mean(_sum(cells.columns[quantity.of][rows]), below)
+    return _mean(_sum(values[rows]), len(group))
 
 
 def _statistics(metrics: Reals, groups: Sequence[Group]) -> dict[int, dict[str, Any]]:
@@ -237,5 +203,5 @@ def _sum(values: Reals) -> float | None:
     return total if math.isfinite(total) else None
 
 
-def _mean(total: float | None, count: int) -> float | None:
-    return None if total is None else total / count
+def _mean(total: float | None, count: float | None) -> float | None:
+    return None if total is None or not count else total / count

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES
+
 Row = Mapping[str, Any]
 
 
@@ -41,10 +43,7 @@ POINT_COLUMNS: tuple[Column, ...] = (
     Column("p95", "real", "95 % quantile over chips"),
     Column("min", "real", "lowest value of a chip"),
     Column("max", "real", "highest value of a chip"),
-    Column("loss_mean", "real", "mean loss per sample, position or label"),
-    Column("mae_mean", "real", "mean absolute error per sample, of a regression"),
-    Column("r2_mean", "real", "share of the targets' variance that is explained, of a regression"),
-    Column("top5_mean", "real", "share of right classes among the five likeliest"),
+    *(Column(f"{name}_mean", "real", QUANTITIES[name].meaning) for name in BESIDE),
 )
 TEST_SET_COLUMNS: tuple[Column, ...] = (
     Column("test_set_ci95_low", "real", "Wilson's interval for the finite test set, lower end"),
@@ -54,12 +53,7 @@ CELL_COLUMNS: tuple[Column, ...] = (
     _VARIANT,
     Column("repeat", "integer", "number of the chip"),
     _TIME,
-    Column("correct", "integer", "right answers; absent for a regression"),
-    Column("total", "integer", "samples; of other tasks positions, or labels of all samples"),
-    Column("loss_sum", "real", "sum of the loss over samples; absent if it is not finite"),
-    Column("abs_error_sum", "real", "sum of absolute errors, of a regression"),
-    Column("correct_top5", "integer", "right classes among the five likeliest"),
-    Column("target_spread", "real", "sum of the targets' squared deviations, of a regression"),
+    *(Column(count.name, count.kind, count.meaning) for count in COUNTS),
 )
 
 

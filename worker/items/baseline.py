@@ -6,7 +6,6 @@ from app.engine.kinds.inference import results
 from simulator.config import Variant
 from simulator.evaluate import score
 from worker.artifacts import provenance
-from worker.items.counting import counts_of
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
 
@@ -24,7 +23,7 @@ def handle(item: ItemContext) -> None:
         check_stop=item.check_stop,
         on_batch=item.advance,
     )
-    item.tell(results.save_baseline, variant=variant, counts=counts_of(result))
+    item.tell(results.save_baseline, variant=variant, counts=result.counts())
     if variant is Variant.DIGITAL:
         item.save_artifact("provenance.json", "application/json", provenance(item, models.device))
     if variant is Variant.HWA:

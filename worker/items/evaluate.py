@@ -8,7 +8,6 @@ from app.engine.items import repeats_of
 from app.engine.kinds.inference import results
 from simulator.evaluate import evaluate_cells
 from simulator.tasks import Score
-from worker.items.counting import counts_of
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
 
@@ -31,7 +30,7 @@ def handle(item: ItemContext) -> None:
             variant=variant,
             repeat=repeat,
             t_inference=t_inference_s,
-            counts=counts_of(result),
+            counts=result.counts(),
             samples=len(models.test),
         )
 

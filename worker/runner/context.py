@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.db.blobs import BlobStore
 from app.db.session import Database, is_transient
 from app.db.tables import Job, Model, WorkItem
-from app.engine import items, recording
+from app.engine import items, kinds, recording
 from app.engine.items import Failure, Lease, repeats_of
 from app.engine.states import JobState
 from simulator.config import Variant
@@ -160,7 +160,7 @@ class ItemContext:
 
     def finish(self) -> None:
         """Mark the item as done."""
-        self.tell(items.succeed)
+        self.tell(items.succeed, next_round=kinds.next_round)
 
     def fail(self, failure: Failure) -> None:
         """Mark the item and its job as failed."""

@@ -1,1 +1,54 @@
-"""A package per kind of work: its specification, its plan, its key of reuse and its results."""
+"""The kinds of work that a job can be, each with a package of its own, and how a job goes on in rounds.
+
+A kind's package holds its plan, its key of reuse and its results; `worker.items` has the handlers of its
+items. What a job does first is planned when it is submitted. A kind that looks at what was found before it
+plans on goes in rounds: when all items of a job have succeeded, the transaction that says so asks for the
+next ones. They are a pure function of the specification and of finished results, so a kill changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db.tables import Job, WorkItem
+from app.engine.specification import spec_of
+from simulator.config.job import JobSpec
+
+INFERENCE = "inference"
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How a kind of work goes on when all items of its job have succeeded.
+
+    Attributes:
+        finished: reads what the job has found, in an order that does not depend on who found it.
+        next_items: returns the next items; none ends the job. It reads nothing but its arguments.
+    """
+
+    finished: Callable[[Session, Job], Any]
+    next_items: Callable[[JobSpec, Any], Sequence[WorkItem]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of work.
+
+    Attributes:
+        rounds: how it goes on; None where all its items are planned at submission.
+    """
+
+    rounds: Rounds | None = None
+
+
+KINDS: dict[str, Kind] = {INFERENCE: Kind()}
+
+
+def next_round(session: Session, job: Job) -> Sequence[WorkItem]:
+    """Return what follows when all items of a locked job have succeeded; nothing where the job has ended."""
+    rounds = KINDS[job.kind].rounds
+    return () if rounds is None else rounds.next_items(spec_of(job), rounds.finished(session, job))

@@ -81,7 +81,7 @@ def make_job(database: Database) -> MakeJob:
             session.flush()
             job = Job(
                 state="queued",
-                spec={},
+                spec={"task": "classification"},
                 effective_config={},
                 config_hash="0" * 64,
                 execution={},

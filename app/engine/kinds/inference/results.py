@@ -3,52 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db.tables import Baseline, Cell, Epoch, Model
+from app.db.tables import Baseline, Cell, Epoch, Job, Model
 from app.engine.items import Lease, hold, made_progress, set_progress
 from app.engine.recording import use_blob
+from app.engine.specification import task_of
 from app.engine.states import record
+from simulator.config.tasks import COUNTS, QUANTITIES, Counts, metric_of
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What was counted over a test set; sums and counts only, so that parts add up exactly.
-
-    Attributes:
-        total: samples, positions or labels: what the task counts.
-        loss_sum: sum of the loss over them.
-        correct: right answers; None for regression.
-        correct_top5: right classes among the five likeliest; None without classes, or with five or fewer.
-        abs_error_sum: sum of absolute errors, for regression.
-        target_spread: sum of squared deviations of the targets from their mean, for regression.
-    """
-
-    total: int
-    loss_sum: float
-    correct: int | None = None
-    correct_top5: int | None = None
-    abs_error_sum: float | None = None
-    target_spread: float | None = None
-
-    def columns(self) -> dict[str, Any]:
-        """Return the values as the tables store them: a loss that is not finite is stored as absent."""
-        return {
-            "total": self.total,
-            "correct": self.correct,
-            "correct_top5": self.correct_top5,
-            "loss_sum": _finite(self.loss_sum),
-            "abs_error_sum": _finite(self.abs_error_sum),
-            "target_spread": _finite(self.target_spread),
-        }
+def _measured(job: Job, counts: Counts) -> dict[str, Any]:
+    """Return the columns of a cell or a baseline: the counts, and what SQL is likely to ask for."""
+    metric = metric_of(task_of(job), counts)
+    return {
+        "counts": dict(counts),
+        "metric": metric if math.isfinite(metric) else None,
+        "loss": QUANTITIES["loss"].value(counts),
+    }
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _told(counts: Counts) -> dict[str, float | None]:
+    """Return the counts as events tell them, absent ones as null."""
+    return {count.name: counts.get(count.name) for count in COUNTS}
 
 
 def save_cell(
@@ -65,12 +45,13 @@ def save_cell(
     job, item = hold(session, lease)
     if session.get(Cell, (job.id, variant, repeat, t_inference)) is not None:
         return
-    cell = Cell(job_id=job.id, variant=variant, repeat=repeat, t_inference=t_inference, **counts.columns())
+    measured = _measured(job, counts)
+    cell = Cell(job_id=job.id, variant=variant, repeat=repeat, t_inference=t_inference, **measured)
     session.add(cell)
     job.results_version += 1
     set_progress(job, item, min(item.progress_total, item.progress_done + samples))
     made_progress(item)
-    data = {"variant": variant, "repeat": repeat, "t_inference": t_inference, **counts.columns()}
+    data = {"variant": variant, "repeat": repeat, "t_inference": t_inference, **_told(counts)}
     record(session, job, "cell.finished", data)
 
 
@@ -79,11 +60,11 @@ def save_baseline(session: Session, lease: Lease, *, variant: str, counts: Count
     job, item = hold(session, lease)
     if session.get(Baseline, (job.id, variant)) is not None:
         return
-    session.add(Baseline(job_id=job.id, variant=variant, **counts.columns()))
+    session.add(Baseline(job_id=job.id, variant=variant, **_measured(job, counts)))
     job.results_version += 1
     set_progress(job, item, item.progress_total)
     made_progress(item)
-    record(session, job, "baseline.finished", {"variant": variant, **counts.columns()})
+    record(session, job, "baseline.finished", {"variant": variant, **_told(counts)})
 
 
 def save_epoch(
@@ -117,7 +98,9 @@ def save_verification(session: Session, lease: Lease, *, state: str, max_rel_dif
     model = session.get(Model, job.model_id)
     if model is not None:
         model.verification_state = state
-        model.verification_max_rel_diff = _finite(max_rel_diff)
+        model.verification_max_rel_diff = (
+            max_rel_diff if max_rel_diff is not None and math.isfinite(max_rel_diff) else None
+        )
 
 
 def finished_cells(session: Session, job_id: str, variant: str) -> set[tuple[int, float]]:

@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from app.db.migrate import alembic_config, migrate
 from app.db.schema import REVISION
 from app.db.session import Database
+from app.db.tables import Cell
 
 ROWS = [
     (
@@ -24,7 +25,7 @@ ROWS = [
     ),
     (
         "INSERT INTO cells (job_id, variant, repeat, t_inference, correct, total, loss_sum)"
-        " VALUES ('j', 'direct', 0, 1.0, 9, 10, 0.5)"
+        " VALUES ('j', 'direct', 0, 1.0, 9, 10, 0.30000000000000004)"
     ),
 ]
 
@@ -50,7 +51,9 @@ def test_rows_of_the_first_schema_survive_every_migration(empty_url: str) -> Non
             session.execute(sa.text(row))
     migrate(empty_url)
     with database.reading() as session:
-        assert session.execute(sa.text("SELECT correct, total FROM cells")).all() == [(9, 10)]
+        [cell] = session.scalars(sa.select(Cell)).all()
+    assert cell.counts == {"correct": 9, "total": 10, "loss_sum": 0.1 + 0.2}
+    assert (cell.metric, cell.loss) == (0.9, (0.1 + 0.2) / 10)
     database.dispose()
 
 

@@ -11,9 +11,10 @@ from app.engine import items, recording
 from app.engine.abilities import abilities
 from app.engine.housekeeping import LostItems
 from app.engine.items import Failure, Lease, LeaseLost
+from app.engine.kinds import next_round
 from app.engine.kinds.inference import results
-from app.engine.kinds.inference.results import Counts
 from app.engine.states import TransitionError, lock
+from simulator.tasks import Score
 from tests.unit.app.conftest import MakeJob
 
 CRASH = Failure("worker_lost", "gone", retryable=True)
@@ -85,10 +86,10 @@ def test_an_item_waits_for_what_it_needs(database: Database, make_job: MakeJob) 
     assert first.key == "finetune:hwa"
     with database.transaction() as session:
         assert items.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
-        assert items.succeed(session, first) == ["evaluate:0"]
+        assert items.succeed(session, first, next_round=next_round) == ["evaluate:0"]
     second = take(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, second)
+        items.succeed(session, second, next_round=next_round)
     job = job_of(database, job_id)
     assert (job.state, job.progress_done) == ("succeeded", 200)
 
@@ -118,10 +119,10 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make
             variant="hwa",
             repeat=0,
             t_inference=1.0,
-            counts=Counts(10, 1.0, correct=9),
+            counts={"correct": 9, "total": 10, "loss_sum": 1.0},
             samples=10,
         ),
-        lambda session: items.succeed(session, stale),
+        lambda session: items.succeed(session, stale, next_round=next_round),
         lambda session: items.release(session, stale),
         lambda session: items.fail(session, stale, CRASH),
     ]
@@ -196,7 +197,7 @@ def test_a_job_that_finished_while_cancelling_has_succeeded(database: Database, 
     lease = take(database, job_id)
     cancel(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, lease)
+        items.succeed(session, lease, next_round=next_round)
     assert job_of(database, job_id).state == "succeeded"
 
 
@@ -219,10 +220,12 @@ def test_a_cell_is_stored_once_and_counts_once(database: Database, make_job: Mak
         with database.transaction() as session:
             results.save_cell(
                 session, lease, variant="hwa", repeat=0, t_inference=1.0,
-                counts=Counts(10, 1.0, correct=correct), samples=10,
+                counts={"correct": correct, "total": 10, "loss_sum": 1.0}, samples=10,
             )  # fmt: skip
     with database.reading() as session:
-        assert session.scalars(select(Cell.correct).where(Cell.job_id == job_id)).all() == [9]
+        assert session.scalars(select(Cell.counts).where(Cell.job_id == job_id)).all() == [
+            {"correct": 9, "total": 10, "loss_sum": 1.0}
+        ]
     assert job_of(database, job_id).progress_done == 10
 
 
@@ -232,17 +235,19 @@ def test_a_loss_that_is_not_finite_is_stored_as_absent(database: Database, make_
     with database.transaction() as session:
         results.save_cell(
             session, lease, variant="hwa", repeat=0, t_inference=1.0,
-            counts=Counts(10, float("inf"), correct=1), samples=10,
+            counts=Score(10, float("inf"), correct=1).counts(), samples=10,
         )  # fmt: skip
     with database.reading() as session:
-        assert session.scalars(select(Cell.loss_sum).where(Cell.job_id == job_id)).all() == [None]
+        assert session.scalars(select(Cell.counts).where(Cell.job_id == job_id)).all() == [
+            {"correct": 1, "total": 10}
+        ]
 
 
 def test_events_are_numbered_by_the_jobs_version(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, lease)
+        items.succeed(session, lease, next_round=next_round)
     with database.reading() as session:
         rows = session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.seq)).all()
     assert [row.type for row in rows] == ["job.running", "item.started", "item.succeeded", "job.succeeded"]
@@ -287,7 +292,7 @@ def test_a_runner_takes_over_the_next_items_of_its_variant(database: Database, m
     assert items.repeats_of(item.payload) == [[0, 5], [5, 10]]
     assert item.progress_total == 200
     with database.transaction() as session:
-        assert items.succeed(session, lease) == []
+        assert items.succeed(session, lease, next_round=next_round) == []
     assert job_of(database, job_id).state == "running"
     assert take(database, job_id).key == "evaluate:10"
     assert job_of(database, job_id).progress_done == 200
@@ -303,7 +308,7 @@ def test_the_next_attempt_goes_on_with_what_was_taken_over(database: Database, m
     assert again.key == lease.key
     assert items.repeats_of(again.payload) == [[0, 5], [5, 10]]
     with database.transaction() as session:
-        items.succeed(session, again)
+        items.succeed(session, again, next_round=next_round)
     assert job_of(database, job_id).state == "succeeded"
 
 
@@ -379,7 +384,7 @@ def test_attempts_are_counted_anew_after_progress(database: Database, make_job: 
                 variant="hwa",
                 repeat=repeat,
                 t_inference=1.0,
-                counts=Counts(total=1, loss_sum=0.5),
+                counts={"total": 1, "loss_sum": 0.5},
                 samples=1,
             )
         with database.transaction() as session:
@@ -428,7 +433,7 @@ def test_what_is_gone_is_computed_again(database: Database, make_job: MakeJob) -
     first = take(database, job_id)
     with database.transaction() as session:
         recording.save_checkpoint(session, first, "content/0")
-        items.succeed(session, first)
+        items.succeed(session, first, next_round=next_round)
     second = take(database, job_id)
     with database.transaction() as session:
         items.compute_again(session, second, "finetune:hwa")
@@ -437,10 +442,10 @@ def test_what_is_gone_is_computed_again(database: Database, make_job: MakeJob) -
     assert again.key == "finetune:hwa"
     with database.transaction() as session:
         assert items.claim(session, owner="w", lease_s=60, job_id=job_id) is None  # it waits
-        assert items.succeed(session, again) == ["evaluate:0"]
+        assert items.succeed(session, again, next_round=next_round) == ["evaluate:0"]
     last = take(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, last)
+        items.succeed(session, last, next_round=next_round)
     assert job_of(database, job_id).state == "succeeded"
 
 
@@ -466,7 +471,7 @@ def test_cells_and_baselines_are_a_new_version_of_the_results_and_progress_is_no
 ) -> None:
     job_id = make_job(("evaluate:hwa:0", []))
     lease = take(database, job_id)
-    counts = Counts(10, 1.0, 5)
+    counts = {"correct": 5, "total": 10, "loss_sum": 1.0}
 
     def version() -> int:
         return job_of(database, job_id).results_version

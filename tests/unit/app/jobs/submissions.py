@@ -47,17 +47,20 @@ def add_cells(client, job_id: str, *cells: tuple[str, int, float, int | None, fl
     """Store cells of ten samples: variant, repeat, time, right answers, sum of the loss."""
     with database_of(client).transaction() as session:
         for variant, repeat, t_inference, correct, loss_sum in cells:
-            cell = Cell(
-                job_id=job_id, variant=variant, repeat=repeat, t_inference=t_inference,
-                correct=correct, total=10, loss_sum=loss_sum,
-            )  # fmt: skip
+            found = {"correct": correct, "total": 10, "loss_sum": loss_sum}
+            counts = {name: value for name, value in found.items() if value is not None}
+            cell = Cell(job_id=job_id, variant=variant, repeat=repeat, t_inference=t_inference, counts=counts)
             session.add(cell)
         session.get_one(Job, job_id).results_version += 1
 
 
 def add_baseline(client, job_id: str, variant: str = "digital", correct: int = 10) -> None:
     with database_of(client).transaction() as session:
-        session.add(Baseline(job_id=job_id, variant=variant, correct=correct, total=10, loss_sum=1.0))
+        session.add(
+            Baseline(
+                job_id=job_id, variant=variant, counts={"correct": correct, "total": 10, "loss_sum": 1.0}
+            )
+        )
         session.get_one(Job, job_id).results_version += 1
 
 

@@ -19,7 +19,13 @@ def job_id(database: Database, make_job: MakeJob) -> str:
         job = session.get_one(Job, job_id)
         job.spec, job.state, job.results_version = {"task": "classification"}, "succeeded", 1
         session.add_all(
-            Cell(job_id=job_id, variant="hwa", repeat=n, t_inference=1.0, correct=n, total=10, loss_sum=1.0)
+            Cell(
+                job_id=job_id,
+                variant="hwa",
+                repeat=n,
+                t_inference=1.0,
+                counts={"correct": n, "total": 10, "loss_sum": 1.0},
+            )
             for n in range(4)
         )
     return job_id
@@ -73,9 +79,7 @@ def test_a_new_version_is_computed_anew(database, job_id, reads):
                     variant="hwa",
                     repeat=0,
                     t_inference=60.0,
-                    correct=1,
-                    total=10,
-                    loss_sum=1.0,
+                    counts={"correct": 1, "total": 10, "loss_sum": 1.0},
                 )
             )
             session.get_one(Job, job_id).results_version += 1

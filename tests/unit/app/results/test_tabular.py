@@ -10,11 +10,12 @@ from pyarrow import parquet
 
 from app.results import statistics, tabular
 from app.results.schemas import CellView, PointView
+from simulator.config.tasks import Task
 from tests.unit.app.results.test_statistics import Row, cells, table
 
 
 def series() -> list[dict[str, Any]]:
-    return statistics.series("classification", table(cells([90]) + cells([80, 90], "hwa")))
+    return statistics.series(Task.CLASSIFICATION, table(cells([90]) + cells([80, 90], "hwa")))
 
 
 def to_csv(columns: Any, rows: Any) -> bytes:
