@@ -212,7 +212,7 @@ def _malformed(model: onnx.ModelProto) -> tuple[str, str, list[Fault]]:
             faults.append(Fault(code, f"{where} {fault}"))
     for value in model.graph.input:
         kind = value.type.tensor_type
-        if not value.type.HasField("tensor_type") or tensors.dtype_name(kind.elem_type) is None:
+        if not value.type.HasField("tensor_type") or kind.elem_type not in tensors.OF_INPUTS:
             faults.append(Fault(code, f"input {value.name!r} is no tensor of numbers"))
         elif not kind.HasField("shape"):
             what = f"input {value.name!r} has no shape, so that the sizes of the network cannot be known"

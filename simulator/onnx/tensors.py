@@ -27,8 +27,11 @@ DTYPES = FLOAT_TYPES | {
     TensorProto.INT16: "int16",
     TensorProto.INT32: "int32",
     TensorProto.INT64: "int64",
-    TensorProto.UINT8: "uint8",  # torch computes little with wider unsigned integers
+    TensorProto.UINT8: "uint8",
+    TensorProto.UINT16: "uint16",  # of quantised numbers and their zero points
 }
+# Torch computes too little with wider unsigned integers for a network's inputs to be such.
+OF_INPUTS = frozenset(DTYPES) - {TensorProto.UINT16}
 _ITEM_BYTES = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name in DTYPES.values()}
 # The field that holds the numbers of a type when `raw_data` does not.
 _TYPED_FIELD = {

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import torch
+from onnx import TensorProto
 from torch import Tensor
 
 from simulator.onnx.operators.registry import operator
 from simulator.onnx.operators.shapes import TORCH_TYPES
+
+_QUANTISED = {**TORCH_TYPES, TensorProto.UINT16: torch.uint16}
 
 operator("MatMul")(torch.matmul)
 
@@ -72,7 +75,7 @@ def quantize(
     Where a gradient is wanted the integers stay floats, and the gradient passes straight through the rounding
     where the range of the type does not clip (Bengio et al., arXiv:1308.3432).
     """
-    dtype = zero_point.dtype if zero_point is not None else TORCH_TYPES.get(output_dtype, torch.uint8)
+    dtype = zero_point.dtype if zero_point is not None else _QUANTISED.get(output_dtype, torch.uint8)
     rank = x.dim()
     if block_size:
         scale = scale.repeat_interleave(block_size, axis)

@@ -14,7 +14,13 @@ from tests.cases import case
 from tests.unit.simulator.onnx.graphs import floats, model_of, node
 
 OPSETS = [10, 12, 13, 15, 18, 19, 20, 21, 22]
-KINDS = {"int8": (np.int8, 3), "uint8": (np.uint8, 130)}
+KINDS = {
+    "int8": (np.int8, 3),
+    "uint8": (np.uint8, 130),
+    "int16": (np.int16, 300),
+    "uint16": (np.uint16, 33000),
+}
+_SINCE = {"int16": 21, "uint16": 21}  # the opset
 
 
 def quantised(opset, kind, *, per_axis, activations=True):
@@ -48,6 +54,8 @@ def quantised(opset, kind, *, per_axis, activations=True):
 def test_quantised_layers_are_read_run_and_trained(opset, per_axis, kind):
     if per_axis and opset < 13:
         pytest.skip("per axis since opset 13")
+    if opset < _SINCE.get(kind, 0):
+        pytest.skip(f"{kind} since opset {_SINCE[kind]}")
     data = quantised(opset, kind, per_axis=per_axis).SerializeToString()
     assert [layer["kind"] for layer in inspect_model(data)["layers"]] == ["analog"]
     imported = import_model(data)
@@ -62,7 +70,10 @@ def test_quantised_layers_are_read_run_and_trained(opset, per_axis, kind):
     trained.sum().backward()
     assert all(parameter.grad is not None for parameter in imported.module.parameters())
     (layer,) = [m for m in imported.module.modules() if isinstance(m, torch.nn.Linear)]
-    inside = np.abs(x / 0.02 + KINDS[kind][1] - np.iinfo(KINDS[kind][0]).min - 127.5) < 127
+    dtype, zero = KINDS[kind]
+    limits = np.iinfo(dtype)
+    half = (limits.max - limits.min) / 2
+    inside = np.abs(x / 0.02 + zero - limits.min - half) < half - 0.5
     straight = layer.weight.sum(0).detach().numpy() * inside
     np.testing.assert_allclose(given.grad, straight, atol=1e-5)
 
