@@ -13,7 +13,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN pip install uv==0.13.9 \
     && uv pip install --no-cache --python /opt/driftline/bin/python --torch-backend="$TORCH_BACKEND" -r requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY client client
 COPY examples examples
