@@ -43,13 +43,18 @@ class Node:
 
     Work comes in two ways: the broker's messages call `work`, and each sweep starts it for what nobody took.
     So a worker needs no broker.
+
+    Args:
+        settings: of the deployment.
+        celery: the application that rings for other workers.
+        zygote: where runners come from; None is one of its own. The node closes it.
     """
 
-    def __init__(self, settings: Settings, celery: Celery) -> None:
+    def __init__(self, settings: Settings, celery: Celery, zygote: ZygoteHandle | None = None) -> None:
         self.settings = settings
         self.database = Database(settings.resolved_database_url)
         self.blobs = BlobStore(settings.data_dir / "blobs")
-        self.zygote = ZygoteHandle()
+        self.zygote = zygote or ZygoteHandle()
         self.supervisor = Supervisor(settings, self.database, self.zygote)
         self.doorbell = Doorbell(celery)
         self.webhooks = WebhookSender(settings, self.database)

@@ -33,7 +33,8 @@ class Proxy:
         self._closed.set()
         self._thread.join(10)
         self._listener.close()
-        self.cut()
+        for one in self._pairs:
+            one.close()
 
     def cut(self) -> None:
         """Close all connections that are open."""

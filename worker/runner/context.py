@@ -67,6 +67,7 @@ class ItemContext:
         self._looked_at = 0.0
         self._told_at = self._heard_at = self._started_at = time.monotonic()
         signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the zygote holds it back
         self.job: Job
         self.row: WorkItem
         self.model: Model

@@ -43,9 +43,14 @@ _LOOK_S = 0.5
 
 
 class ZygoteHandle:
-    """Starts the zygote when it is needed and connects to it."""
+    """Starts the zygote when it is needed and connects to it.
 
-    def __init__(self) -> None:
+    Args:
+        module: the module that runs as the zygote; it gets the path of its socket as its only argument.
+    """
+
+    def __init__(self, module: str = "worker.supervision.zygote") -> None:
+        self._module = module
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         # A short path of our own: unix socket addresses are limited to about 100 bytes.
@@ -57,6 +62,7 @@ class ZygoteHandle:
         with self._lock:
             path = self._folder / f"zygote-{self._started}"
             if self._process is None or self._process.poll() is not None:
+                self._close_stdin()
                 self._started += 1
                 path = self._folder / f"zygote-{self._started}"
                 environment = {
@@ -64,7 +70,7 @@ class ZygoteHandle:
                     **os.environ,
                 }  # a thread pool would not survive a fork
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "worker.supervision.zygote", str(path)],
+                    [sys.executable, "-m", self._module, str(path)],
                     stdin=subprocess.PIPE,
                     env=environment,
                 )
@@ -109,14 +115,19 @@ class ZygoteHandle:
     def close(self) -> None:
         """End the zygote and its runners."""
         with self._lock:
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
+            if self._process is not None:
+                self._close_stdin()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(5)
                 if self._process.poll() is None:
                     self._process.kill()
                     self._process.wait()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _close_stdin(self) -> None:
+        """Let the zygote leave, or let go of the pipe to one that has died."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
 
 class Outcome(StrEnum):
@@ -140,20 +151,32 @@ class _Heard:
 
 
 @dataclass
+class _Deadline:
+    """A moment on the monotonic clock that passes once."""
+
+    at: float
+    _has_passed: bool = False
+
+    def passes(self, now: float) -> bool:
+        """Tell, once, that the deadline has passed."""
+        if self._has_passed or now < self.at:
+            return False
+        self._has_passed = True
+        return True
+
+
 class _Stop:
     """When a runner that should stop is told so: SIGTERM at a time, SIGKILL a grace later."""
 
-    at: float
-    grace_s: float
-    _sent: int = 0
+    def __init__(self, at: float, grace_s: float) -> None:
+        self._signals = (
+            (signal.SIGTERM, _Deadline(at)),
+            (signal.SIGKILL, _Deadline(at + grace_s)),
+        )
 
     def due(self, now: float) -> int | None:
         """Return the signal to send now, each once."""
-        for index, number in enumerate((signal.SIGTERM, signal.SIGKILL)):
-            if self._sent == index and now >= self.at + index * self.grace_s:
-                self._sent = index + 1
-                return number
-        return None
+        return next((number for number, deadline in self._signals if deadline.passes(now)), None)
 
 
 class Supervisor:
@@ -199,7 +222,10 @@ class Supervisor:
             if status == EXIT_STORAGE_FULL:
                 items.release(session, lease, reason="storage_full")
                 return Outcome.STORAGE_FULL
-            items.crash(session, lease, crash, max_attempts=self._settings.max_attempts)
+            if crash.retryable:
+                items.crash(session, lease, crash, max_attempts=self._settings.max_attempts)
+            else:  # another attempt would end in the same way
+                items.fail(session, lease, crash)
             return Outcome.CRASHED
 
         try:
@@ -234,6 +260,7 @@ class _Run:
         """Have the item run; return the runner's exit status, None when the zygote died with it."""
         settings, reader = self._settings, LineReader()
         started = time.monotonic()
+        limit = _Deadline(started + settings.item_timeout_s)
         beat_at = started + settings.heartbeat_s
         send(connection, {"run": request.to_json()})
         while True:
@@ -245,9 +272,8 @@ class _Run:
                 for message in reader.feed(data):
                     return int(message["exit"])
             now = time.monotonic()
-            if now - started > settings.item_timeout_s:
-                self._time_out()
-                started = now  # said once; the next heartbeat finds the lease gone
+            if limit.passes(now):
+                self._time_out(connection)
             if now >= beat_at:
                 beat_at = now + settings.heartbeat_s
                 self._beat(connection)
@@ -296,17 +322,12 @@ class _Run:
         self._outage.worked()
         return heard
 
-    def _time_out(self) -> None:
-        limit = self._settings.item_timeout_s
-        failure = Failure(
-            "timeout", f"a work item ran longer than {limit:g} s; split the job or make it smaller"
+    def _time_out(self, connection: socket.socket) -> None:
+        limit_s = self._settings.item_timeout_s
+        self.failure = Failure(
+            "timeout", f"a work item ran longer than {limit_s:g} s; split the job or make it smaller"
         )
-        with contextlib.suppress(LeaseLost):
-            self._database.retrying(
-                lambda session: items.fail(session, self._lease, failure),
-                for_s=self._settings.lease_s,
-                what=self._lease.key,
-            )
+        _signal(connection, signal.SIGKILL)
 
 
 def _signal(connection: socket.socket, number: int) -> None:

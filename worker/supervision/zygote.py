@@ -64,13 +64,15 @@ class Zygote:
         signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the worker, which decides
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # Held back and not ignored, so that a runner finds what was sent to it before it could listen.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         for source in (self._listener, self._wake_read, _STDIN):
             self._selector.register(source, selectors.EVENT_READ)
         while True:
             for key, _ in self._selector.select():
                 if key.fd == _STDIN:
                     if not os.read(_STDIN, 1024):
+                        signal.set_wakeup_fd(-1)  # the socket is closed before the last runner has died
                         self._kill_all()
                         return
                 elif key.fileobj is self._listener:
