@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers, noise_context
+from simulator.nn.tile import AS_CONFIGURED, TileMode
 from simulator.tile import ClippingMeter
 
 
@@ -98,7 +99,7 @@ class _Watch:
         self.signal = self.error = 0.0
         self.meters = [ClippingMeter() for _ in layer.tiles]
         for (_, tile), meter in zip(layer.tile_slots(), self.meters, strict=True):
-            tile.meter = meter
+            tile.set_mode(TileMode(clipping=meter))
 
     def compare(self, _: nn.Module, arguments: tuple[Any, ...], outputs: Tensor) -> None:
         """Add a call's signal and error."""
@@ -110,7 +111,7 @@ class _Watch:
     def end(self) -> None:
         """Stop counting."""
         for _, tile in self.layer.tile_slots():
-            tile.meter = None
+            tile.set_mode(AS_CONFIGURED)
 
     def result(self, name: str) -> LayerAnalysis:
         """Return what was seen."""

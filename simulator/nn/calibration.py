@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from simulator.config import CalibrationMethod, NoiseManagementType
 from simulator.nn.model import analog_layers, noise_context
-from simulator.nn.tile import AnalogTile
+from simulator.nn.tile import AS_CONFIGURED, AnalogTile, TileMode
 from simulator.rng import Purpose, generator
 
 _OF_IDEAL_ACTIVATIONS = (CalibrationMethod.MAX, CalibrationMethod.CACHE_QUANTILE)
@@ -142,8 +142,6 @@ class _Observer:
     def begin(self) -> None:
         """Let the tile run behind its range and listen; ideal activations come from perfect products."""
         self.tile.expect_calibrated_range()
-        if self.settings.method in _OF_IDEAL_ACTIVATIONS:
-            self.tile.use_plan(replace(self.tile.plan, is_perfect=True))
         observe: dict[CalibrationMethod, Callable[[Tensor], None]] = {
             CalibrationMethod.MAX: self._observe_max,
             CalibrationMethod.CACHE_QUANTILE: self._observe_sample,
@@ -159,12 +157,11 @@ class _Observer:
                 method(vectors)
                 self.seen += 1
 
-        self.tile.observer = watch
+        self.tile.set_mode(TileMode(perfect=self.settings.method in _OF_IDEAL_ACTIVATIONS, observer=watch))
 
     def end(self) -> None:
         """Stop listening."""
-        self.tile.observer = None
-        self.tile.recompile()
+        self.tile.set_mode(AS_CONFIGURED)
 
     def put_back(self) -> None:
         """Leave the tile as it was before."""

@@ -119,14 +119,14 @@ class _AnalogConv(AnalogLayer):
         if not self._pads_natively and any(self._edges):
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             batched = functional.pad(batched, self._edges, mode)
-        y = self._run_tiles(batched, self._products_for(batched), channel_dim=1)
+        y = self._run_tiles(batched, self.products_for(batched), channel_dim=1)
         return y if x.dim() == dimensions + 2 else y.squeeze(0)
 
     def _takes_whole_maps(self) -> bool:
-        return all(tile.takes_whole_maps for tile in self.tiles)
+        return all(tile.takes_whole_maps for _, tile in self.tile_slots())
 
-    def _products_for(self, x: Tensor) -> Sequence[ConvProduct | ChannelsLastProduct]:
-        """Return the tiles' products; the input of an analog bias is one."""
+    def products_for(self, x: Tensor) -> Sequence[ConvProduct | ChannelsLastProduct]:
+        """Return the products of the tiles with such maps; the input of an analog bias is one."""
         if not self.analog_bias:
             return self._products_last if self.channels_last and self._takes_whole_maps() else self._products
         return [

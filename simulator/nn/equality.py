@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from simulator.nn.composite import AnalogComposite
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers
+from simulator.nn.tile import TileMode
 from simulator.rng import Purpose, generator
 
 LIMIT = 1e-6
@@ -71,6 +71,6 @@ def _perfect_copy(layer: Convertible) -> Convertible:
     result = copy.deepcopy(layer)
     for _, part in analog_layers(result):
         for _, tile in part.tile_slots():
-            tile.use_plan(replace(tile.plan, is_perfect=True, out_scale=1.0))
-            tile.without_training_parts()
+            tile.disable_input_range()
+            tile.set_mode(TileMode(perfect=True, unscaled=True, modifies_weights=False))
     return result

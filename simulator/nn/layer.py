@@ -265,6 +265,10 @@ class AnalogLayer(nn.Module):
         for _, tile in self.tile_slots():
             tile.forget_programming()
 
+    def products_for(self, x: Tensor) -> Sequence[LayerProduct]:
+        """Return how each tile multiplies its part of such inputs with its weights."""
+        raise TypeError(f"{type(self).__name__} does not say how its tiles multiply {tuple(x.shape)}")
+
     # --- conversion ----------------------------------------------------------------------------------------
 
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from simulator.config import InferenceRPUConfig
 from simulator.nn.layer import AnalogLayer, InputParts
-from simulator.tile import DENSE
+from simulator.tile import DENSE, LayerProduct
 
 
 class AnalogLinear(AnalogLayer):
@@ -56,6 +58,10 @@ class AnalogLinear(AnalogLayer):
         if self.analog_bias:
             x = torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
         return self._run_tiles(x, self._products, channel_dim=-1)
+
+    def products_for(self, _: Tensor) -> Sequence[LayerProduct]:
+        """Return the products of the tiles with any inputs."""
+        return self._products
 
     def probe_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of two input vectors."""

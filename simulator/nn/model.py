@@ -91,8 +91,8 @@ def program_analog_weights(model: nn.Module, repeat: int | None = None) -> int:
     if context is None:
         return 0
     if repeat is None:
-        before = [tile.repeat for _, layer in analog_layers(model) for _, tile in layer.tile_slots()]
-        programmed = [index for index in before if index is not None]
+        chips = [tile.chip for _, layer in analog_layers(model) for _, tile in layer.tile_slots()]
+        programmed = [chip.repeat for chip in chips if chip is not None and chip.repeat is not None]
         repeat = max(programmed) + 1 if programmed else context.repeat
     context.move(repeat=repeat)
     for _, layer in analog_layers(model):
@@ -153,15 +153,15 @@ def analog_state(model: nn.Module) -> dict[str, Tensor]:
         if layer.bias is not None:
             state[f"{name}.bias"] = layer.bias.detach().clone()
         for slot, tile in layer.tile_slots():
-            programmed = tile.programmed
+            chip = tile.chip
             values = {
                 "target_weights": tile.target_weights(layer.logical_block(slot)),
                 "mapping_scale": tile.mapping_scale,
                 "out_scaling": tile.out_scaling,
                 "input_range": tile.input_range,
-                "programmed_weights": None if programmed is None else programmed.weights_OI,
-                "analog_weights": None if programmed is None else tile.analog_weights,
-                "compensation": tile.compensation,
+                "programmed_weights": None if chip is None else chip.devices.weights_OI,
+                "analog_weights": None if chip is None else chip.weights_OI,
+                "compensation": None if chip is None else chip.compensation,
             }
             prefix = f"{name}.tile_{slot.row}_{slot.column}."
             state |= {

@@ -55,15 +55,16 @@ def coarse_readouts(model: nn.Module) -> list[CoarseReadout]:
             layer=name,
             row=slot.row,
             column=slot.column,
-            share=float((tile.compensation_baseline < code).float().mean()),
-            smallest=float(tile.compensation_baseline.min()),
+            share=float((baseline < code).float().mean()),
+            smallest=float(baseline.min()),
             code=code,
         )
         for name, layer in analog_layers(model)
         for slot, tile in layer.tile_slots()
         if (code := _code(tile)) > 0
-        and tile.compensation_baseline is not None
-        and bool(torch.any(tile.compensation_baseline < code))
+        and tile.chip is not None
+        and (baseline := tile.chip.baseline) is not None
+        and bool(torch.any(baseline < code))
     ]
 
 
@@ -73,4 +74,4 @@ def _code(tile: AnalogTile) -> float:
     if plan.is_perfect:
         return 0.0
     scale = 1.0 if plan.static_scale is None else plan.static_scale
-    return plan.out_step * scale * abs(plan.out_scale)
+    return plan.adc.step * scale * abs(plan.out_scale)

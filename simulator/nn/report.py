@@ -9,18 +9,30 @@ from torch import nn
 from simulator.config.tiling import devices_per_weight, tile_cells
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers
+from simulator.tile import Way
 
 DIGITAL_REASONS = "_digital_reasons"  # name of the attribute that a conversion leaves on the model
 
 
 @dataclass(frozen=True)
 class TileReport:
-    """One tile: its place in the layer's grid, and its size."""
+    """One tile: its position in the layer's grid, its size, and how it computes.
+
+    Attributes:
+        row: of the tile in its layer's grid.
+        column: of the tile in its layer's grid.
+        out_features: its outputs.
+        in_features: its inputs.
+        path: how it computes its products on a CPU, in single precision.
+        slowed_by: what keeps it from the fastest path: stages of its forward pass by name, and other reasons.
+    """
 
     row: int
     column: int
     out_features: int
     in_features: int
+    path: Way
+    slowed_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class LayerReport:
         kind: the layer's class.
         weight_shape: of the logical weight.
         tiles: the layer's grid.
+        path: of its slowest tile.
         utilisation: share of the tiles' cells that hold weights; 1 where the size of a tile is not limited.
         devices: analog devices that hold the weights.
     """
@@ -40,6 +53,7 @@ class LayerReport:
     kind: str
     weight_shape: tuple[int, ...]
     tiles: tuple[TileReport, ...]
+    path: Way
     utilisation: float
     devices: int
 
@@ -85,13 +99,18 @@ def conversion_report(model: nn.Module) -> ConversionReport:
 
 
 def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
-    tiles = tuple(TileReport(slot.row, slot.column, *slot.shape) for slot in layer.slots)
+    products = layer.products_for(layer.weight.detach())
+    tiles = tuple(
+        TileReport(slot.row, slot.column, *slot.shape, tile.way(product), tile.slowed_by(product))
+        for (slot, tile), product in zip(layer.tile_slots(), products, strict=True)
+    )
     used = sum(tile.out_features * tile.in_features for tile in tiles)
     return LayerReport(
         name=name,
         kind=type(layer).__name__,
         weight_shape=tuple(layer.weight.shape),
         tiles=tiles,
+        path=max((tile.path for tile in tiles), key=list(Way).index),
         utilisation=used / sum(tile_cells(slot.shape, layer.rpu_config.mapping) for slot in layer.slots),
         devices=used * devices_per_weight(layer.rpu_config.noise_model),
     )

@@ -9,16 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields, is_dataclass, replace
-from functools import wraps
-from typing import Any, ParamSpec, Self, cast
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from simulator.config import InferenceRPUConfig, NoiseManagementType, WeightRemapType
-from simulator.devices import build_drift_compensation, build_noise_model
-from simulator.rng import KeyPart, NoiseContext, Purpose, Stream
+from simulator.rng import NoiseContext, Purpose, Stream
 from simulator.tile import (
     DENSE,
     NO_SPREAD,
@@ -28,40 +26,32 @@ from simulator.tile import (
     InstanceParameters,
     LayerProduct,
     OutputClipping,
+    ProgrammedTile,
     RangeLearner,
-    StaticPass,
-    TilePlan,
     UnitVectorProduct,
+    Way,
     analog_product,
     clip_to_range,
     clip_weights,
     compile_plan,
     converted_again,
     draw_instance,
-    fused,
     in_rows,
     modifies,
     modify_weights,
+    path,
     range_from_data,
     remap_scales,
     update_in_place,
     with_channels_first,
 )
+from simulator.tile.fast.static import StaticPass
+from simulator.tile.programming import TileKey, outside_autograd
+from simulator.tile.stages import (
+    RunningScale,
+)
 
-TileKey = tuple[KeyPart, ...]
 _SAVE_ALL: AbstractContextManager[Any] = nullcontext()
-Parameters = ParamSpec("Parameters")
-
-
-def _outside_autograd(method: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Keep no gradients, and make tensors that serve inference mode and training alike."""
-
-    @wraps(method)
-    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-        with torch.inference_mode(mode=False), torch.no_grad():
-            method(*args, **kwargs)
-
-    return run
 
 
 class NotProgrammedWarning(UserWarning):
@@ -75,7 +65,29 @@ def _note_programming(
     tile: nn.Module, _state: dict[str, Any], _prefix: str, local_metadata: dict[str, Any]
 ) -> None:
     """Leave a note beside a state dict (in torch's metadata) that its model was programmed."""
-    local_metadata[_WAS_PROGRAMMED] = getattr(tile, "programmed", None) is not None
+    local_metadata[_WAS_PROGRAMMED] = getattr(tile, "chip", None) is not None
+
+
+@dataclass(frozen=True)
+class TileMode:
+    """How a tile runs while calibration, the analysis of layers or the check of a conversion looks at it.
+
+    Attributes:
+        perfect: products are perfect.
+        unscaled: perfect products leave out the digital factor of outputs, too.
+        modifies_weights: the weight modifier acts, as configured.
+        observer: told of every input, channels last, before the input range.
+        clipping: counts what the converters clip.
+    """
+
+    perfect: bool = False
+    unscaled: bool = False
+    modifies_weights: bool = True
+    observer: Callable[[Tensor], None] | None = None
+    clipping: ClippingMeter | None = None
+
+
+AS_CONFIGURED = TileMode()
 
 
 class AnalogTile(nn.Module):
@@ -87,14 +99,10 @@ class AnalogTile(nn.Module):
         input_range: `[1]`, a parameter where it is learned; None without.
         range_calibrated: `[]`, whether the input range was calibrated: then it takes the place of noise
             management, and training does not initialise it from its first batches; None without a range.
-        programmed: what programming left in the devices; None before.
-        analog_weights: `[out, in]`, what an evaluation reads now: programmed, drifted, with read noise.
-        compensation: factor of the drift compensation, `[]` or `[out]`; None without.
-        repeat: the chip instance that was programmed.
+        chip: what was programmed, drifted and compensated; None for clean weights.
         modifier_strength: factor on what the weight modifier does; less than one while training ramps it up.
-        observer: told of every input, channels last, before the input range; calibration listens here.
-        meter: counts what the converters clip; the analysis of layers reads it.
-        takes_whole_maps: whether a convolution multiplies maps, not patches that are converted one by one.
+        plan: the stages of the forward pass.
+        mode: how the tile runs while somebody looks at it; `set_mode` changes it.
     """
 
     def __init__(self, out_features: int, in_features: int, rpu_config: InferenceRPUConfig) -> None:
@@ -104,16 +112,10 @@ class AnalogTile(nn.Module):
         self.rpu_config = rpu_config.frozen()
         self.context = NoiseContext()
         self.key: TileKey = ("", 0, 0)
-        self.programmed: Any = None
-        self.analog_weights: Tensor | None = None
-        self.compensation: Tensor | None = None
-        self.compensation_baseline: Tensor | None = None
-        self.repeat: int | None = None
+        self.chip: ProgrammedTile | None = None
         self.modifier_strength = 1.0
-        self.observer: Callable[[Tensor], None] | None = None
-        self.meter: ClippingMeter | None = None
+        self.mode = AS_CONFIGURED
         self._static_pass: StaticPass | None = None
-        self._kept: tuple[Any, Any, tuple[Tensor, Tensor]] | None = None
         self._instance: tuple[tuple[object, ...], InstanceParameters] | None = None
         self._register_scales()
         self.register_state_dict_post_hook(_note_programming)  # type: ignore[no-untyped-call]
@@ -171,36 +173,51 @@ class AnalogTile(nn.Module):
             self.range_calibrated.fill_(value=True)
         self.recompile()
 
+    def set_mode(self, mode: TileMode) -> None:
+        """Run as somebody wants who looks at the tile, until the next `set_mode`."""
+        self.mode = mode
+        self.recompile()
+
     def recompile(self) -> None:
-        """Find anew how the tile runs, from its configuration and its state."""
+        """Find anew how the tile runs, from its configuration, its state and its mode."""
         calibrated = self.range_calibrated is not None and bool(self.range_calibrated)
-        self.use_plan(compile_plan(self.rpu_config.forward, range_calibrated=calibrated))
-        self._modifies = modifies(self.rpu_config.modifier)
-        self._manages_output_clipping = (
-            self.input_range is not None and self.rpu_config.pre_post.input_range.manage_output_clipping
-        )
+        plan = compile_plan(self.rpu_config.forward, range_calibrated=calibrated)
+        self.plan = plan.perfect(scaled=not self.mode.unscaled) if self.mode.perfect else plan
+        self._ranged_plan, self._range_step = self.plan.after_input_range()
+        self._static_pass = None
+        options, modifier = self.rpu_config.pre_post.input_range, self.rpu_config.modifier
+        self._modifies = self.mode.modifies_weights and modifies(modifier)
+        self._manages_output_clipping = self.input_range is not None and options.manage_output_clipping
         self._range_from_data = not calibrated
-
-    def use_plan(self, plan: TilePlan) -> None:
-        """Run the forward pass by this plan until the next `recompile`."""
-        self.plan = plan
-        self._draws_noise, self._has_instance_parameters = plan.draws_noise, plan.has_instance_parameters
-        self._ranged_plan, self._range_step = plan.after_input_range()
-        self._static_pass = self._kept = None
-        pre_post, modifier = self.rpu_config.pre_post, self.rpu_config.modifier
-        self._is_static = (
-            self._ranged_plan.is_static
-            and not pre_post.input_range.manage_output_clipping
-            and not modifier.per_batch_sample
-        )
-        self.takes_whole_maps = (
-            plan.converts_alike(plan.static_scale) and not self.rpu_config.modifier.per_batch_sample
+        self._suits_one_step = path.suits_one_step(
+            self._ranged_plan,
+            behind_range=self.input_range is not None,
+            manages_output_clipping=options.manage_output_clipping,
+            weights_per_sample=modifier.per_batch_sample,
         )
 
-    def without_training_parts(self) -> None:
-        """Leave out input range and weight modifier until the next `recompile`."""
-        self.disable_input_range()
-        self._modifies = self._manages_output_clipping = False
+    @property
+    def takes_whole_maps(self) -> bool:
+        """Whether a convolution multiplies maps, not patches that are converted one by one."""
+        return path.WHOLE_MAPS.can(self.plan) and not self.rpu_config.modifier.per_batch_sample
+
+    def way(self, product: LayerProduct) -> Way:
+        """Return how the tile computes its products on a processor with the compiled loops, if installed."""
+        if self._suits_one_step and path.offers_one_step(product):
+            return Way.ONE_STEP
+        plan = self.plan if self.input_range is None else self._ranged_plan
+        per_sample = self._modifies and self.rpu_config.modifier.per_batch_sample
+        return path.choose(plan, product, scale=plan.static_scale, weights_per_sample=per_sample)
+
+    def slowed_by(self, product: LayerProduct) -> tuple[str, ...]:
+        """Return what keeps the tile from running in one step: stages by name, and other reasons."""
+        return path.slowed_by(
+            self._ranged_plan,
+            product,
+            behind_range=self.input_range is not None,
+            manages_output_clipping=self._manages_output_clipping,
+            weights_per_sample=self.rpu_config.modifier.per_batch_sample,
+        )
 
     # --- mapping -------------------------------------------------------------------------------------------
 
@@ -254,7 +271,7 @@ class AnalogTile(nn.Module):
     @property
     def reads_devices(self) -> bool:
         """Whether the forward pass multiplies with what is on the crossbar, not with logical weights."""
-        return not self.training and self.analog_weights is not None
+        return not self.training and self.chip is not None
 
     def forward(
         self, x: Tensor, logical: Tensor | None, product: LayerProduct = DENSE, bias: Tensor | None = None
@@ -267,11 +284,11 @@ class AnalogTile(nn.Module):
             product: how inputs and weights are multiplied.
             bias: `[out]`, what is added digitally; None for nothing.
         """
-        if self.observer is not None:
-            self.observer(x.movedim(-1 if product is DENSE else 1, -1))
-        weights = self.analog_weights if logical is None else logical
-        if self.input_range is not None and self._runs_statically(x, weights, product):
-            return self._run_statically(x, logical, self.input_range, product, bias)
+        if self.mode.observer is not None:
+            self.mode.observer(x.movedim(-1 if product is DENSE else 1, -1))
+        weights = logical if logical is not None or self.chip is None else self.chip.weights_OI
+        if self._suits_one_step and path.runs_in_one_step(product, self.mode.clipping, x, weights):
+            return self._run_in_one_step(x, logical, cast("Tensor", self.input_range), product, bias)
         matrix = None if logical is None else logical.flatten(1)
         if isinstance(product, ChannelsLastProduct):
             y = self._run_in_steps(in_rows(x), matrix, product)
@@ -287,8 +304,8 @@ class AnalogTile(nn.Module):
             options = self.rpu_config.pre_post.input_range
             if self.training:
                 self._initialise_range(x)
-            if self.meter is not None:
-                self.meter.count_inputs(x, float(input_range) * (1 + 1e-6), again=True)
+            if self.mode.clipping is not None:
+                self.mode.clipping.count_inputs(x, float(input_range) * (1 + 1e-6), again=True)
             given, learns = x, torch.is_grad_enabled()
             learner = self._learner(given, product, clipping) if learns else None
             clipped_at = input_range if learner is None else input_range.detach()
@@ -310,29 +327,20 @@ class AnalogTile(nn.Module):
                 self.plan if input_range is None else self._ranged_plan,
                 product=product,
                 instance=self.instance_parameters(x.device),
-                generator=self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None,
+                generator=self._call_stream(Purpose.FORWARD, x.device) if self.plan.draws_noise else None,
                 static_scale=self._average_scale(x, product),
                 output_scale=None if self._manages_output_clipping else self.output_scale(),
-                meter=self.meter,
+                clipping=self.mode.clipping,
                 learner=learner,
             )
         if self._manages_output_clipping:
-            bound = 0.999 * self.plan.out_bound * self.plan.out_scale
+            bound = 0.999 * self.plan.adc.bound * self.plan.out_scale
             clipping.clipped_share = (y.detach().abs() >= bound).to(y.dtype).mean()
             scale = self.output_scale()
             y = y if scale is None else y * product.per_output(scale)
         return y
 
-    def _runs_statically(self, x: Tensor, weights: Tensor | None, product: LayerProduct) -> bool:
-        return (
-            self._is_static
-            and self.meter is None
-            and not (isinstance(product, ConvProduct) and product.bias_input is not None)
-            and weights is not None
-            and fused.at_hand(x, weights)
-        )
-
-    def _run_statically(
+    def _run_in_one_step(
         self,
         x: Tensor,
         logical: Tensor | None,
@@ -345,15 +353,18 @@ class AnalogTile(nn.Module):
         if run is None or run.product is not product:
             rule = self.rpu_config.pre_post.input_range
             run = self._static_pass = StaticPass(self._ranged_plan, product, self._range_step, rule)
-            self._kept = None
         if self.training and self._range_from_data:
             self._initialise_range(x)
-        stream = self._call_stream(Purpose.FORWARD, x.device) if self._draws_noise else None
-        if logical is None and not torch.is_grad_enabled():
+        stream = self._call_stream(Purpose.FORWARD, x.device) if self.plan.draws_noise else None
+        if logical is None and self.chip is not None and not torch.is_grad_enabled():
             limit = input_range.item()
-            laid_out, output_scale = self._prepared_for(run, limit)
-            scale = run.scale(output_scale, self.out_scaling)
-            return run.evaluate(x, laid_out, limit, scale, bias, stream)
+            laid_out, output_scale = run.prepared(
+                self.chip.weights_OI,
+                (self.mapping_scale, self.chip.compensation),
+                limit,
+                lambda: cast("Tensor", self.output_scale(learned=False)),
+            )
+            return run.evaluate(x, laid_out, limit, run.scale(output_scale, self.out_scaling), bias, stream)
         weight_scale = None
         if logical is None or self._modifies:
             weights = self._weights_for(x, None if logical is None else logical.flatten(1))
@@ -362,36 +373,12 @@ class AnalogTile(nn.Module):
         output_scale = cast("Tensor", self.output_scale(learned=False))  # it has the range
         return run(x, weights, input_range, self.out_scaling, bias, weight_scale, output_scale, stream)
 
-    def _prepared_for(self, run: StaticPass, limit: float) -> tuple[Tensor, Tensor]:
-        """What an evaluation has in common for all batches: laid out weights, and the factor of outputs.
-
-        It is kept until one of the tensors that it is made of has changed. A parameter's `data` can change
-        without a trace: the range is looked at each time, and the learned scale is left out.
-        """
-        weights, sources = self.analog_weights, (self.mapping_scale, self.compensation)
-        key: tuple[object, ...] | None
-        try:
-            key = (limit, *(None if one is None else (id(one), one._version) for one in (weights, *sources)))  # noqa: SLF001 - torch has no public name for it
-        except RuntimeError:  # tensors of the inference mode do not tell whether they changed
-            key = None
-        kept = self._kept
-        if kept is None or key is None or kept[0] != key:
-            with torch.inference_mode(mode=False), torch.no_grad():
-                scale = cast("Tensor", self.output_scale(learned=False))
-                prepared = (run.laid_out(cast("Tensor", weights)), scale)
-            kept = self._kept = (key, (weights, *sources), prepared)
-        return kept[2]
-
     def _learner(self, x: Tensor, product: LayerProduct, clipping: OutputClipping) -> RangeLearner | None:
         """What learns the range where the inputs need no gradient, if that is quicker than finding theirs."""
-        if (
-            self.input_range is None
-            or not self.input_range.requires_grad
-            or x.requires_grad
-            or not self._ranged_plan.passes_inputs
-            or (self._modifies and self.rpu_config.modifier.per_batch_sample)
-            or (isinstance(product, ConvProduct) and product.bias_input is not None)
-        ):
+        if self.input_range is None or not self.input_range.requires_grad or x.requires_grad:
+            return None
+        per_sample = self._modifies and self.rpu_config.modifier.per_batch_sample
+        if not path.learns_from_few_inputs(self._ranged_plan, product, weights_per_sample=per_sample):
             return None
         learner = RangeLearner(x, self.input_range, self.rpu_config.pre_post.input_range, clipping)
         return learner if learner.pays else None
@@ -414,7 +401,7 @@ class AnalogTile(nn.Module):
         scale = self.mapping_scale
         factors = (
             None if self.input_range is None else self.input_range.detach(),
-            None if self.training else self.compensation,
+            None if self.training or self.chip is None else self.chip.compensation,
             self.out_scaling if learned else None,
         )
         for factor in factors:
@@ -425,9 +412,9 @@ class AnalogTile(nn.Module):
     def _weights_for(self, x: Tensor, logical_OI: Tensor | None) -> Tensor:
         """The weights that this call multiplies with: modified in training, programmed in evaluation."""
         if logical_OI is None:
-            if self.analog_weights is None:
+            if self.chip is None:
                 raise RuntimeError("the tile was not programmed: pass its logical weights")
-            return self.analog_weights
+            return self.chip.weights_OI
         weights = self.target_weights(logical_OI)
         modifier = self.rpu_config.modifier
         if not self._modifies or not (self.training or modifier.enable_during_test):
@@ -441,7 +428,7 @@ class AnalogTile(nn.Module):
 
     def instance_parameters(self, device: torch.device) -> InstanceParameters:
         """Return what this chip instance has drawn once, for the repeat that the context is at."""
-        if not self._has_instance_parameters:
+        if not self.plan.differs_between_instances:
             return NO_SPREAD
         where = (self.context.seed, self.context.repeat, self.key, device, self.plan)
         if self._instance is None or self._instance[0] != where:
@@ -468,90 +455,50 @@ class AnalogTile(nn.Module):
 
     def _running_average(self) -> Tensor | None:
         """The running mean that scales inputs (AverageAbsMax), where the plan uses it."""
-        is_used = self.plan.management is NoiseManagementType.AVERAGE_ABS_MAX
-        return self.average_abs_max if is_used else None
+        return self.average_abs_max if RunningScale in self.plan.kinds else None
 
     def _average_scale(self, x: Tensor, product: LayerProduct) -> float | None:
         """The running mean of the vectors' absolute maxima (AverageAbsMax); learned only in training."""
         average = self._running_average()
-        if average is None or self.plan.is_perfect:
+        scale = self.plan.find(RunningScale)
+        if average is None or scale is None:
             return None
         if self.training:
             newest = product.largest_inputs(x.detach()).mean()
-            decay = self.plan.average_decay
+            decay = scale.decay
             average.copy_(torch.where(average > 0, (1 - decay) * average + decay * newest, newest))
         value = float(average)
         return value if value > 0 else None  # nothing learned yet: each vector has its own maximum
 
     # --- programming, drift, compensation ------------------------------------------------------------------
 
-    @_outside_autograd
     def program(self, logical_OI: Tensor) -> None:
         """Program the weights onto the devices of the chip instance that the context is at."""
-        device = logical_OI.device
-        target = self.target_weights(logical_OI).detach()
-        model = build_noise_model(self.rpu_config.noise_model)
-        faults = None
-        if model.has_stuck_devices:
-            faults = self.context.instance_stream(Purpose.FAULTS, self.key, device=device).open()
-        self.programmed = model.program(
-            target,
-            programming=self.context.instance_stream(Purpose.PROGRAMMING, self.key, device=device).open(),
-            drift=self.context.instance_stream(Purpose.DRIFT, self.key, device=device).open(),
-            faults=faults,
-        )
-        self.analog_weights = self.programmed.weights_OI
-        self.repeat = self.context.repeat
-        self.read_baseline(target)
+        with outside_autograd():
+            target = self.target_weights(logical_OI).detach()
+            self.chip = ProgrammedTile.program(target, self.rpu_config, self.context, self.key)
+            self.chip.read_baseline(target, self.rpu_config, self.read_out)
 
-    @_outside_autograd
     def drift(self, t_inference_s: float) -> None:
         """Let the programmed devices drift, read them, and compensate; time in s after programming.
 
         Raises:
             RuntimeError: the tile was not programmed.
         """
-        if self.programmed is None:
+        if self.chip is None:
             raise RuntimeError("the tile was not programmed: call program_analog_weights first")
-        model = build_noise_model(self.rpu_config.noise_model)
-        device = self.programmed.weights_OI.device
-        read = self.context.read_stream(Purpose.READ, self.key, device=device)
-        self.analog_weights = model.drift(self.programmed, t_inference_s, read=read.open())
-        self._compensate()
+        with outside_autograd():
+            self.chip.drift(t_inference_s, self.rpu_config, self.context, self.key)
+            self.chip.compensate(self.rpu_config, self.read_out)
 
-    @_outside_autograd
-    def read_baseline(self, target_OI: Tensor) -> None:
-        """Read the present analog weights as what later readouts are compared with.
-
-        Args:
-            target_OI: what was to be programmed, the baseline of compensations with exact reference.
-        """
-        self.compensation = self.compensation_baseline = None
-        compensation = build_drift_compensation(self.rpu_config.drift_compensation)
-        if compensation is not None and self.analog_weights is not None:
-            y_IO = target_OI.t() if compensation.exact_reference else self._readout(self.analog_weights)
-            self.compensation_baseline = compensation.readout(y_IO)
-
-    @_outside_autograd
-    def compensate(self) -> None:
-        """Read the present analog weights and set the factor that makes up for what changed since."""
-        self._compensate()
-
-    def _compensate(self) -> None:
-        compensation = build_drift_compensation(self.rpu_config.drift_compensation)
-        baseline = self.compensation_baseline
-        if compensation is not None and baseline is not None and self.analog_weights is not None:
-            now = compensation.readout(self._readout(self.analog_weights))
-            self.compensation = compensation.factor(baseline, now)
-
-    def _readout(self, weights_OI: Tensor) -> Tensor:
+    def read_out(self, weights_OI: Tensor) -> Tensor:
         """Return `[in, out]`: the response to each unit vector, through the tile's own noisy forward."""
         device = weights_OI.device
-        alone = self.plan.keeps_zeros  # then the zeros of a unit vector need no attention
+        alone = path.UNIT_VECTORS.can(self.plan)
         size = 1 if alone else self.in_features
         unit_vectors = torch.eye(size, device=device, dtype=weights_OI.dtype)
         stream = None
-        if self._draws_noise:
+        if self.plan.draws_noise:
             stream = self.context.read_stream(Purpose.COMPENSATION, self.key, device=device)
         average = self._running_average()
         return analog_product(
@@ -566,17 +513,15 @@ class AnalogTile(nn.Module):
 
     def forget_programming(self) -> None:
         """Return to the clean weights: evaluation then uses them with forward noise alone."""
-        self.programmed = self.analog_weights = self.compensation = self.compensation_baseline = None
-        self.repeat = None
+        self.chip = None
 
     # --- torch ---------------------------------------------------------------------------------------------
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move the programmed state along with parameters and buffers."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name in ("programmed", "analog_weights", "compensation", "compensation_baseline"):
-            setattr(self, name, _map_tensors(getattr(self, name), fn))
-        self._instance = self._kept = None
+        self.chip = _map_tensors(self.chip, fn)
+        self._instance = self._static_pass = None
         return self
 
     def _load_from_state_dict(
@@ -589,7 +534,7 @@ class AnalogTile(nn.Module):
             self.to(state_dict[f"{prefix}input_range"].device if scale is None else scale.device)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         self.recompile()
-        if local_metadata.get(_WAS_PROGRAMMED) or self.programmed is not None:
+        if local_metadata.get(_WAS_PROGRAMMED) or self.chip is not None:
             self.forget_programming()
             warnings.warn(
                 "a state dict holds weights, scales and input ranges, and no programmed chip: the model "

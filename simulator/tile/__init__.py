@@ -1,6 +1,14 @@
-"""Analog tiles: one matrix-vector product on a crossbar, and what training does to its weights."""
+"""Analog tiles: one matrix-vector product on a crossbar, and what training does to its weights.
 
-from simulator.tile import fused
+A map of the room: `stages.py` has what can happen in a product, as values; `plan.py` makes a tile's stages
+of its configuration; `forward.py` runs them (the reference, in torch); `path.py` chooses a faster way where
+there is one, and `fast/` has those ways in compiled loops. `dac_adc.py`, `ir_drop.py`, `input_range.py`,
+`noise.py` and `layout.py` are what the reference is made of; `weights.py` is training, `programming.py` the
+devices.
+"""
+
+from simulator.tile import fast, path
+from simulator.tile.clipping import ClippingMeter
 from simulator.tile.forward import analog_product
 from simulator.tile.input_range import (
     OutputClipping,
@@ -9,11 +17,7 @@ from simulator.tile.input_range import (
     converted_again,
     range_from_data,
 )
-from simulator.tile.instance import NO_SPREAD, InstanceParameters, draw_instance
-from simulator.tile.meter import ClippingMeter
-from simulator.tile.modifiers import modifies, modify_weights
-from simulator.tile.plan import TilePlan, compile_plan
-from simulator.tile.products import (
+from simulator.tile.layout import (
     DENSE,
     ChannelsLastProduct,
     ConvProduct,
@@ -25,8 +29,11 @@ from simulator.tile.products import (
     with_channels_first,
     with_channels_last,
 )
-from simulator.tile.static_pass import StaticPass
-from simulator.tile.weight_update import clip_weights, remap_scales, update_in_place
+from simulator.tile.noise import NO_SPREAD, InstanceParameters, draw_instance
+from simulator.tile.path import Way
+from simulator.tile.plan import ForwardPlan, compile_plan
+from simulator.tile.programming import ProgrammedTile
+from simulator.tile.weights import clip_weights, modifies, modify_weights, remap_scales, update_in_place
 
 __all__ = [
     "DENSE",
@@ -35,24 +42,26 @@ __all__ = [
     "ClippingMeter",
     "ConvProduct",
     "DenseProduct",
+    "ForwardPlan",
     "InstanceParameters",
     "LayerProduct",
     "OutputClipping",
     "Product",
+    "ProgrammedTile",
     "RangeLearner",
-    "StaticPass",
-    "TilePlan",
     "UnitVectorProduct",
+    "Way",
     "analog_product",
     "clip_to_range",
     "clip_weights",
     "compile_plan",
     "converted_again",
     "draw_instance",
-    "fused",
+    "fast",
     "in_rows",
     "modifies",
     "modify_weights",
+    "path",
     "range_from_data",
     "remap_scales",
     "update_in_place",

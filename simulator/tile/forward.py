@@ -1,4 +1,4 @@
-"""One analog matrix-vector product: DAC, crossbar, ADC, with noise and bound management.
+"""One analog matrix-vector product: the reference, every stage step by step in torch, in physical order.
 
 The order of operations, and every rounding, is that of the inference tile of aihwkit (Rasch et al., AICAS
 2021); docs/quirks.md lists where we decide otherwise. Gradients are those of the mathematical forward pass
@@ -12,24 +12,23 @@ works on feature maps, because only the `Product` knows the layout.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from simulator.config.enums import NoiseManagementType
 from simulator.rng import Randomness
-from simulator.tile import fused, patches, wires
-from simulator.tile.converters import TOP_CODE_SLACK, digitise, normalise, round_
-from simulator.tile.draws import dither_like, normal_like
+from simulator.tile import ir_drop, path
+from simulator.tile.clipping import ClippingMeter
+from simulator.tile.dac_adc import TOP_CODE_SLACK, digitise, normalise, round_
+from simulator.tile.fast.conversion import OutputConversion, convert_outputs
+from simulator.tile.fast.patches import ReadNoiseInput, patch_product
 from simulator.tile.input_range import RangeLearner
-from simulator.tile.instance import NO_SPREAD, InstanceParameters
-from simulator.tile.meter import ClippingMeter
-from simulator.tile.patches import Power, patch_product
-from simulator.tile.plan import TilePlan
-from simulator.tile.products import (
+from simulator.tile.layout import (
     DENSE,
     PATCHES,
     ChannelsLastProduct,
@@ -40,6 +39,34 @@ from simulator.tile.products import (
     with_channels_first,
     with_channels_last,
 )
+from simulator.tile.noise import NO_SPREAD, InstanceParameters, PooledNoise, dither_like, normal_like
+from simulator.tile.path import Way
+from simulator.tile.plan import ForwardPlan
+from simulator.tile.stages import (
+    Adc,
+    BoundManagement,
+    Crossbar,
+    Dac,
+    DitheredAdc,
+    DitheredDac,
+    InputAsymmetry,
+    InputNoise,
+    IrDrop,
+    Nonlinearity,
+    OutputAsymmetry,
+    OutputLine,
+    OutputNoise,
+    OutputScale,
+    PerfectProduct,
+    ReadNoise,
+    RunningScale,
+    SeparatePasses,
+    SlopeCalibration,
+    SpreadOutputNoise,
+    Stage,
+    StaticScale,
+    VectorScale,
+)
 
 Value = TypeVar("Value", Tensor, Tensor | float)
 
@@ -49,14 +76,14 @@ _CHUNK_ELEMENTS = 1 << 21  # unfolded inputs at once: few calls, and memory stay
 def analog_product(
     x: Tensor,
     weights: Tensor,
-    plan: TilePlan,
+    plan: ForwardPlan,
     *,
     product: LayerProduct | UnitVectorProduct = DENSE,
     instance: InstanceParameters = NO_SPREAD,
     generator: Randomness | None = None,
     static_scale: float | None = None,
     output_scale: Tensor | None = None,
-    meter: ClippingMeter | None = None,
+    clipping: ClippingMeter | None = None,
     learner: RangeLearner | None = None,
 ) -> Tensor:
     """Return a tile's digital output for normalised inputs.
@@ -67,90 +94,194 @@ def analog_product(
         x: input vectors in rows, `[..., I]`; the feature map `[B, C, ...]` of a convolution, with channels
             last `[B, H, W, C]`; `[1, 1]` where the product is that of the unit vectors.
         weights: `[O, I]`, |w| = 1 is g_max; `[S, O, I]` gives each of S samples weights of its own.
-        plan: the tile's compiled configuration.
+        plan: the tile's stages.
         product: how inputs and weights are multiplied.
         instance: what the chip instance has drawn.
         generator: the stream of this call; needed when the plan draws noise.
         static_scale: the input scale of all vectors, in place of what noise management finds (AverageAbsMax).
         output_scale: digital factor of the result, `[]`, `[1]` or `[O]`; it may require a gradient.
-        meter: counts what the converters clip.
-        learner: of the range of inputs that need no gradient; the plan passes inputs, weights are `[O, I]`.
+        clipping: counts what the converters clip.
+        learner: of the range of inputs that need no gradient; `path.FEW_INPUTS` can do the plan, and weights
+            are `[O, I]`.
 
     Returns:
         `[..., O]`, or `[B, O, ...]` for a convolution with channels first, before the bias.
 
     Raises:
         ValueError: noise is to be drawn and there is no generator.
+        NotImplementedError: the plan has a stage that has no step here.
     """
+    _refuse_unknown(plan)
     if plan.draws_noise and generator is None:
         raise ValueError("this tile draws noise: pass the generator of the call's stream")
     scale = plan.static_scale if static_scale is None else static_scale
-    maps = product.first if isinstance(product, ChannelsLastProduct) else product
-    if isinstance(maps, ConvProduct) and not (
-        plan.converts_alike(scale) and weights.dim() == 2 and maps.bias_input is None
-    ):
-        call = _Call(plan, PATCHES, instance, generator, meter)
-        if maps is product:
-            return _unfolded(x, weights, maps, call, scale, output_scale)
+    way = path.choose(
+        plan, product, scale=scale, weights_per_sample=weights.dim() > 2, clipping=clipping, x=x
+    )
+    if way in (Way.ROWS, Way.WHOLE_MAPS):
+        call = MatVec(plan, product, instance, generator, clipping, learner)
+        return call.output(x, weights, scale, output_scale)
+    call = MatVec(plan, PATCHES, instance, generator, clipping)
+    if isinstance(product, ChannelsLastProduct):
         first = with_channels_first(x)
-        return with_channels_last(_unfolded(first, weights, maps, call, scale, output_scale))
-    return _Call(plan, product, instance, generator, meter, learner).output(x, weights, scale, output_scale)
+        return with_channels_last(_by_patches(first, weights, product.first, call, way, scale, output_scale))
+    if not isinstance(product, ConvProduct):
+        raise TypeError(f"{type(product).__name__} has no patches")
+    return _by_patches(x, weights, product, call, way, scale, output_scale)
 
 
-def _unfolded(
+def _by_patches(  # noqa: PLR0917 - a step of the function above
     x: Tensor,
     weights: Tensor,
     product: ConvProduct,
-    call: _Call,
-    *scales: Any,
+    call: MatVec,
+    way: Way,
+    scale: float | None,
+    output_scale: Tensor | None,
 ) -> Tensor:
     """Run a convolution patch by patch, a few samples at a time."""
-    places = product.output_size(x)
-    if call.converts_maps(x, weights, product, scales[0]):
-        y = call.map_output(x, weights, product, scales[1])
-        return y.reshape(*y.shape[:2], *places)
-    samples = max(1, _CHUNK_ELEMENTS // (math.prod(places) * weights.shape[-1]))
+    positions = product.output_size(x)
+    if way is Way.COMPILED_PATCHES:
+        y = call.map_output(x, weights, product, output_scale)
+        return y.reshape(*y.shape[:2], *positions)
+    samples = max(1, _CHUNK_ELEMENTS // (math.prod(positions) * weights.shape[-1]))
     own_weights = weights.split(samples) if weights.dim() == 3 else repeat(weights)
     outputs = [
-        call.output(product.unfold(part), part_weights, *scales)
+        call.output(product.unfold(part), part_weights, scale, output_scale)
         for part, part_weights in zip(x.split(samples), own_weights, strict=False)
     ]
     y = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    return y.reshape(*y.shape[:2], *places)
+    return y.reshape(*y.shape[:2], *positions)
+
+
+# --- stages with a function of their own; see `stages.py` for how to add one --------------------------------
+
+Step = Callable[..., Tensor]
+# An input stage: (call, stage, x) -> x. A current stage: (call, stage, y, x, weights) -> y, of one pass. An
+# output stage: (call, stage, y) -> y. All in any layout; `call.product` knows where vectors and outputs lie.
+STEPS: dict[type[Stage], Step] = {}
+
+# Stages that `MatVec` knows by their types, since they act together.
+_WOVEN_IN: frozenset[type[Stage]] = frozenset(
+    {
+        StaticScale, VectorScale, RunningScale, Dac, DitheredDac, PerfectProduct, Crossbar, SeparatePasses,
+        IrDrop, ReadNoise, OutputNoise, SpreadOutputNoise, Adc, DitheredAdc, BoundManagement, OutputScale,
+    }
+)  # fmt: skip
+
+_PERFECT: frozenset[type[Stage]] = frozenset({PerfectProduct, OutputScale})
+
+
+def _refuse_unknown(plan: ForwardPlan) -> None:
+    if plan.verdicts.get("known"):
+        return
+    unknown = sorted(kind.__name__ for kind in plan.kinds - _WOVEN_IN - STEPS.keys())
+    if unknown:
+        raise NotImplementedError(
+            f"no step in simulator/tile/forward.py does the stages of a plan: {', '.join(unknown)}"
+        )
+    plan.verdicts["known"] = True
+
+
+def _step_of(kind: type[Stage]) -> Callable[[Step], Step]:
+    def register(step: Step) -> Step:
+        STEPS[kind] = step
+        return step
+
+    return register
+
+
+@_step_of(InputNoise)
+def _add_input_noise(call: MatVec, stage: InputNoise, x: Tensor) -> Tensor:
+    return x + normal_like(x, call.generator, stage.std)
+
+
+@_step_of(InputAsymmetry)
+def _weaken_negative_inputs(_: MatVec, stage: InputAsymmetry, x: Tensor) -> Tensor:
+    return torch.where(x < 0, x * (1 - stage.strength), x)
+
+
+@_step_of(OutputLine)
+def _offset_and_resist(call: MatVec, stage: OutputLine, y: Tensor, x: Tensor, _: Tensor) -> Tensor:
+    resistance = stage.resistance
+
+    def saturate(current: Tensor) -> Tensor:
+        return current / (1 + resistance * current.abs()) if resistance > 0 else current
+
+    offset: Tensor | float = 0.0
+    if call.instance.voltage_offset is not None:
+        offset = call.product.per_output(call.instance.voltage_offset)
+    if stage.reference_weight == 0:
+        return (1 - offset) * saturate(y)
+    reference = stage.reference_weight * call.product.sum_inputs(x)
+    if resistance == 0:
+        return (1 - offset) * y - 2 * offset * reference
+    return (1 - offset) * saturate(y + reference) - (1 + offset) * saturate(reference)
+
+
+@_step_of(Nonlinearity)
+def _bend(call: MatVec, stage: Nonlinearity, y: Tensor) -> Tensor:
+    slope: Tensor | float = stage.slope
+    if call.instance.nonlinearity is not None:
+        slope = call.product.per_output(call.instance.nonlinearity)
+    return y / (1 + (slope * y).abs())
+
+
+@_step_of(SlopeCalibration)
+def _calibrate_slope(call: MatVec, stage: SlopeCalibration, y: Tensor) -> Tensor:
+    own, common = call.instance.nonlinearity, call.plan.find(Nonlinearity)
+    mean = float(own.mean()) if own is not None else 0.0 if common is None else common.slope
+    return _times(y, stage.gain(mean))
+
+
+@_step_of(OutputAsymmetry)
+def _weaken_negative_outputs(_: MatVec, stage: OutputAsymmetry, y: Tensor) -> Tensor:
+    return torch.where(y < 0, y * (1 - stage.strength), y)
+
+
+# --- the whole ----------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
-def vector_scales(x: Tensor, plan: TilePlan, *, dim: int = -1, worst_case: bool = False) -> Tensor:
+def vector_scales(x: Tensor, scale: VectorScale, *, dim: int = -1) -> Tensor:
     """Return the scale that dynamic noise management gives each input vector; no gradient passes.
 
     Args:
         x: input vectors along `dim`, which has size 1 in the result.
-        plan: the tile's plan.
+        scale: how it is found.
         dim: where the vectors lie.
-        worst_case: use the AbsMaxNPSum rule, whatever the configured one (second round of bound management).
     """
-    if plan.management is NoiseManagementType.MAX and not worst_case:
-        return x.amax(dim=dim, keepdim=True).clamp_(max=plan.scale_threshold)
-    maximum = x.abs().amax(dim=dim, keepdim=True).clamp_(max=plan.scale_threshold)
-    if plan.management is not NoiseManagementType.ABS_MAX_NP_SUM and not worst_case:
+    if scale.rule is NoiseManagementType.MAX:
+        return x.amax(dim=dim, keepdim=True).clamp_(max=scale.threshold)
+    maximum = x.abs().amax(dim=dim, keepdim=True).clamp_(max=scale.threshold)
+    if scale.rule is not NoiseManagementType.ABS_MAX_NP_SUM:
         return maximum
     positive = x.clamp(min=0).sum(dim=dim, keepdim=True)
     negative = positive - x.sum(dim=dim, keepdim=True)
-    bound_scale = torch.maximum(positive, negative) * (plan.assumed_wmax / plan.reference_bound)
-    if plan.inp_step > 0:
-        bound_scale = torch.minimum(bound_scale, maximum * (plan.max_bm_res / plan.inp_step))
+    bound_scale = torch.maximum(positive, negative) * scale.sum_factor
+    if scale.most_maxima < math.inf:
+        bound_scale = torch.minimum(bound_scale, maximum * scale.most_maxima)
     return torch.maximum(maximum, bound_scale)
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """One call of a tile: the steps of a product, in the order of the methods."""
+class MatVec:
+    """One call of a tile: the steps of a product, in the order of the methods.
 
-    plan: TilePlan
+    Attributes:
+        plan: the stages.
+        product: how inputs and weights are multiplied.
+        instance: what the chip instance has drawn.
+        generator: the call's stream.
+        clipping: counts what the converters clip.
+        learner: of the range of inputs that need no gradient.
+    """
+
+    plan: ForwardPlan
     product: Product
     instance: InstanceParameters
     generator: Randomness | None
-    meter: ClippingMeter | None = None
+    clipping: ClippingMeter | None = None
     learner: RangeLearner | None = None
 
     def output(
@@ -158,9 +289,9 @@ class _Call:
     ) -> Tensor:
         """Return the scaled result."""
         plan = self.plan
-        if plan.is_perfect:
+        if plan.kinds <= _PERFECT:
             return _times(self.product(x, weights), self._digital(output_scale))
-        if static_scale is not None and not plan.manages_bounds:
+        if static_scale is not None and plan.bound_management is None:
             rescale = _times(self._digital(output_scale), static_scale)
             return self._run(self._convert_inputs(x, static_scale), weights, rescale)[0]
         digital, factor = self._digital_apart(output_scale)
@@ -178,36 +309,20 @@ class _Call:
             return self._digital(output_scale), None
         return self.plan.out_scale, self.product.per_output(output_scale)
 
-    def converts_maps(
-        self, x: Tensor, weights: Tensor, product: ConvProduct, static_scale: float | None
-    ) -> bool:
-        """Whether `map_output` does what `output` does with unfolded patches."""
-        plan = self.plan
-        return (
-            static_scale is None
-            and weights.dim() == 2
-            and plan.management is NoiseManagementType.ABS_MAX
-            and plan.largest_input_fits
-            and plan.inputs_are_only_rounded
-            and plan.currents_are_only_noisy
-            and self.meter is None
-            and patches.converts(x, product)
-        )
-
     def map_output(
         self, x: Tensor, weights: Tensor, product: ConvProduct, output_scale: Tensor | None
     ) -> Tensor:
         """Return the result for a feature map whose patches are scaled by their maxima, `[B, O, L]`."""
-        plan = self.plan
+        plan, read_noise = self.plan, self.plan.find(ReadNoise)
         digital, factor = self._digital_apart(output_scale)
-        power = Power.NONE
-        if plan.weight_noise > 0:
-            power = Power.OF_PRODUCTS if plan.weight_noise_pcm else Power.OF_INPUTS
-        found = patch_product(x, weights, product, step=plan.inp_step, power=power)
-        y, hit = self._convert_outputs(found.y, found.power, found.scales * digital)
+        wanted = ReadNoiseInput.NONE
+        if read_noise is not None:
+            wanted = ReadNoiseInput.OF_CONDUCTANCES if read_noise.of_conductances else ReadNoiseInput.SQUARES
+        found = patch_product(x, weights, product, step=plan.dac.step, noise_input=wanted)
+        y, saturated = self._convert_outputs(found.y, found.noise_input, found.scales * digital)
         y = self._with_repeated(
             y,
-            hit,
+            saturated,
             digital,
             x=x,
             weights=weights,
@@ -220,19 +335,20 @@ class _Call:
     def _run_vectors(
         self, x: Tensor, weights: Tensor, static_scale: float | None, digital: Tensor | float
     ) -> Tensor:
-        """Run vectors with scales of their own, and again those whose output hit the bound."""
-        dim = self.product.vector_dim
-        if static_scale is None:
-            divisor, factor = _usable(vector_scales(x, self.plan, dim=dim), self.plan)
+        """Run vectors with scales of their own, and again those whose output saturated."""
+        dim, scale = self.product.vector_dim, self.plan.vector_scale
+        if static_scale is None and scale is not None:
+            divisor, factor = self._usable(vector_scales(x, scale, dim=dim))
         else:
-            divisor = factor = x.new_full((1,) * x.dim(), static_scale).expand(
+            known = 1.0 if static_scale is None else static_scale
+            divisor = factor = x.new_full((1,) * x.dim(), known).expand(
                 *(1 if axis == dim % x.dim() else size for axis, size in enumerate(x.shape))
             )
         fits = static_scale is None and self.plan.largest_input_fits
-        y, hit = self._run(self._convert_inputs(x, divisor, fits=fits), weights, factor * digital)
+        y, saturated = self._run(self._convert_inputs(x, divisor, fits=fits), weights, factor * digital)
         return self._with_repeated(
             y,
-            hit,
+            saturated,
             digital,
             x=x,
             weights=weights,
@@ -241,10 +357,18 @@ class _Call:
             vectors=self.product,
         )
 
+    def _usable(self, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the divisor of inputs and the factor of outputs; a scale of zero silences its vector."""
+        positive = scales > 0
+        divisor = torch.where(positive, scales, 1.0)
+        if InputNoise in self.plan.kinds:
+            return divisor, divisor
+        return divisor, torch.where(positive, scales, 0.0)
+
     def _with_repeated(
         self,
         y: Tensor,
-        hit: Tensor | None,
+        saturated: Tensor | None,
         digital: Tensor | float,
         *,
         x: Tensor,
@@ -253,192 +377,178 @@ class _Call:
         factor: Tensor,
         vectors: Product | ConvProduct,
     ) -> Tensor:
-        """Replace the outputs of the vectors that hit the bound by those of bound management."""
-        dim = self.product.vector_dim
-        if hit is None or self.plan.max_bound_factor < 1:
+        """Replace the outputs of the vectors that saturated by those of bound management."""
+        dim, management = self.product.vector_dim, self.plan.bound_management
+        if saturated is None or management is None or management.max_factor < 1:
             return y
-        places = torch.nonzero(hit & (factor > 0).squeeze(dim), as_tuple=True)
-        if places[0].numel() == 0:
+        positions = torch.nonzero(saturated & (factor > 0).squeeze(dim), as_tuple=True)
+        if positions[0].numel() == 0:
             return y
         repeated = replace(self, product=DENSE).repeat_rows(
-            vectors.vectors(x, places),
-            weights[places[0]] if weights.dim() == 3 else weights,
-            divisor.movedim(dim, -1).expand(*hit.shape, 1)[places],
+            management,
+            vectors.vectors(x, positions),
+            weights[positions[0]] if weights.dim() == 3 else weights,
+            divisor.movedim(dim, -1).expand(*saturated.shape, 1)[positions],
         )
         if isinstance(digital, Tensor) and digital.numel() > 1:
             digital = digital.flatten()
-        return y.movedim(dim, -1).index_put(places, repeated * digital).movedim(-1, dim)
+        return y.movedim(dim, -1).index_put(positions, repeated * digital).movedim(-1, dim)
 
-    def repeat_rows(self, x_NI: Tensor, weights: Tensor, divisor_N1: Tensor) -> Tensor:
-        """Bound management of the vectors that hit the bound: scale them down until their outputs fit."""
-        plan = self.plan
-        reduction, worst_case = 1.0, plan.worst_case_first
+    def repeat_rows(
+        self, management: BoundManagement, x_NI: Tensor, weights: Tensor, divisor_N1: Tensor
+    ) -> Tensor:
+        """Run the vectors that saturated again, scaled down, until their outputs fit."""
+        reduction, unreduced = 1.0, management.first_unreduced
         divisor_N1 = divisor_N1.clone()
         y_NO = x_NI.new_zeros(())
         active = torch.arange(x_NI.shape[0], device=x_NI.device)
-        while active.numel() and reduction <= plan.max_bound_factor:
+        while active.numel() and reduction <= management.max_factor:
             x_rows = x_NI[active]
-            if not worst_case:
+            if not unreduced:
                 reduction *= 2
-            elif plan.management is not NoiseManagementType.NONE:
-                divisor_N1[active], _ = _usable(vector_scales(x_rows, plan, worst_case=True), plan)
-            worst_case = False
+            elif management.worst_case is not None:
+                divisor_N1[active], _ = self._usable(vector_scales(x_rows, management.worst_case))
+            unreduced = False
             scale = divisor_N1[active] * reduction
             own_weights = weights[active] if weights.dim() == 3 else weights
-            y_rows, hit = self._run(self._convert_inputs(x_rows, scale), own_weights, scale)
+            y_rows, saturated = self._run(self._convert_inputs(x_rows, scale), own_weights, scale)
             y_NO = y_rows if y_NO.dim() == 0 else y_NO.index_copy(0, active, y_rows)
-            active = active[torch.nonzero(hit).squeeze(-1)] if hit is not None else active[:0]
+            active = active[torch.nonzero(saturated).squeeze(-1)] if saturated is not None else active[:0]
         return y_NO
 
     def _convert_inputs(self, x: Tensor, scale: Tensor | float, *, fits: bool = False) -> Tensor:
-        """DAC: scale, round, clip unless all is known to fit, add noise, weaken negative values."""
-        plan = self.plan
-        dither = dither_like(x, self.generator) if plan.inp_sto_round and plan.inp_step > 0 else None
-        bound = math.inf if fits else plan.inp_bound
-        if self.meter is not None:
-            self.meter.count_inputs(x / scale, plan.inp_bound * TOP_CODE_SLACK)
-        converted = normalise(x, scale, plan.inp_step, bound, dither, plan.gradient_passes_from)
-        if plan.inp_noise > 0:
-            converted = converted + normal_like(converted, self.generator, plan.inp_noise)
-        if plan.inp_asymmetry != 0:
-            converted = torch.where(converted < 0, converted * (1 - plan.inp_asymmetry), converted)
-        return converted
+        """Inputs become voltages: scaled, converted by the DAC, and what the other input stages do.
+
+        `fits` says that no scaled input is beyond the DAC's bound.
+        """
+        before, after = self.plan.around_dac
+        if before:
+            x, scale = normalise(x, scale, 0.0, math.inf), 1.0
+            for stage in before:
+                x = STEPS[type(stage)](self, stage, x)
+        x = self._dac(x, scale, fits=fits)
+        for stage in after:
+            x = STEPS[type(stage)](self, stage, x)
+        return x
+
+    def _dac(self, x: Tensor, scale: Tensor | float, *, fits: bool) -> Tensor:
+        """Scale, round, and clip unless all is known to fit."""
+        dac = self.plan.dac
+        dither = dither_like(x, self.generator) if isinstance(dac, DitheredDac) else None
+        if self.clipping is not None:
+            self.clipping.count_inputs(x / scale, dac.bound * TOP_CODE_SLACK)
+        bound = math.inf if fits else dac.bound
+        return normalise(x, scale, dac.step, bound, dither, dac.gradient_passes_from)
 
     def _run(self, x: Tensor, weights: Tensor, rescale: Tensor | float) -> tuple[Tensor, Tensor | None]:
-        """Crossbar passes and ADC; also say which vectors hit the bound, None where none did."""
-        if not self.plan.separate_passes:
+        """Crossbar passes and ADC; also say which vectors saturated, None where none did."""
+        passes = self.plan.passes
+        if passes is None:
             return self._convert_outputs(*self._crossbar(x, weights), rescale)
         asymmetry = self.instance.read_asymmetry
         negative_weights = weights if asymmetry is None else weights * asymmetry
-        y_negative, power_negative = self._crossbar(x.clamp(max=0), negative_weights)
-        y_positive, power_positive = self._crossbar(x.clamp(min=0), weights)
-        if self.plan.digital_sum:
-            y_negative, hit_negative = self._convert_outputs(y_negative, power_negative, rescale)
-            y_positive, hit_positive = self._convert_outputs(y_positive, power_positive, rescale)
-            return y_negative + y_positive, _either(hit_negative, hit_positive)
-        power = None
-        if power_negative is not None and power_positive is not None:
-            power = power_negative + power_positive
-        return self._convert_outputs(y_negative + y_positive, power, rescale)
+        y_negative, noise_negative = self._crossbar(x.clamp(max=0), negative_weights)
+        y_positive, noise_positive = self._crossbar(x.clamp(min=0), weights)
+        if passes.digital_sum:
+            y_negative, saturated_negative = self._convert_outputs(y_negative, noise_negative, rescale)
+            y_positive, saturated_positive = self._convert_outputs(y_positive, noise_positive, rescale)
+            return y_negative + y_positive, _either(saturated_negative, saturated_positive)
+        noise_input = None
+        if noise_negative is not None and noise_positive is not None:
+            noise_input = noise_negative + noise_positive
+        return self._convert_outputs(y_negative + y_positive, noise_input, rescale)
 
     def _crossbar(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-        """One pass: currents with IR drop, offsets and series resistance, and what the read noise grows with.
-
-        That is sum x^2, or sum |w| x^2: the variance of read noise of strength one.
-        """
-        plan = self.plan
-        y = wires.currents(x, weights, self.product, plan) if plan.ir_drop > 0 else self.product(x, weights)
+        """One pass: its currents, and what the variance of read noise grows with, sum x^2 or sum |w| x^2."""
+        drop = self.plan.find(IrDrop)
+        product = self.product
+        y = product(x, weights) if drop is None else ir_drop.currents(x, weights, product, drop)
         if self.learner is not None and isinstance(self.product, LayerProduct):
             y = self.learner.attach(y, weights, self.product)
-        if plan.offset_std > 0 or plan.r_series > 0:
-            y = self._offset_and_resistance(y, x)
-        if plan.weight_noise == 0:
-            return y, None
-        with torch.no_grad():
-            squared = x.detach().square()
-            if plan.weight_noise_pcm:
-                return y, self.product(squared, weights.detach().abs())
-            return y, self.product.sum_inputs(squared)
+        noise_input = None
+        for stage in self.plan.currents:
+            if isinstance(stage, ReadNoise):
+                noise_input = self._noise_input(stage, x, weights)
+            elif not isinstance(stage, IrDrop):
+                y = STEPS[type(stage)](self, stage, y, x, weights)
+        return y, noise_input
 
-    def _offset_and_resistance(self, y: Tensor, x: Tensor) -> Tensor:
-        """Voltage offset of the output line and series resistance, relative to a reference current."""
-        resistance = self.plan.r_series
-
-        def saturate(current: Tensor) -> Tensor:
-            return current / (1 + resistance * current.abs()) if resistance > 0 else current
-
-        offset: Tensor | float = 0.0
-        if self.instance.voltage_offset is not None:
-            offset = self.product.per_output(self.instance.voltage_offset)
-        if self.plan.reference_weight == 0:
-            return (1 - offset) * saturate(y)
-        reference = self.plan.reference_weight * self.product.sum_inputs(x)
-        if resistance == 0:
-            return (1 - offset) * y - 2 * offset * reference
-        return (1 - offset) * saturate(y + reference) - (1 + offset) * saturate(reference)
+    @torch.no_grad()
+    def _noise_input(self, stage: ReadNoise, x: Tensor, weights: Tensor) -> Tensor:
+        squared = x.detach().square()
+        if stage.of_conductances:
+            return self.product(squared, weights.detach().abs())
+        return self.product.sum_inputs(squared)
 
     def _convert_outputs(
-        self, y: Tensor, power: Tensor | None, rescale: Tensor | float
+        self, y: Tensor, noise_input: Tensor | None, rescale: Tensor | float
     ) -> tuple[Tensor, Tensor | None]:
-        """ADC after nonlinearity and noise; Gaussians that nothing nonlinear separates are drawn as one."""
+        """Output stages and ADC; Gaussians that no stage separates are drawn as one."""
         plan = self.plan
-        gain = self._calibration_gain()
-        if plan.nonlinearity > 0 or gain != 1 or plan.out_asymmetry > 0:
-            if power is not None:
-                read_noise = fused.ReadNoise(power, plan.weight_noise**2, 0.0)
-                y = y + read_noise.deviation() * normal_like(y, self.generator)
-                power = None
-            y = self._distort(y, gain)
-        deviation = self._noise_deviation(power)
-        if self._converts_fused(y):
-            conversion = fused.OutputConversion(
-                vector_dim=self.product.vector_dim,
-                step=plan.out_step,
-                bound=plan.out_bound,
-                deviation=deviation,
-                generator=self.generator,
-                scale=rescale,
-                finds_hits=plan.manages_bounds,
-                tests_negative=plan.tests_negative_bound,
-            )
-            return fused.convert_outputs(y, conversion), conversion.hit
-        noise = None
-        if isinstance(deviation, fused.ReadNoise):
-            deviation = deviation.deviation()
+        out_noise: Tensor | float | None = None
+        for stage in plan.outputs:
+            if isinstance(stage, OutputNoise):
+                own = self.instance.out_noise
+                out_noise = stage.std if own is None else self.product.per_output(own)
+                continue
+            deviation = self._deviation(noise_input, out_noise)
+            if deviation is not None:
+                y, noise_input, out_noise = y + self._noise(y, deviation), None, None
+            y = STEPS[type(stage)](self, stage, y)
+        deviation = self._deviation(noise_input, out_noise)
+        if path.converts_compiled(plan, y, self.clipping):
+            return self._convert_compiled(y, deviation, rescale)
+        return self._convert(y, None if deviation is None else self._noise(y, deviation), rescale)
+
+    def _deviation(
+        self, noise_input: Tensor | None, out_noise: Tensor | float | None
+    ) -> Tensor | float | PooledNoise | None:
+        """Return the deviation of read noise and output noise together."""
+        read_noise = self.plan.find(ReadNoise)
+        if noise_input is None or read_noise is None:
+            return out_noise
+        return PooledNoise(noise_input, read_noise.std**2, 0.0 if out_noise is None else out_noise**2)
+
+    def _noise(self, y: Tensor, deviation: Tensor | float | PooledNoise) -> Tensor:
+        """Draw the noise of outputs."""
         if isinstance(deviation, float):
-            noise = normal_like(y, self.generator, deviation)
-        elif deviation is not None:
-            noise = normal_like(y, self.generator).mul_(deviation)
-        dither = dither_like(y, self.generator) if plan.out_sto_round and plan.out_step > 0 else None
-        hit = None
-        if plan.manages_bounds:
+            return normal_like(y, self.generator, deviation)
+        factor = deviation.deviation() if isinstance(deviation, PooledNoise) else deviation
+        return normal_like(y, self.generator).mul_(factor)
+
+    def _convert_compiled(
+        self, y: Tensor, deviation: Tensor | float | PooledNoise | None, rescale: Tensor | float
+    ) -> tuple[Tensor, Tensor | None]:
+        """What `_convert` does, in place of y, which nobody else holds."""
+        adc, management = self.plan.adc, self.plan.bound_management
+        conversion = OutputConversion(
+            vector_dim=self.product.vector_dim,
+            step=adc.step,
+            bound=adc.bound,
+            deviation=deviation,
+            generator=self.generator,
+            scale=rescale,
+            finds_saturated=management is not None,
+            tests_negative=management is None or management.tests_negative,
+        )
+        return convert_outputs(y, conversion), conversion.saturated
+
+    def _convert(
+        self, y: Tensor, noise: Tensor | None, rescale: Tensor | float
+    ) -> tuple[Tensor, Tensor | None]:
+        """The ADC: round, clip; then scale digitally."""
+        adc, management = self.plan.adc, self.plan.bound_management
+        dither = dither_like(y, self.generator) if isinstance(adc, DitheredAdc) else None
+        saturated = None
+        if management is not None:
             y, noise = y if noise is None else y + noise, None
-            hit = _bound_hits(y, dither, plan, self.product.vector_dim)
-        if self.meter is not None:
-            self.meter.count_outputs(y if noise is None else y + noise, plan.out_bound)
+            saturated = _saturated(y, dither, adc, management, self.product.vector_dim)
+        if self.clipping is not None:
+            self.clipping.count_outputs(y if noise is None else y + noise, adc.bound)
         learns = isinstance(rescale, Tensor) and rescale.requires_grad
         scale = 1.0 if learns else rescale
-        converted = digitise(y, plan.out_step, plan.out_bound, noise=noise, dither=dither, scale=scale)
-        return _times(converted, rescale) if learns else converted, hit
-
-    def _converts_fused(self, y: Tensor) -> bool:
-        """Whether a kernel does what remains, in place of y, which nobody else holds."""
-        plan = self.plan
-        return (
-            not (plan.out_sto_round and plan.out_step > 0)
-            and self.meter is None
-            and plan.out_step + plan.out_noise + plan.weight_noise > 0
-            and fused.converts_outputs(y)
-        )
-
-    def _noise_deviation(self, power: Tensor | None) -> Tensor | float | fused.ReadNoise | None:
-        out_noise: Tensor | float = self.plan.out_noise
-        if self.instance.out_noise is not None:
-            out_noise = self.product.per_output(self.instance.out_noise)
-        if power is None:
-            return out_noise if self.plan.out_noise > 0 else None
-        return fused.ReadNoise(power, self.plan.weight_noise**2, out_noise**2)
-
-    def _calibration_gain(self) -> float:
-        """The gain that makes up for nonlinearity and series resistance at a fraction of the out bound."""
-        plan, slope = self.plan, self.instance.nonlinearity
-        if plan.slope_calibration == 0:
-            return 1.0
-        mean = plan.nonlinearity if slope is None else float(slope.mean())
-        return (1 + (mean + plan.r_series) * plan.slope_calibration * plan.reference_bound) ** 2
-
-    def _distort(self, y: Tensor, gain: float) -> Tensor:
-        """The ADC's saturating nonlinearity and its weaker negative side."""
-        plan = self.plan
-        if plan.nonlinearity > 0:
-            slope: Tensor | float = plan.nonlinearity
-            if self.instance.nonlinearity is not None:
-                slope = self.product.per_output(self.instance.nonlinearity)
-            y = y / (1 + (slope * y).abs())
-        y = _times(y, gain)
-        if plan.out_asymmetry > 0:
-            y = torch.where(y < 0, y * (1 - plan.out_asymmetry), y)
-        return y
+        converted = digitise(y, adc.step, adc.bound, noise=noise, dither=dither, scale=scale)
+        return _times(converted, rescale) if learns else converted, saturated
 
 
 def _either(one: Tensor | None, other: Tensor | None) -> Tensor | None:
@@ -446,19 +556,12 @@ def _either(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     return one if other is None else (other if one is None else one | other)
 
 
-def _usable(scales: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
-    """Return what inputs are divided by and outputs multiplied with; a scale of zero silences its vector."""
-    positive = scales > 0
-    divisor = torch.where(positive, scales, 1.0)
-    return divisor, divisor if plan.inp_noise > 0 else torch.where(positive, scales, 0.0)
-
-
 @torch.no_grad()
-def _bound_hits(y: Tensor, dither: Tensor | None, plan: TilePlan, dim: int) -> Tensor:
+def _saturated(y: Tensor, dither: Tensor | None, adc: Adc, management: BoundManagement, dim: int) -> Tensor:
     """Which vectors have an output whose rounded value exceeds the bound."""
-    rounded = round_(y.detach().clone(), plan.out_step, dither)
-    beyond = rounded.abs_() if plan.tests_negative_bound else rounded
-    return (beyond > plan.out_bound).any(dim=dim)
+    rounded = round_(y.detach().clone(), adc.step, dither)
+    beyond = rounded.abs_() if management.tests_negative else rounded
+    return (beyond > adc.bound).any(dim=dim)
 
 
 def _times(y: Value, factor: Tensor | float | None) -> Value:

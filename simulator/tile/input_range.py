@@ -14,9 +14,10 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.graph import saved_tensors_hooks
 
 from simulator.config.mapping import InputRangeParameter
-from simulator.tile import fused
-from simulator.tile.converters import JUST_ABOVE_ONE, pass_inside, round_
-from simulator.tile.products import LayerProduct
+from simulator.tile import fast
+from simulator.tile.dac_adc import JUST_ABOVE_ONE, pass_inside, round_
+from simulator.tile.fast import arrays
+from simulator.tile.layout import LayerProduct
 
 Layout = tuple[torch.Size, tuple[int, ...]]
 
@@ -86,15 +87,15 @@ def input_gradients(
     limit = float(input_range)
     slack_limit = limit * (_JUST_BELOW_ONE if dac_clips else JUST_ABOVE_ONE)
     d_x = d_range = None
-    if wants_d_range and fused.at_hand(x, gradient):
-        d_x, outward, clipped = fused.range_gradients(x, gradient, limit, slack_limit, wants_d_x=wants_d_x)
+    if wants_d_range and fast.takes(x, gradient):
+        d_x, outward, clipped = arrays.range_gradients(x, gradient, limit, slack_limit, wants_d_x=wants_d_x)
     else:
         if wants_d_x:
             d_x = pass_inside(gradient, x, slack_limit).div_(input_range)
         if wants_d_range:
-            places = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)  # few, so they are picked out
-            outward = _outward(gradient.reshape(-1)[places], x.reshape(-1)[places])
-            clipped = places.numel()
+            positions = torch.nonzero((x.abs() >= limit).view(-1)).squeeze(1)  # few, so they are picked out
+            outward = _outward(gradient.reshape(-1)[positions], x.reshape(-1)[positions])
+            clipped = positions.numel()
     if wants_d_range:
         share = clipped / max(x.numel(), 1)
         d_range = range_gradient(outward, share, input_range, rule, clipping)
@@ -102,8 +103,8 @@ def input_gradients(
 
 
 def _clipped(x: Tensor, input_range: Tensor, step: float) -> Tensor:
-    if fused.at_hand(x, input_range):
-        return fused.convert_inputs(x, float(input_range), step, 1.0)
+    if fast.takes(x, input_range):
+        return arrays.convert_inputs(x, float(input_range), step, 1.0)
     return round_((x / input_range).clamp_(-1, 1), step)
 
 
@@ -165,7 +166,7 @@ def clip_to_range(
         rule: how the range is learned.
         clipping: filled in by the caller before the backward pass when output clipping is managed.
         step: of the grid, 0 without rounding.
-        dac_clips: whether the DAC may clip what comes out; see `TilePlan.gradient_passes_from`.
+        dac_clips: whether the DAC may clip what comes out; see `Dac.gradient_passes_from`.
     """
     if not torch.is_grad_enabled() or not (x.requires_grad or input_range.requires_grad):
         return _clipped(x, input_range, step)

@@ -10,6 +10,7 @@ import torch
 from simulator.config import InferenceRPUConfig
 from simulator.nn import AnalogLinear, drift_analog_weights, program_analog_weights
 from simulator.nn.tile import AnalogTile
+from simulator.tile import ProgrammedTile
 from tests.golden.common import Arrays, Case, Verdict, excess, judge, rpu_config, worst
 
 ALPHA_RELATIVE = 2e-5
@@ -36,19 +37,19 @@ def check_exact(case: Case, arrays: Arrays) -> Verdict:
     tile = _only_tile(layer)
     if inputs["out_scaling_alpha"] is not None:
         tile.out_scaling.data.copy_(torch.tensor(inputs["out_scaling_alpha"]))
-    tile.analog_weights = torch.tensor(inputs["programmed_tile_weights"])
-    tile.read_baseline(torch.tensor(inputs["reference_tile_weights"]))
-    tile.analog_weights = torch.tensor(inputs["drifted_tile_weights"])
-    tile.compensate()
+    chip = tile.chip = ProgrammedTile(torch.tensor(inputs["programmed_tile_weights"]))
+    chip.read_baseline(torch.tensor(inputs["reference_tile_weights"]), tile.rpu_config, tile.read_out)
+    chip.weights_OI = torch.tensor(inputs["drifted_tile_weights"])
+    chip.compensate(tile.rpu_config, tile.read_out)
     verdicts = [
-        _relative(_value(tile.compensation_baseline), expected["drift_baseline"], "baseline"),
-        _relative(_value(tile.compensation), expected["alpha"], "alpha"),
+        _relative(_value(chip.baseline), expected["drift_baseline"], "baseline"),
+        _relative(_value(chip.compensation), expected["alpha"], "alpha"),
     ]
     x = torch.tensor(inputs["X"])
     with torch.no_grad():
         evaluated = layer(x).numpy()
     verdicts.append(_output(evaluated, expected["Y_eval"], "Y_eval"))
-    tile.compensation = None  # what training leaves out
+    chip.compensation = None  # what training leaves out
     with torch.no_grad():
         verdicts.append(_output(layer(x).numpy(), expected["Y_train"], "Y_train"))
     return worst(*verdicts)
@@ -79,10 +80,10 @@ def check_distribution(case: Case, arrays: Arrays) -> Verdict:
     baselines, factors = [], {str(t): [] for t in inputs["times"]}
     for repeat in range(count):
         program_analog_weights(layer, repeat=repeat)
-        baselines.append(_value(tile.compensation_baseline))
+        baselines.append(_value(tile.chip.baseline))
         for t in inputs["times"]:
             drift_analog_weights(layer, t)
-            factors[str(t)].append(_value(tile.compensation))
+            factors[str(t)].append(_value(tile.chip.compensation))
     verdicts = [_moments(np.stack(baselines), expected["baseline"], count, "baseline")]
     verdicts += [
         _moments(np.stack(values), expected["alpha"][t], count, f"t={t}") for t, values in factors.items()

@@ -16,7 +16,7 @@ from simulator.config import HermesNoiseModel, InferenceRPUConfig, PCMLikeNoiseM
 from simulator.devices import build_noise_model
 from simulator.nn import AnalogConv1d, AnalogConv2d, AnalogLinear, program_analog_weights
 from simulator.rng import Purpose, generator
-from simulator.tile import analog_product, compile_plan, draw_instance, modify_weights
+from simulator.tile import ProgrammedTile, analog_product, compile_plan, draw_instance, modify_weights
 from tests.golden import oracle
 from tests.golden.common import Arrays, Case, Verdict, excess, fail, is_torch_tile, judge, rpu_config, worst
 
@@ -159,11 +159,12 @@ def _per_column(case: Case, expected: dict[str, Any], found: re.Match[str]) -> V
     config.forward.is_perfect = True
     analog = AnalogConv1d(2, 4, 3, padding=1, bias=False, rpu_config=config).eval()
     length = int(found[1]) if found[1] else analog.out_channels
-    ((_, tile),) = analog.tile_slots()
+    ((slot, tile),) = analog.tile_slots()
     x = torch.ones(1, 2, length)
     with torch.no_grad():
         plain = analog(x)
-        tile.compensation = torch.arange(1.0, 5.0)
+        weights = tile.target_weights(analog.logical_block(slot))
+        tile.chip = ProgrammedTile(weights, compensation=torch.arange(1.0, 5.0))
         scaled = analog(x)
     return _same(scaled.numpy(), (plain * torch.arange(1.0, 5.0)[:, None]).numpy(), 53)
 
@@ -213,7 +214,7 @@ def _programmed_again(case: Case, expected: dict[str, Any], _: re.Match[str]) ->
     program_analog_weights(layer)
     ((_, tile),) = layer.tile_slots()
     return _as_recorded_or(
-        tile.analog_weights.numpy(), expected["value"]["after_program_analog_weights"], trained, 55
+        tile.chip.weights_OI.numpy(), expected["value"]["after_program_analog_weights"], trained, 55
     )
 
 

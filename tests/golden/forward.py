@@ -32,13 +32,15 @@ def check_tile(case: Case, arrays: Arrays) -> Verdict:
     relative = np.abs(ours - reference) / allowed
     for row, column in case["ambiguous"]:
         scale = (
-            float(vector_scales(x[row : row + 1], plan)) if plan.static_scale is None else plan.static_scale
+            plan.static_scale
+            if plan.vector_scale is None
+            else float(vector_scales(x[row : row + 1], plan.vector_scale))
         )
-        one_code = plan.out_step * scale * plan.out_scale * 1.001
+        one_code = plan.adc.step * scale * plan.out_scale * 1.001
         if abs(ours[row, column] - reference[row, column]) <= one_code:
             relative[row, column] = 0.0
     verdict = judge(float(relative.max(initial=0.0)), 1.0)
-    if verdict.ok or config.forward.bm_test_negative_bound or not plan.manages_bounds:
+    if verdict.ok or config.forward.bm_test_negative_bound or plan.bound_management is None:
         return verdict
     return _check_positive_bound_only(ours, reference, inputs, config)
 

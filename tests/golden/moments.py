@@ -11,13 +11,14 @@ from simulator.config import InferenceRPUConfig
 from simulator.rng import Purpose, generator
 from simulator.tile import (
     NO_SPREAD,
+    ForwardPlan,
     InstanceParameters,
-    TilePlan,
     analog_product,
     compile_plan,
     draw_instance,
 )
 from simulator.tile.forward import vector_scales
+from simulator.tile.stages import OutputLine
 from tests.golden.common import Arrays, Case, Verdict, excess, judge, rpu_config, worst
 
 DRAWS = 40_000
@@ -46,7 +47,8 @@ def check(case: Case, arrays: Arrays) -> Verdict:
     instance = draw_instance(plan, DRAWS * weights.shape[0], weights.shape[1], _stream(Purpose.INSTANCE))
     first, second = (_over_instances(x, weights, plan, instance, call) for call in (0, 1))
     verdicts = [_repeats(first, second, expected)]
-    if plan.offset_std > 0:
+    line = plan.find(OutputLine)
+    if line is not None and line.offset_std > 0:
         meant = _meant_with_offset(inputs["X"], inputs["W"], config)
         return worst(*verdicts, _compare(first, meant, plan, x, OFFSET_QUIRK))
     return worst(*verdicts, _compare(first, expected, plan, x), *_parameters(instance, expected))
@@ -56,7 +58,7 @@ def _stream(purpose: Purpose, call: int = 0) -> torch.Generator:
     return generator(11, purpose, "golden", call)
 
 
-def _over_draws(x: torch.Tensor, weights: torch.Tensor, plan: TilePlan) -> np.ndarray:
+def _over_draws(x: torch.Tensor, weights: torch.Tensor, plan: ForwardPlan) -> np.ndarray:
     """Return `[draws, n, out]`: every vector many times in one call."""
     y = analog_product(
         x.repeat(DRAWS, 1), weights, plan, instance=NO_SPREAD, generator=_stream(Purpose.FORWARD)
@@ -65,7 +67,7 @@ def _over_draws(x: torch.Tensor, weights: torch.Tensor, plan: TilePlan) -> np.nd
 
 
 def _over_instances(
-    x: torch.Tensor, weights: torch.Tensor, plan: TilePlan, instance: InstanceParameters, call: int
+    x: torch.Tensor, weights: torch.Tensor, plan: ForwardPlan, instance: InstanceParameters, call: int
 ) -> np.ndarray:
     """Return `[instances, n, out]`: many copies of the outputs in one tall tile, each with its parameters."""
     stream = _stream(Purpose.FORWARD, call)
@@ -74,16 +76,18 @@ def _over_instances(
 
 
 def _compare(
-    y: np.ndarray, expected: dict[str, Any], plan: TilePlan, x: torch.Tensor, quirk: int | None = None
+    y: np.ndarray, expected: dict[str, Any], plan: ForwardPlan, x: torch.Tensor, quirk: int | None = None
 ) -> Verdict:
     mean, std = np.asarray(expected["mean"], np.float64), np.asarray(expected["std"], np.float64)
     count, count_ref = len(y), expected["n_draws"]
     floor = RELATIVE * np.abs(mean).max() + 1e-6
     mean_allowed = SIGMAS * np.sqrt(np.asarray(expected["se_mean"]) ** 2 + std**2 / count) + floor
     std_allowed = SIGMAS * np.sqrt(expected["se_std_rel"] ** 2 + 1 / (2 * count)) * std + floor
-    if plan.out_step > 0:
-        scale = vector_scales(x, plan).numpy() if plan.static_scale is None else plan.static_scale
-        step = plan.out_step * plan.out_scale * scale * np.ones_like(std)
+    if plan.adc.step > 0:
+        scale = (
+            plan.static_scale if plan.vector_scale is None else vector_scales(x, plan.vector_scale).numpy()
+        )
+        step = plan.adc.step * plan.out_scale * scale * np.ones_like(std)
         std_allowed = np.where(std < step, np.maximum(std_allowed, QUANTISED_STD * step), std_allowed)
         mean_allowed = np.where(std < step, np.maximum(mean_allowed, QUANTISED_STD * step), mean_allowed)
     verdicts = [
@@ -95,7 +99,7 @@ def _compare(
     reference = np.asarray(expected["cov"], np.float64)
     product = np.einsum("ni,nj->nij", std, std)
     allowed = SIGMAS * np.sqrt((product**2 + reference**2) * (1 / count + 1 / count_ref)) + floor**2
-    if plan.out_step > 0:
+    if plan.adc.step > 0:
         allowed = allowed + (QUANTISED_STD * step.max()) ** 2
     table = 2 * SIGMAS * expected["se_std_rel"] * product  # the reference's finite noise table
     off_diagonal = ~np.eye(std.shape[1], dtype=bool)[None]

@@ -86,13 +86,13 @@ def _carry_out(item: ItemContext) -> int:
 @contextmanager
 def _loops(kind: str) -> Iterator[None]:
     """Compute with the loops that the job was submitted for."""
-    from simulator.tile import fused
+    from simulator.tile import fast
 
     if kind == "plain":
-        with fused.plain_torch():
+        with fast.disabled():
             yield
         return
-    if fused.kernels() is None:
+    if not fast.available():
         raise ItemFailedError("loops_unavailable", "this job runs compiled loops and this worker has none")
     yield
 

@@ -23,14 +23,14 @@ from typing import Any, NoReturn
 from worker.protocol import Abilities, LineReader, RunRequest, send
 
 _STDIN = 0
-_OPTIONAL = ("psycopg", "simulator.tile.kernels")  # an extra; and what the worker says is missing
+_OPTIONAL = ("psycopg", "simulator.tile.fast.kernels")  # an extra; and what the worker says is missing
 _PRELOAD = (
     "torch",
     "torch.fx",
     "onnx",
     "psycopg",
     "simulator.nn",
-    "simulator.tile.kernels",
+    "simulator.tile.fast.kernels",
     "simulator.onnx.importer",
     "simulator.data.loading",
     "simulator.train",
@@ -174,7 +174,7 @@ def _abilities() -> Abilities:
     if cuda.is_available():  # by NVML, see `main`: it leaves no context that a fork could not use
         devices.append("cuda")
     try:
-        importlib.import_module("simulator.tile.kernels")
+        importlib.import_module("simulator.tile.fast.kernels")
     except ImportError as error:
         missing = str(error)
     else:

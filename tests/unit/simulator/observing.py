@@ -39,10 +39,12 @@ def observe(node: dict[str, Any]) -> dict[str, list[Tensor]]:
         seen["forward"] = [layer(_inputs(batch)) for batch in range(BATCHES)]
         layer.program()
         layer.noise_context.move(t_inference_s=T_INFERENCE_S)
-        seen["programmed"] = [tile.programmed.weights_OI for tile in tiles]
+        seen["programmed"] = [tile.chip.devices.weights_OI for tile in tiles]
         layer.drift(T_INFERENCE_S)
-        seen["drifted"] = [tile.analog_weights for tile in tiles if tile.analog_weights is not None]
-        seen["compensation"] = [tile.compensation for tile in tiles if tile.compensation is not None]
+        seen["drifted"] = [tile.chip.weights_OI for tile in tiles]
+        seen["compensation"] = [
+            tile.chip.compensation for tile in tiles if tile.chip.compensation is not None
+        ]
     seen |= _train(config)
     return seen
 

@@ -101,7 +101,7 @@ def test_cells_that_are_done_are_left_out_and_the_others_stay():
 def test_a_chip_without_missing_cells_is_not_programmed():
     model = analog()
     assert cells(model, done={(repeat, t) for repeat in range(3) for t in TIMES}) == {}
-    assert all(tile.programmed is None for _, layer in analog_layers(model) for tile in layer.tiles)
+    assert all(tile.chip is None for _, layer in analog_layers(model) for tile in layer.tiles)
 
 
 def test_another_seed_is_other_chips():
@@ -115,7 +115,7 @@ def test_the_configuration_is_not_part_of_the_streams():
     other = analog(noisy(forward={"out_noise": 0.05})).eval()
     for model in (one, other):
         program_analog_weights(model, repeat=1)
-    assert torch.equal(one[0].tiles[0].analog_weights, other[0].tiles[0].analog_weights)
+    assert torch.equal(one[0].tiles[0].chip.weights_OI, other[0].tiles[0].chip.weights_OI)
 
 
 def test_batches_are_keys_of_the_noise():

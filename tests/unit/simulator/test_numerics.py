@@ -28,7 +28,7 @@ from simulator.config.tasks import Task
 from simulator.evaluate import Samples, evaluate_cells
 from simulator.nn import calibrate_input_ranges, convert_to_analog
 from simulator.numerics import NUMBERS
-from simulator.tile import fused
+from simulator.tile import fast
 from simulator.train import finetune
 
 RECORD = Path(__file__).parent / "numerics.json"
@@ -82,7 +82,7 @@ def small_job(name: str) -> tuple[list[float], str]:
 
 def kind() -> str:
     """What decides the order in which this machine adds."""
-    loops = "compiled" if fused.kernels() is not None else "plain"
+    loops = "compiled" if fast.available() else "plain"
     capability = torch.backends.cpu.get_cpu_capability()
     versions = f"torch {torch.__version__} numba {version('numba')}"
     return f"{_processor()} {capability} {loops} {versions}"

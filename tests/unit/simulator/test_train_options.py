@@ -81,7 +81,7 @@ def test_validation_leaves_no_trace():
     run_validation(model)
     assert model.training
     assert noise_context(model).repeat == 0
-    assert all(tile.programmed is None for _, layer in analog_layers(model) for tile in layer.tiles)
+    assert all(tile.chip is None for _, layer in analog_layers(model) for tile in layer.tiles)
     assert same_bits(before, model.state_dict())
 
 

@@ -87,7 +87,7 @@ def test_programmed_model_is_looked_at_as_it_is_and_left_as_it_was():
     (drifted,) = analyse_layers(model, x)
     assert drifted.snr_db < 20 < clean.snr_db
     assert model.training
-    assert all(tile.meter is None for _, tile in model[0].tile_slots())
+    assert all(tile.mode.clipping is None for _, tile in model[0].tile_slots())
 
 
 def test_layers_that_are_not_called_are_not_described():

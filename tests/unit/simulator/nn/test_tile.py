@@ -123,7 +123,7 @@ class TestInputRange:
             layer = AnalogLinear(6, 4, rpu_config=self.config(init_value=init_value)).eval()
             layer.set_weights(normal(4, 6))
             program_analog_weights(layer)
-            layers.append(only_tile(layer).compensation_baseline)
+            layers.append(only_tile(layer).chip.baseline)
         assert torch.equal(*layers)
 
     def test_clipped_outputs_widen_it_when_that_is_managed(self):

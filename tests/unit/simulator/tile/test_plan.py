@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from simulator.config import IOParameters
-from simulator.tile.converters import normalise
+from simulator.tile.dac_adc import normalise
 from simulator.tile.plan import compile_plan, grid_step
+from simulator.tile.stages import NO_ADC, NO_DAC, Nonlinearity
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_step_is_a_float32():
 @pytest.mark.parametrize("bound", [-1.0, 0.0, math.inf, 1e39])
 def test_no_bound_is_infinite_and_has_no_grid(bound):
     plan = compile_plan(IOParameters(out_bound=bound))
-    assert (plan.out_bound, plan.out_step, plan.manages_bounds) == (math.inf, 0.0, False)
+    assert (plan.adc, plan.bound_management) == (NO_ADC, None)
 
 
 def test_ideal_product_is_perfect():
@@ -58,7 +59,7 @@ def test_what_draws_no_noise_needs_no_stream(forward):
 def test_rounding_moves_to_the_input_range_where_inputs_are_converted_once():
     static = {"noise_management": "None", "bound_management": "None"}
     plan, step = compile_plan(IOParameters(**static, inp_res=1 / 64)).after_input_range()
-    assert (plan.inp_step, plan.inp_bound, step) == (0.0, math.inf, 1 / 32)
+    assert (plan.dac, step) == (NO_DAC, 1 / 32)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,9 @@ def test_rounding_stays_with_the_dac_otherwise(forward):
 @pytest.mark.parametrize("steps", [*range(2, 300), 1023, 0.003, 0.009, 0.012, 0.03, 0.04, 0.09])
 def test_rounding_moves_only_where_the_top_code_is_within_the_bound(steps):
     plan = compile_plan(IOParameters(bound_management="None", noise_management="None", inp_res=steps))
-    top = normalise(torch.ones(1), 1.0, plan.inp_step, math.inf).item()
+    top = normalise(torch.ones(1), 1.0, plan.dac.step, math.inf).item()
     moved, _ = plan.after_input_range()
-    assert (moved.inp_bound == math.inf) == (top <= 1 + 1e-5)
+    assert (moved.dac == NO_DAC) == (top <= 1 + 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def test_rounding_moves_only_where_the_top_code_is_within_the_bound(steps):
 def test_what_a_range_passes_is_known_to_fit_the_dac(forward, passes):
     plan = compile_plan(IOParameters(**forward))
     assert plan.passes_range == passes
-    assert plan.after_input_range()[0].gradient_passes_from == (math.inf if passes else 1.0)
+    assert plan.after_input_range()[0].dac.gradient_passes_from == (math.inf if passes else 1.0)
 
 
 @pytest.mark.parametrize("bound", [0.0, "inf"])
 def test_what_refers_to_an_output_bound_refers_to_one_without(bound):
     plan = compile_plan(IOParameters(out_bound=bound, out_nonlinearity=0.5))
-    assert (plan.reference_bound, plan.nonlinearity) == (1.0, 0.5)
+    assert plan.find(Nonlinearity).slope == 0.5

@@ -7,7 +7,7 @@ import torch
 
 from simulator.config import IOParameters
 from simulator.rng import Purpose, generator
-from simulator.tile import DENSE, UnitVectorProduct, analog_product, compile_plan, draw_instance
+from simulator.tile import DENSE, UnitVectorProduct, analog_product, compile_plan, draw_instance, path
 
 CONFIGS = {
     "default": {},
@@ -32,7 +32,7 @@ CONFIGS = {
 @pytest.mark.parametrize("forward", CONFIGS.values(), ids=CONFIGS)
 def test_unit_vectors_are_read_as_whole_vectors(forward):
     plan = compile_plan(IOParameters.model_validate(forward))
-    assert plan.keeps_zeros
+    assert path.UNIT_VECTORS.can(plan)
     weights = torch.randn(7, 90, generator=generator(0, Purpose.VERIFICATION)) * 0.3
     instance = draw_instance(plan, 7, 90, generator(1, Purpose.INSTANCE))
     outputs = [
@@ -46,4 +46,4 @@ def test_unit_vectors_are_read_as_whole_vectors(forward):
 
 @pytest.mark.parametrize("forward", [{"inp_noise": 0.1}, {"inp_sto_round": True}])
 def test_noisy_inputs_are_not_zeros(forward):
-    assert not compile_plan(IOParameters.model_validate(forward)).keeps_zeros
+    assert not path.UNIT_VECTORS.can(compile_plan(IOParameters.model_validate(forward)))

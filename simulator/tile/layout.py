@@ -2,7 +2,7 @@
 
 Everything an analog product needs (currents, norms, read noise) is again a product of some function of the
 input with some function of the weights, so one operator with a few implementations serves the whole forward
-pass. Legend of shapes: I inputs and O outputs of the tile, B batch, C channels, L places of a convolution.
+pass. Legend of shapes: I inputs and O outputs of the tile, B batch, C channels, L positions of a convolution.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ class Product(Protocol):
         """Return the sum of each input vector; broadcasts over the product's result."""
         ...
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def vectors(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
         ...
 
 
-def _coordinates(places: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
-    """Return the coordinates of numbered places; `torch.unravel_index` would import a computer algebra."""
+def _coordinates(positions: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Return the coordinates of numbered positions; `torch.unravel_index` would import a computer algebra."""
     coordinates: list[Tensor] = []
     for size in reversed(sizes):
-        coordinates.insert(0, places % size)
-        places = places // size
+        coordinates.insert(0, positions % size)
+        positions = positions // size
     return coordinates
 
 
-def _chosen(x: Tensor, places: tuple[Tensor, ...], vector_dim: int) -> Tensor:
-    return x.movedim(vector_dim, -1)[places]
+def _chosen(x: Tensor, positions: tuple[Tensor, ...], vector_dim: int) -> Tensor:
+    return x.movedim(vector_dim, -1)[positions]
 
 
 class DenseProduct:
@@ -98,9 +98,9 @@ class DenseProduct:
             d_weights = torch.bmm(rows.transpose(1, 2), inputs).reshape(weights.shape)
         return d_x, d_weights
 
-    def gradient_at(self, gradient: Tensor, weights: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def gradient_at(self, gradient: Tensor, weights: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the gradient `[P]` at chosen inputs, given by their indices in x."""
-        return (gradient[places[:-1]] * weights.t()[places[-1]]).sum(dim=-1)
+        return (gradient[positions[:-1]] * weights.t()[positions[-1]]).sum(dim=-1)
 
     def per_output(self, values_O: Tensor) -> Tensor:
         """Return the values as they are: outputs come last."""
@@ -114,9 +114,9 @@ class DenseProduct:
         """Return `[..., 1]`: the absolute maxima."""
         return x.abs().amax(dim=-1, keepdim=True)
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def vectors(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
-        return _chosen(x, places, self.vector_dim)
+        return _chosen(x, positions, self.vector_dim)
 
 
 class PatchProduct:
@@ -147,9 +147,9 @@ class PatchProduct:
         """Return `[B, 1, L]`."""
         return x.sum(dim=1, keepdim=True)
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def vectors(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
-        return _chosen(x, places, self.vector_dim)
+        return _chosen(x, positions, self.vector_dim)
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,9 @@ class UnitVectorProduct:
         """Return `[1, 1]`."""
         return x
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def vectors(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen input vectors, `[N, I]`."""
-        chosen = places[0].unsqueeze(1)
+        chosen = positions[0].unsqueeze(1)
         return x.new_zeros(len(chosen), self.inputs).scatter_(1, chosen, x.expand(len(chosen), 1))
 
 
@@ -252,12 +252,12 @@ class ConvProduct:
     def largest_inputs(self, x: Tensor) -> Tensor:
         """Return `[B, 1, ...]`: the absolute maxima over the patches, of all channels touched."""
         maxima = functional.pad(x.abs().amax(dim=1, keepdim=True), self._margins)
-        for axis, places in enumerate(self.output_size(x), start=2):
+        for axis, positions in enumerate(self.output_size(x), start=2):
             stride, dilation = self.stride[axis - 2], self.dilation[axis - 2]
             maxima = reduce(
                 torch.maximum,
                 (
-                    maxima.narrow(axis, offset * dilation, (places - 1) * stride + 1)[
+                    maxima.narrow(axis, offset * dilation, (positions - 1) * stride + 1)[
                         (slice(None),) * axis + (slice(None, None, stride),)
                     ]
                     for offset in range(self.kernel_size[axis - 2])
@@ -265,14 +265,14 @@ class ConvProduct:
             )
         return maxima if self.bias_input is None else torch.maximum(maxima, self.bias_input.abs())
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
-        """Return the chosen patches, `[N, I]`, without a bias column; places are `(b, l)`."""
-        samples, unfolded = places
+    def vectors(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
+        """Return the chosen patches, `[N, I]`, without a bias column; positions are `(b, l)`."""
+        samples, unfolded = positions
         return self.patches_at(x, (samples, *_coordinates(unfolded, self.output_size(x))))
 
-    def patches_at(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
-        """Return the chosen patches, `[N, I]`, without a bias column; places are `(b, h, w)`, say."""
-        patches = self._windows(x).movedim(1, len(self.kernel_size) + 1)[places].flatten(1)
+    def patches_at(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
+        """Return the chosen patches, `[N, I]`, without a bias column; positions are `(b, h, w)`, say."""
+        patches = self._windows(x).movedim(1, len(self.kernel_size) + 1)[positions].flatten(1)
         return patches[:, self.leading : patches.shape[1] - self.trailing]
 
     def gradients(
@@ -300,22 +300,22 @@ class ConvProduct:
         d_weights = d_kernel.reshape(weights.shape[0], -1)
         return d_x, d_weights[:, self.leading : d_weights.shape[1] - self.trailing]
 
-    def gradient_at(self, gradient: Tensor, weights: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def gradient_at(self, gradient: Tensor, weights: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the gradient `[P]` at chosen inputs, given by their indices in x, and at no others."""
-        samples, channels, *positions = places
+        samples, channels, *coordinates = positions
         dimensions = len(self.kernel_size)
         inside = torch.ones((), dtype=torch.bool, device=gradient.device)
         indices = [samples.reshape(-1, *(1 for _ in range(dimensions)))]
-        for axis, position in enumerate(positions):
+        for axis, coordinate in enumerate(coordinates):
             offsets = torch.arange(self.kernel_size[axis], device=gradient.device) * self.dilation[axis]
-            reach = position.unsqueeze(1) + self.padding[axis] - offsets  # of places, times the stride
-            place = torch.div(reach, self.stride[axis], rounding_mode="floor")
+            reach = coordinate.unsqueeze(1) + self.padding[axis] - offsets  # of outputs, times the stride
+            output = torch.div(reach, self.stride[axis], rounding_mode="floor")
             size = gradient.shape[2 + axis]
-            fits = (place * self.stride[axis] == reach) & (place >= 0) & (place < size)
-            shape = [place.shape[0], *(1 for _ in range(dimensions))]
-            shape[1 + axis] = place.shape[1]
+            fits = (output * self.stride[axis] == reach) & (output >= 0) & (output < size)
+            shape = [output.shape[0], *(1 for _ in range(dimensions))]
+            shape[1 + axis] = output.shape[1]
             inside = inside & fits.reshape(shape)
-            indices.append(place.clamp(0, size - 1).reshape(shape))
+            indices.append(output.clamp(0, size - 1).reshape(shape))
         arriving = gradient.movedim(1, -1)[tuple(indices)] * inside.unsqueeze(-1)
         kernels = self.kernel(weights).movedim(0, -1)[channels]
         return (arriving * kernels).flatten(1).sum(dim=1)
@@ -329,7 +329,7 @@ class ConvProduct:
         return weights.reshape(weights.shape[0], self.channels, *self.kernel_size)
 
     def output_size(self, x: Tensor) -> tuple[int, ...]:
-        """Return the extent of the result's places."""
+        """Return the extent of the result's positions."""
         return tuple(
             (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
             for size, padding, dilation, kernel, stride in zip(
@@ -344,10 +344,10 @@ class ConvProduct:
             patches = self._unfold_with_gradient(x)
         else:
             windows = self._windows(x)
-            places = range(2, 2 + dimensions)
+            positions = range(2, 2 + dimensions)
             kernel = range(2 + dimensions, 2 + 2 * dimensions)
             elements = self.channels * math.prod(self.kernel_size)
-            patches = windows.permute(0, 1, *kernel, *places).reshape(x.shape[0], elements, -1)
+            patches = windows.permute(0, 1, *kernel, *positions).reshape(x.shape[0], elements, -1)
         if self.leading or self.trailing:
             patches = patches[:, self.leading : patches.shape[1] - self.trailing]
         if self.bias_input is not None:
@@ -361,7 +361,7 @@ class ConvProduct:
         return [size for size in reversed(self.padding) for _ in range(2)]
 
     def _windows(self, x: Tensor) -> Tensor:
-        """Return a view `[B, C, places..., kernel...]` of the padded map."""
+        """Return a view `[B, C, positions..., kernel...]` of the padded map."""
         windows = functional.pad(x, self._margins)
         for axis in range(len(self.kernel_size)):
             reach = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
@@ -432,9 +432,9 @@ class ChannelsLastProduct:
         )
         return None if d_x is None else with_channels_last(d_x), d_weights
 
-    def gradient_at(self, gradient: Tensor, weights: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def gradient_at(self, gradient: Tensor, weights: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the gradient `[P]` at chosen inputs, given by their indices in x, and at no others."""
-        sample, row, column, channel = places
+        sample, row, column, channel = positions
         return self.first.gradient_at(with_channels_first(gradient), weights, (sample, channel, row, column))
 
     def per_output(self, values_O: Tensor) -> Tensor:
@@ -449,9 +449,9 @@ class ChannelsLastProduct:
         """Return `[B, H, W, 1]`: the absolute maxima over the patches, of all channels touched."""
         return with_channels_last(self.first.largest_inputs(with_channels_first(x)))
 
-    def vectors(self, x: Tensor, places: tuple[Tensor, ...]) -> Tensor:
+    def vectors(self, x: Tensor, positions: tuple[Tensor, ...]) -> Tensor:
         """Return the chosen patches, `[N, I]`."""
-        return self.first.patches_at(with_channels_first(x), places)
+        return self.first.patches_at(with_channels_first(x), positions)
 
 
 LayerProduct = DenseProduct | ConvProduct | ChannelsLastProduct  # of a tile with its layer's inputs

@@ -8,6 +8,7 @@ range and rounded, multiplied, and outputs get noise, are rounded, clipped and s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -20,10 +21,15 @@ from torch.autograd.function import once_differentiable
 
 from simulator.config.mapping import InputRangeParameter
 from simulator.rng import Randomness
-from simulator.tile import draws, fused
+from simulator.tile import noise
+from simulator.tile.fast import arrays
+from simulator.tile.fast.arrays import ONE, KernelFactor
 from simulator.tile.input_range import MOST_LEARNED_FROM, input_gradients, range_gradient
-from simulator.tile.plan import TilePlan
-from simulator.tile.products import ChannelsLastProduct, DenseProduct, LayerProduct
+from simulator.tile.layout import ChannelsLastProduct, DenseProduct, LayerProduct
+from simulator.tile.plan import ForwardPlan
+from simulator.tile.stages import (
+    OutputNoise,
+)
 
 
 class StaticPass:
@@ -39,10 +45,16 @@ class StaticPass:
         native: the product of whole maps, or of vectors in rows, with laid out weights.
     """
 
-    def __init__(self, plan: TilePlan, product: LayerProduct, step: float, rule: InputRangeParameter) -> None:
+    def __init__(
+        self, plan: ForwardPlan, product: LayerProduct, step: float, rule: InputRangeParameter
+    ) -> None:
         self.plan, self.product, self.step, self.rule = plan, product, step, rule
         last = isinstance(product, ChannelsLastProduct)
         self.native = product.first if isinstance(product, ChannelsLastProduct) else product
+        self._out_noise = plan.find(OutputNoise)
+        self._kept: tuple[Any, Any, tuple[Tensor, Tensor]] | None = (
+            None  # with the tensors, so that ids are theirs
+        )
         self._order = torch.channels_last if last else torch.contiguous_format
         self._vectors_in_rows = last or isinstance(product, DenseProduct)
 
@@ -90,6 +102,36 @@ class StaticPass:
         self.convert(y, scale, bias, generator)
         return y
 
+    def prepared(
+        self,
+        weights: Tensor,
+        sources: tuple[Tensor | None, ...],
+        limit: float,
+        output_scale: Callable[[], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Return what all batches of an evaluation share: laid out weights, and the factor of outputs.
+
+        It is kept until one of the tensors that it is made of has changed. A parameter's `data` can change
+        without a trace: the range is looked at each time, and the learned scale is left out.
+
+        Args:
+            weights: of the tile.
+            sources: what the factor is made of, beside the range.
+            limit: the range.
+            output_scale: makes the factor.
+        """
+        key: tuple[object, ...] | None
+        try:
+            key = (limit, *(None if one is None else (id(one), one._version) for one in (weights, *sources)))  # noqa: SLF001 - torch has no public name for it
+        except RuntimeError:  # tensors of the inference mode do not tell whether they changed
+            key = None
+        kept = self._kept
+        if kept is None or key is None or kept[0] != key:
+            with torch.inference_mode(mode=False), torch.no_grad():
+                result = (self.laid_out(weights), output_scale())
+            kept = self._kept = (key, (weights, *sources), result)
+        return kept[2]
+
     def laid_out(self, weights: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return weights as the native operator takes them, divided by a scale."""
         shape, leading = self._kernel_shape(weights)
@@ -113,7 +155,7 @@ class StaticPass:
         return d_weights
 
     def _kernel_shape(self, weights: Tensor) -> tuple[tuple[int, ...], int]:
-        """Return the shape that the native operator takes, and how many of its first places have no input."""
+        """Return the shape that the native operator takes, and how many first positions have no input."""
         native = self.native
         if isinstance(native, DenseProduct):
             return weights.shape, 0
@@ -123,29 +165,13 @@ class StaticPass:
         self, matrix: Tensor, laid_out: Tensor, scale: Tensor | None, leading: int, *, back: bool
     ) -> None:
         """Divide `[O, I]` and lay it out, or the other way."""
-        outputs, inputs = matrix.shape
-        size = laid_out.numel() // max(outputs, 1)
+        size = laid_out.numel() // max(matrix.shape[0], 1)
         channels = laid_out.shape[1] if self._order is torch.channels_last else size
-        block = max(1, fused.TASK // max(size, 1))
-        fused.kernels().lay_out_weights(
-            -(-outputs // block),
-            matrix.data_ptr(),
-            matrix.stride(0),
-            outputs,
-            inputs,
-            0 if scale is None else scale.data_ptr(),
-            0 if scale is None or scale.numel() == 1 else 1,
-            laid_out.data_ptr(),
-            size // channels,
-            channels,
-            leading,
-            back,
-            block,
-        )
+        arrays.lay_out_weights(matrix, laid_out, scale, channels, leading, back=back)
 
     def converted(self, x: Tensor, limit: float) -> Tensor:
         """Return the inputs as the tile gets them."""
-        return fused.convert_inputs(x, limit, self.step, 1.0, self._order)
+        return arrays.convert_inputs(x, limit, self.step, 1.0, self._order)
 
     def multiplied(self, converted: Tensor, laid_out: Tensor) -> Tensor:
         """Return the product, before its conversion."""
@@ -160,17 +186,17 @@ class StaticPass:
         """Return how long the rows of outputs are that have the same factors, and how many outputs."""
         outputs = y.shape[-1] if isinstance(self.native, DenseProduct) else y.shape[1]
         if self._vectors_in_rows:
-            return outputs * max(1, fused.LONG_ROW // outputs), outputs
+            return outputs * max(1, arrays.LONG_ROW // outputs), outputs
         return math.prod(y.shape[2:]), outputs
 
-    def _place(self, values: Tensor, length: int) -> fused.Place:
-        """Return one value or one for each output as the kernels take it."""
+    def _factor(self, values: Tensor, length: int) -> KernelFactor:
+        """Return one value or one for each output as the loops take it."""
         outputs = values.numel()
         if outputs == 1:
-            return (values.data_ptr(), 1, 1, 1, 0)
+            return KernelFactor(values)
         if self._vectors_in_rows:
-            return (values.data_ptr(), 1, length, 1, outputs)
-        return (values.data_ptr(), outputs, 1, 1, 0)
+            return KernelFactor(values, 1, length, 1, outputs)
+        return KernelFactor(values, outputs)
 
     def convert(
         self,
@@ -183,22 +209,23 @@ class StaticPass:
         inside: Tensor | None = None,
     ) -> int:
         """Convert outputs in place, or scale them into a result; return how many were clipped."""
-        plan, seeds, table = self.plan, None, None
-        if plan.out_noise > 0:
-            seeds, table = draws.block_seeds(y, generator), draws.normal_table(plan.out_noise)
+        seeds = table = None
+        if self._out_noise is not None:
+            seeds, table = noise.block_seeds(y, generator), noise.normal_table(self._out_noise.std)
         bias = None if bias is None else bias.contiguous()
         length, _ = self._rows(y)
-        return fused.run_output_conversion(
+        adc = self.plan.adc
+        return arrays.convert_outputs(
             y,
             length,
             seeds,
             table,
-            fused.ONE.place,
+            ONE,
             (0.0, 0.0),
-            plan.out_step,
-            plan.out_bound,
-            self._place(scale, length),
-            bias=fused.NOWHERE if bias is None else self._place(bias, length),
+            adc.step,
+            adc.bound,
+            self._factor(scale, length),
+            bias=None if bias is None else self._factor(bias, length),
             result=result,
             inside=inside,
         )
@@ -209,11 +236,11 @@ class StaticPass:
         """Return the gradients at the product, at each output's factor and at its bias."""
         gradient = gradient.contiguous(memory_format=self._order)
         length, outputs = self._rows(gradient)
-        return fused.run_output_gradients(
+        return arrays.output_gradients(
             gradient,
             length,
             outputs,
-            self._place(scale, length),
+            self._factor(scale, length),
             inside,
             y,
             in_columns=self._vectors_in_rows,
@@ -231,19 +258,8 @@ class StaticPass:
             native = self.native
             options = (native.kernel_size, native.stride, native.padding, native.dilation)
         geometry = _geometry(x.shape, x.stride(), d_y.shape, d_y.stride(), laid_out.stride(), *options)
-        samples, most = x.shape[0], x.numel() // MOST_LEARNED_FROM
-        sums = torch.empty(samples, dtype=torch.float64)
-        clipped, outward = fused.kernels().few_range_gradients(
-            samples,
-            x.data_ptr(),
-            d_y.data_ptr(),
-            laid_out.data_ptr(),
-            geometry.__array_interface__["data"][0],
-            samples,
-            limit,
-            most,
-            sums.data_ptr(),
-        )
+        most = x.numel() // MOST_LEARNED_FROM
+        clipped, outward = arrays.few_range_gradients(x, d_y, laid_out, geometry, limit, most)
         if clipped > most:
             return None
         return range_gradient(outward, clipped / max(x.numel(), 1), input_range, self.rule)
@@ -291,7 +307,7 @@ class _Pass(torch.autograd.Function):
         scale = run.scale(output_scale, out_scaling)
         learns_scale = out_scaling is not None and ctx.needs_input_grad[3]
         result = torch.empty_like(y) if learns_scale else None
-        clips = run.plan.out_bound != math.inf
+        clips = run.plan.adc.bound != math.inf
         inside = torch.empty_like(y, dtype=torch.uint8) if clips else None
         clipped = run.convert(y, scale, bias, generator, result=result, inside=inside)
         ctx.inside = inside if clipped else None

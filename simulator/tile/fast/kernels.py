@@ -1,12 +1,8 @@
 """Loops over values that do in one pass what takes torch a pass for each step; compiled when imported.
 
-They need numba, which brings its own compiler; `simulator.tile.fused` decides when they
-run. Every operation and its rounding is that of the torch code that they stand in for, so the numbers are
-equal bit for bit (sums excepted, which are added in another order).
-
-A kernel's work is cut into tasks, and the threads that torch computes with take them one after another. They
-are those of OpenMP, which wait for work in a spinning loop: threads of our own would compete with them.
-Without OpenMP the calling thread does it all. The tasks do not depend on the number of threads.
+They need numba, which brings its own compiler. `simulator.tile.path` decides when they run, `arrays.py` calls
+them with tensors. Every operation and its rounding is that of the torch code that they stand in for, so the
+numbers are equal bit for bit (sums excepted, which are added in another order).
 
 They are all in this file, since numba keeps what it compiled until the file changes, whatever its imports do.
 Arguments are numbers and the addresses of float32 values in contiguous memory. A factor `[R, C]` belongs to
@@ -16,20 +12,17 @@ the factor is `[period]`, which belongs to the columns of any row, time and agai
 
 from __future__ import annotations
 
-import ctypes
-import struct
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from simulator.tile.draws import LANES
+from simulator.tile.fast.calls import Kernel, layout
+from simulator.tile.noise import LANES
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
@@ -40,62 +33,11 @@ _CHUNK = 4 * _WORDS  # values at once: their noise stays in the first-level cach
 _ADDENDS = 16  # of a sum, at once
 _SEEDING_ROUNDS = 12
 _NEXT_TASK, _COUNT, _DONE = 0, 1, 2  # the fields that threads change
-_FOUND = struct.Struct("@qqd")
 
 
-# --- tasks, threads and their shared memory -----------------------------------------------------------------
+# --- shared memory ------------------------------------------------------------------------------------------
 
-
-class Kernel:
-    """A compiled loop over tasks.
-
-    Args:
-        fields: the arguments by name, with their types: `P` an address, `q` an integer, `d` a number.
-        share: takes tasks until none is left; compiled, its argument is the address of the call's memory.
-    """
-
-    def __init__(self, fields: dict[str, str], share: Any) -> None:
-        self._struct = struct.Struct("@qqqd" + "".join(fields.values()))
-        self._memory = ctypes.c_char * self._struct.size
-        self._address = ctypes.c_void_p(share.address)
-        self._alone = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(share.address)
-
-    def __call__(self, tasks: int, *arguments: float) -> tuple[int, float]:
-        """Run the tasks, and return what they have counted and added up."""
-        if tasks == 0:
-            return 0, 0.0
-        memory = self._memory()
-        self._struct.pack_into(memory, 0, 0, 0, 0, 0.0, *arguments)
-        threads = min(tasks, torch.get_num_threads())
-        together = _openmp() if threads > 1 else None
-        if together is None:
-            self._alone(ctypes.addressof(memory))
-        else:
-            together(self._address, memory, threads, 0)
-        counted, _, total = _FOUND.unpack_from(memory, 8)
-        return counted, total
-
-
-@lru_cache(maxsize=1)
-def _openmp() -> Any:
-    """Return OpenMP's entry point of the process, which is torch's; None where there is none."""
-    try:
-        run = ctypes.CDLL(None).GOMP_parallel
-    except (AttributeError, OSError, TypeError):
-        return None
-    run.restype = None
-    run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    return run
-
-
-def _layout(fields: dict[str, str]) -> np.dtype[np.void]:
-    """Return a call's memory as compiled code sees it: an address is an integer there."""
-    kinds = {"P": np.int64, "q": np.int64, "d": np.float64}
-    shared = [("next", np.int64), ("count", np.int64), ("done", np.int64), ("total", np.float64)]
-    return np.dtype([*shared, *((name, kinds[kind]) for name, kind in fields.items())])
-
-
-_shared_layout = _layout({})
+_shared_layout = layout({})
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -157,10 +99,10 @@ def _draw_words(_typing: Any, state: Any, words: Any, _rounds: Any) -> Any:
         def all_lanes(value: int) -> Any:
             return ir.Constant(vector, [value] * LANES)
 
-        def place(start: Any, index: Any) -> Any:
+        def element(start: Any, index: Any) -> Any:
             return builder.gep(start, [index if isinstance(index, ir.Value) else ir.Constant(integer, index)])
 
-        before = [builder.load(place(states, index), align=8) for index in range(4)]
+        before = [builder.load(element(states, index), align=8) for index in range(4)]
         entry, loop, end = builder.basic_block, *map(builder.append_basic_block, ("loop", "end"))
         builder.branch(loop)
         builder.position_at_end(loop)
@@ -175,7 +117,7 @@ def _draw_words(_typing: Any, state: Any, words: Any, _rounds: Any) -> Any:
             builder.add(turned, word),
             builder.add(counter, all_lanes(1)),
         ]
-        builder.store(word, place(drawn, done), align=8)
+        builder.store(word, element(drawn, done), align=8)
         more = builder.add(done, ir.Constant(integer, 1))
         done.add_incoming(more, loop)
         for lane, old, new in zip(lanes, before, after, strict=True):
@@ -184,7 +126,7 @@ def _draw_words(_typing: Any, state: Any, words: Any, _rounds: Any) -> Any:
         builder.cbranch(builder.icmp_signed("<", more, arguments[2]), loop, end)
         builder.position_at_end(end)
         for index, new in enumerate(after):
-            builder.store(new, place(states, index), align=8)
+            builder.store(new, element(states, index), align=8)
         return context.get_dummy_value()
 
     return types.void(state, words, types.int64), generate
@@ -214,7 +156,7 @@ _INPUTS = {
     "limit": "d",  # where they are clipped before they are rounded
     "step": "d",  # of the grid, 0 without rounding
 }
-_inputs_layout = _layout(_INPUTS)
+_inputs_layout = layout(_INPUTS)
 
 
 @_part
@@ -255,7 +197,7 @@ convert_inputs = Kernel(_INPUTS, _inputs_share)  # `round(clip(values / scale))`
 _DROP = {
     "currents": "P",  # runs of values, with a stride between them
     "currents_stride": "q",
-    "drop": "P",  # the currents weighted by the places of their inputs
+    "drop": "P",  # the currents weighted by the positions of their inputs
     "drop_stride": "q",
     "load": "P",  # of the lines
     "load_stride": "q",
@@ -266,7 +208,7 @@ _DROP = {
     "load_ratio": "d",  # factor of the load
     "strength": "d",  # factor of the drop
 }
-_drop_layout = _layout(_DROP)
+_drop_layout = layout(_DROP)
 
 
 @_part
@@ -314,8 +256,8 @@ _OUTPUTS = {
     "deviation_columns": "q",
     "deviation_div": "q",
     "deviation_period": "q",
-    "power_factor": "d",  # if not 0, the deviation is the root of the given factor, times this, plus
-    "power_offset": "d",  # this
+    "pooled_factor": "d",  # if not 0, the deviation is the root of the given factor, times this, plus
+    "pooled_offset": "d",  # this
     "step": "d",  # of the grid, 0 without rounding
     "bound": "d",  # where values are clipped
     "limit": "d",  # from where on they count as clipped, before they are rounded
@@ -329,14 +271,14 @@ _OUTPUTS = {
     "bias_columns": "q",
     "bias_div": "q",
     "bias_period": "q",
-    "hits": "P",  # factor that is set to 1 where a rounded value exceeds the bound; 0: not asked for
-    "hits_rows": "q",
-    "hits_columns": "q",  # 0: flag i // div belongs to value i
-    "hits_div": "q",
-    "hits_are_two_sided": "q",  # whether negative values count too
+    "saturated": "P",  # factor that is set to 1 where a rounded value exceeds the bound; 0: not asked for
+    "saturated_rows": "q",
+    "saturated_columns": "q",  # 0: flag i // div belongs to value i
+    "saturated_div": "q",
+    "saturated_are_two_sided": "q",  # whether negative values count too
     "inside": "P",  # [rows, length], becomes 1 where a value was not clipped, else 0; 0: not asked for
 }
-_outputs_layout = _layout(_OUTPUTS)
+_outputs_layout = layout(_OUTPUTS)
 
 
 @_part
@@ -351,9 +293,9 @@ def _add_noise(part: Floats, draws: Floats, factors: Floats) -> None:
 
 
 @_part
-def _add_read_noise(part: Floats, draws: Floats, powers: Floats, factor: float, offset: float) -> None:
+def _add_read_noise(part: Floats, draws: Floats, inputs: Floats, factor: float, offset: float) -> None:
     for i in range(part.size):
-        part[i] = draws[i] * np.sqrt(powers[i] * factor + offset) + part[i]
+        part[i] = draws[i] * np.sqrt(inputs[i] * factor + offset) + part[i]
 
 
 @_part
@@ -368,24 +310,24 @@ def _beyond(value: float, bound: float, two_sided: bool) -> bool:
 
 
 @_part
-def _find_hits(part: Floats, job: Any, first: int, row: int, column: int) -> int:
+def _find_saturated(part: Floats, job: Any, first: int, row: int, column: int) -> int:
     """Set flags, and say whether any; none is cleared or read, so that threads may share them."""
-    bound, two_sided = np.float32(job.bound), job.hits_are_two_sided != 0
+    bound, two_sided = np.float32(job.bound), job.saturated_are_two_sided != 0
     found = np.uint8(0)
     for i in range(part.size):
         found |= np.uint8(_beyond(part[i], bound, two_sided))
     if found == 0:
         return 0
     start, div = 0, 1  # flag (start + i) // div belongs to value i
-    address = job.hits
-    if job.hits_columns == 0:
-        start, div = first, job.hits_div
+    address = job.saturated
+    if job.saturated_columns == 0:
+        start, div = first, job.saturated_div
     else:
-        address += row // job.hits_div % job.hits_rows * job.hits_columns + column
-    hits = carray(_pointer(address), (start + part.size - 1) // div + 1, np.uint8)
+        address += row // job.saturated_div % job.saturated_rows * job.saturated_columns + column
+    saturated = carray(_pointer(address), (start + part.size - 1) // div + 1, np.uint8)
     for i in range(part.size):
         if _beyond(part[i], bound, two_sided):
-            hits[(start + i) // div] = 1
+            saturated[(start + i) // div] = 1
     return 1
 
 
@@ -465,25 +407,25 @@ def _repeated(address: int, period: int, length: int) -> Any:
 def _convert_part(  # noqa: PLR0917 - compiled code takes no keywords
     job: Any, first: int, row: int, size: int, draws: Floats, deviation: Floats, scale: Floats, bias: Floats
 ) -> int:
-    """Convert values that lie in one row, and return how many were clipped, or not 0 if one hit the bound."""
+    """Convert values that lie in one row, and return how many were clipped, or not 0 if one saturated."""
     column = first - row * job.length
     part = _floats(job.values + 4 * first, size)
     clipped = 0
     if job.seeds != 0:
         rows, columns, div = job.deviation_rows, job.deviation_columns, job.deviation_div
         factors = _factor(deviation, job.deviation, rows, columns, div, row, column, size)
-        if job.power_factor == 0:
+        if job.pooled_factor == 0:
             _add_noise(part, draws, factors)
         else:
-            factor, offset = np.float32(job.power_factor), np.float32(job.power_offset)
+            factor, offset = np.float32(job.pooled_factor), np.float32(job.pooled_offset)
             _add_read_noise(part, draws, factors, factor, offset)
     if job.inside != 0:
         flags = carray(_pointer(job.inside + first), size, np.uint8)
         clipped = _find_clipped(part, np.float32(job.limit), flags)
     if job.step > 0:
         _round(part, np.float32(job.step))
-    if job.hits != 0:
-        clipped += _find_hits(part, job, first, row, column)
+    if job.saturated != 0:
+        clipped += _find_saturated(part, job, first, row, column)
     rows, columns, div = job.scale_rows, job.scale_columns, job.scale_div
     scales = _factor(scale, job.scale, rows, columns, div, row, column, size)
     result = part
@@ -534,7 +476,7 @@ def _outputs_share(memory: Any) -> None:
     _add(memory, _COUNT, clipped)
 
 
-# `scale * clip(round(values + noise)) + bias`; counts the clipped, and not 0 if one hit the bound
+# `scale * clip(round(values + noise)) + bias`; counts the clipped, and not 0 if one saturated
 convert_outputs = Kernel(_OUTPUTS, _outputs_share)
 
 
@@ -559,7 +501,7 @@ _OUTPUT_GRADIENTS = {
     "d_scale": "P",  # [outputs], becomes the sums of gradient times value
     "d_bias": "P",  # [outputs], becomes the sums of the gradient; 0: not asked for
 }
-_output_gradients_layout = _layout(_OUTPUT_GRADIENTS)
+_output_gradients_layout = layout(_OUTPUT_GRADIENTS)
 
 
 @_part
@@ -686,15 +628,15 @@ _PATCHES = {
     "padding_left": "q",
     "dilation_down": "q",
     "dilation_right": "q",
-    "rows": "q",  # of places
+    "rows": "q",  # of positions
     "columns": "q",
-    "result": "P",  # [samples, channels * kernel, places]
-    "scales": "P",  # [samples, places], becomes the largest magnitude in each patch
-    "divisor": "P",  # [samples, places], becomes the scale, but 1 where that is 0
+    "result": "P",  # [samples, channels * kernel, positions]
+    "scales": "P",  # [samples, positions], becomes the largest magnitude in each patch
+    "divisor": "P",  # [samples, positions], becomes the scale, but 1 where that is 0
     "step": "d",  # of the grid, 0 without rounding
-    "squares": "P",  # [samples, places], becomes the sums of the squares of each patch; 0: not asked for
+    "squares": "P",  # [samples, positions], becomes the sums of the squares of each patch; 0: not asked for
 }
-_patches_layout = _layout(_PATCHES)
+_patches_layout = layout(_PATCHES)
 
 
 @_part
@@ -711,7 +653,7 @@ def _pad(  # noqa: PLR0917 - compiled code takes no keywords
 
 @_part
 def _unfold(padded: Floats, line: Floats, columns: int, rows: int, down: int, right: int) -> None:  # noqa: PLR0917
-    """Take what lies under one element of the kernel, for all places; strides in values."""
+    """Take what lies under one element of the kernel, for all positions; strides in values."""
     for row in range(rows):
         part = line[row * columns : (row + 1) * columns]
         source = padded[row * down :]
@@ -726,13 +668,13 @@ def _unfold(padded: Floats, line: Floats, columns: int, rows: int, down: int, ri
 @_part
 def _convert_line(line: Floats, scales: Floats, step: float, squares: Floats) -> None:
     if step > 0:
-        for place in range(line.size):
-            line[place] = np.rint(line[place] / scales[place] / step) * step
+        for position in range(line.size):
+            line[position] = np.rint(line[position] / scales[position] / step) * step
     else:
-        for place in range(line.size):
-            line[place] = line[place] / scales[place]
-    for place in range(squares.size):
-        squares[place] += line[place] * line[place]
+        for position in range(line.size):
+            line[position] = line[position] / scales[position]
+    for position in range(squares.size):
+        squares[position] += line[position] * line[position]
 
 
 @_part
@@ -752,49 +694,49 @@ def _convert_sample(  # noqa: PLR0917 - compiled code takes no keywords
     job: Any, sample: int, padded: Floats, largest: Floats, line: Floats, squares: Floats
 ) -> None:
     """Find the scales of a sample's patches, and convert them."""
-    places, area = job.rows * job.columns, job.height * job.width
+    positions, area = job.rows * job.columns, job.height * job.width
     width, down, right = job.width + 2 * job.padding_left, job.dilation_down, job.dilation_right
     first = sample * job.channels
     largest[:] = 0
     for channel in range(job.channels):
         _raise(largest, _floats(job.x + 4 * (first + channel) * area, area))
     _pad(largest, padded, job.height, job.width, job.padding_above, job.padding_left, width)
-    scales = _floats(job.scales + 4 * sample * places, places)
+    scales = _floats(job.scales + 4 * sample * positions, positions)
     scales[:] = 0
     for y in range(job.kernel_height):
         for x in range(job.kernel_width):
             under = padded[y * down * width + x * right :]
             _unfold(under, line, job.columns, job.rows, job.stride_down * width, job.stride_right)
             _raise(scales, line)
-    divisor = _floats(job.divisor + 4 * sample * places, places)
+    divisor = _floats(job.divisor + 4 * sample * positions, positions)
     _make_divisor(scales, divisor)
     squares[:] = 0
-    result = job.result + 4 * first * job.kernel_height * job.kernel_width * places
+    result = job.result + 4 * first * job.kernel_height * job.kernel_width * positions
     for channel in range(job.channels):
         plane = _floats(job.x + 4 * (first + channel) * area, area)
         _pad(plane, padded, job.height, job.width, job.padding_above, job.padding_left, width)
         for y in range(job.kernel_height):
             for x in range(job.kernel_width):
-                converted = _floats(result, places)
+                converted = _floats(result, positions)
                 under = padded[y * down * width + x * right :]
                 _unfold(under, converted, job.columns, job.rows, job.stride_down * width, job.stride_right)
                 _convert_line(converted, divisor, np.float32(job.step), squares)
-                result += 4 * places
+                result += 4 * positions
 
 
 @_shared
 def _patches_share(memory: Any) -> None:
     job = carray(memory, 1, _patches_layout)[0]
-    places = job.rows * job.columns
+    positions = job.rows * job.columns
     size = (job.height + 2 * job.padding_above) * (job.width + 2 * job.padding_left)
     padded = np.zeros(size, dtype=np.float32)
     largest = np.empty(job.height * job.width, dtype=np.float32)
-    line = np.empty(places, dtype=np.float32)
-    squares = np.empty(places if job.squares != 0 else 0, dtype=np.float32)  # of this thread alone
+    line = np.empty(positions, dtype=np.float32)
+    squares = np.empty(positions if job.squares != 0 else 0, dtype=np.float32)  # of this thread alone
     sample = _add(memory, _NEXT_TASK, 1)
     while sample < job.samples:
         _convert_sample(job, sample, padded, largest, line, squares)
-        _floats(job.squares + 4 * sample * places, squares.size)[:] = squares
+        _floats(job.squares + 4 * sample * positions, squares.size)[:] = squares
         sample = _add(memory, _NEXT_TASK, 1)
 
 
@@ -815,7 +757,7 @@ _RANGE = {
     "slack_limit": "d",  # a little above
     "outward": "P",  # [tasks], memory for sums
 }
-_range_layout = _layout(_RANGE)
+_range_layout = layout(_RANGE)
 
 
 @_part
@@ -865,10 +807,10 @@ def _range_share(memory: Any) -> None:
             last = min(job.length, column + job.block)
             for first in range(column, last, _CHUNK):
                 size = min(_CHUNK, last - first)
-                place = row * job.length + first
+                position = row * job.length + first
                 x = _floats(job.x + 4 * (row * job.stride + first), size)
-                gradient = _floats(job.gradient + 4 * place, size)
-                d_x = _floats(job.d_x + 4 * place, size if job.d_x != 0 else 0)
+                gradient = _floats(job.gradient + 4 * position, size)
+                d_x = _floats(job.d_x + 4 * position, size if job.d_x != 0 else 0)
                 found = _pass_gradient(x, gradient, d_x, limit, slack_limit)
                 beyond += found
                 if found > 0:
@@ -888,7 +830,7 @@ range_gradients = Kernel(_RANGE, _range_share)
 
 _FEW = {
     "x": "P",  # inputs [samples, channels, depth, height, width], with strides
-    "gradient": "P",  # what arrives at the products, [samples, outputs, places...], with strides
+    "gradient": "P",  # what arrives at the products, [samples, outputs, positions...], with strides
     "weights": "P",  # [outputs, channels, kernel...], with strides
     "geometry": "P",  # integers, as listed below
     "samples": "q",
@@ -896,11 +838,11 @@ _FEW = {
     "most": "q",  # clipped inputs that are looked at; with more the call ends early
     "outward": "P",  # [samples], memory for sums
 }
-_few_layout = _layout(_FEW)
+_few_layout = layout(_FEW)
 
-# At `geometry`: 0 channels, 1 outputs, 2 to 4 the inputs' extent, 5 to 7 places, 8 to 10 the kernel's extent,
-# 11 to 13 strides, 14 to 16 padding, 17 to 19 dilation; and how far apart neighbours are in memory, along
-# each dimension: from 20 of inputs, from 25 of the gradient, from 30 to 34 of weights.
+# At `geometry`: 0 channels, 1 outputs, 2 to 4 the inputs' extent, 5 to 7 positions, 8 to 10 the kernel's
+# extent, 11 to 13 strides, 14 to 16 padding, 17 to 19 dilation; and how far apart neighbours are in memory,
+# along each dimension: from 20 of inputs, from 25 of the gradient, from 30 to 34 of weights.
 
 
 @_part
@@ -908,21 +850,21 @@ def _gradient_at(  # noqa: PLR0917 - compiled code takes no keywords
     gradient: int, weights: int, geometry: Any, channel: int, z: int, y: int, x: int
 ) -> Any:
     """The gradient at one input, which is at address `gradient` in the first output."""
-    places, kernel, stride = geometry[5:8], geometry[8:11], geometry[11:14]
+    positions, kernel, stride = geometry[5:8], geometry[8:11], geometry[11:14]
     padding, dilation = geometry[14:17], geometry[17:20]
     gradient_strides, weight_strides = geometry[25:30], geometry[30:35]
     total = np.float32(0)
     for i in range(kernel[0]):
         depth = z + padding[0] - i * dilation[0]
-        if depth < 0 or depth % stride[0] != 0 or depth // stride[0] >= places[0]:
+        if depth < 0 or depth % stride[0] != 0 or depth // stride[0] >= positions[0]:
             continue
         for j in range(kernel[1]):
             row = y + padding[1] - j * dilation[1]
-            if row < 0 or row % stride[1] != 0 or row // stride[1] >= places[1]:
+            if row < 0 or row % stride[1] != 0 or row // stride[1] >= positions[1]:
                 continue
             for k in range(kernel[2]):
                 column = x + padding[2] - k * dilation[2]
-                if column < 0 or column % stride[2] != 0 or column // stride[2] >= places[2]:
+                if column < 0 or column % stride[2] != 0 or column // stride[2] >= positions[2]:
                     continue
                 one = depth // stride[0] * gradient_strides[2]
                 one += row // stride[1] * gradient_strides[3] + column // stride[2] * gradient_strides[4]
@@ -975,14 +917,14 @@ _LAYOUT = {
     "inputs": "q",
     "scales": "P",  # what logical weights are divided by, [outputs] or [1]; 0: one
     "scale_step": "q",  # 1 or 0
-    "laid_out": "P",  # [outputs, elements, channels], zero at places without input
-    "elements": "q",  # places of each channel
+    "laid_out": "P",  # [outputs, elements, channels], zero at positions without input
+    "elements": "q",  # positions of each channel
     "channels": "q",
-    "leading": "q",  # places of the first channel that the inputs leave out
+    "leading": "q",  # positions of the first channel that the inputs leave out
     "back": "q",  # whether gradients at what is laid out become gradients at logical weights
     "block": "q",  # outputs in a task
 }
-_layout_layout = _layout(_LAYOUT)
+_layout_layout = layout(_LAYOUT)
 
 
 @_part
@@ -994,14 +936,14 @@ def _lay_out(  # noqa: PLR0917
         part = laid_out[element * channels : (element + 1) * channels]
         low = max(0, (leading - element + elements - 1) // elements)
         high = min(channels, (logical.size + leading - element + elements - 1) // elements)
-        place = element - leading
+        position = element - leading
         if back:
             for channel in range(low, high):
-                logical[channel * elements + place] = part[channel] / scale
+                logical[channel * elements + position] = part[channel] / scale
         else:
             part[:low] = 0
             for channel in range(low, high):
-                part[channel] = logical[channel * elements + place] / scale
+                part[channel] = logical[channel * elements + position] / scale
             part[high:] = 0
 
 
@@ -1037,7 +979,7 @@ _WEIGHTS = {
     "scales": "P",  # [rows], what logical weights are divided by on the tile
     "largest": "d",  # magnitude of each row's weights that new scales give; 0: scales stay
 }
-_weights_layout = _layout(_WEIGHTS)
+_weights_layout = layout(_WEIGHTS)
 
 
 @_part

@@ -1,4 +1,7 @@
-"""Weight modifiers: what hardware-aware training does to a tile's weights in one forward and backward pass.
+"""What hardware-aware training does to a tile's weights: modifiers, clipping, remapping.
+
+A modifier acts in one forward and backward pass; clipping and remapping follow an optimiser step, and act on
+one tile's normalised weights (docs/quirks.md 35 to 38 says where the reference's tiles differ).
 
 Sources: Joshi et al., Nat. Commun. 11, 2473 (2020) (additive noise); Zhou et al., arXiv:1606.06160 (DoReFa).
 The noise carries no gradient: the gradient of the modified weights goes to the clean ones as it is.
@@ -6,14 +9,18 @@ The noise carries no gradient: the gradient of the modified weights goes to the 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
-from simulator.config.enums import DeviceState, WeightModifierType
-from simulator.config.hwa import WeightModifierParameter
+from simulator.config.enums import DeviceState, WeightClipType, WeightModifierType, WeightRemapType
+from simulator.config.hwa import WeightClipParameter, WeightModifierParameter, WeightRemapParameter
 from simulator.config.noise_models import PCMLikeNoiseModel
+from simulator.tile import fast
+from simulator.tile.fast import arrays
 from simulator.tile.plan import grid_step
 
 _DISCRETIZING = (WeightModifierType.DISCRETIZE, WeightModifierType.DISCRETIZE_ADD_NORMAL)
@@ -175,3 +182,87 @@ def _pcm_noise(
             result = torch.where((chance >= 0) & (chance < probability), stuck, result)
         chance = chance - probability  # each share of devices is stuck in one way only
     return result
+
+
+# --- after an optimiser step --------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def clip_weights(weights_OI: Tensor, clip: WeightClipParameter) -> Tensor:
+    """Return the weights clipped symmetrically around zero.
+
+    FixedValue clips at `fixed_value`; LayerGaussian at `sigma` standard deviations of the tile's weights, and
+    not where all weights are equal; AverageChannelMax at the mean over outputs of their absolute maxima. A
+    positive `fixed_value` limits the other two as well; a non-positive one does nothing.
+    """
+    if clip.type is WeightClipType.NONE or weights_OI.numel() == 0:
+        return weights_OI
+    bound = weights_OI.new_tensor(torch.inf)
+    if clip.type is WeightClipType.LAYER_GAUSSIAN and weights_OI.numel() > 1:
+        spread = weights_OI.std()
+        bound = torch.where(spread > 0, clip.sigma * spread, bound)
+    elif clip.type is WeightClipType.AVERAGE_CHANNEL_MAX:
+        bound = weights_OI.abs().amax(dim=1).mean()
+    if clip.fixed_value > 0:
+        bound = bound.clamp(max=clip.fixed_value)
+    return weights_OI.clamp(-bound, bound)
+
+
+@torch.no_grad()
+def remap_scales(weights_OI: Tensor, scales: Tensor, remap: WeightRemapParameter) -> Tensor:
+    """Return new output scales so that the weights' absolute maximum becomes `remapped_wmax`.
+
+    The product of weights and scales stays: the new weights are `weights * scales / new_scales`.
+
+    Args:
+        weights_OI: normalised weights of the tile.
+        scales: their present output scales, `[O]` or `[]`.
+        remap: one factor for the tile (LayerwiseSymmetric) or one per output (ChannelwiseSymmetric). Outputs
+            of zeros keep their scale. With `max_scale_range` no scale exceeds that multiple of the smallest
+            present one, or of `max_scale_ref` if that is larger.
+    """
+    if remap.type is WeightRemapType.NONE or weights_OI.numel() == 0:
+        return scales
+    if remap.type is WeightRemapType.LAYERWISE_SYMMETRIC:
+        factor = weights_OI.abs().max() / remap.remapped_wmax
+        return scales * torch.where(factor > 0, factor, 1.0)
+    factor = weights_OI.abs().amax(dim=1) / remap.remapped_wmax
+    new_scales = scales * torch.where(factor > 0, factor, 1.0)
+    if remap.max_scale_range > 0:
+        reference = scales.min().clamp(min=remap.max_scale_ref)
+        new_scales = new_scales.clamp(max=remap.max_scale_range * reference)
+    return new_scales
+
+
+def update_in_place(
+    logical_OI: Tensor, scales: Tensor, clip: WeightClipParameter, remap: WeightRemapParameter
+) -> bool:
+    """Clip at a fixed value and remap each output, in one pass over logical weights; see above.
+
+    Args:
+        logical_OI: the tile's weights times their scales; they are overwritten.
+        scales: `[O]`; they are overwritten.
+        clip: how weights are clipped.
+        remap: how they are remapped.
+
+    Returns:
+        Whether it was done: it needs the kernels, and some options need more than a pass.
+    """
+    clips, remaps = clip.type is not WeightClipType.NONE, remap.type is not WeightRemapType.NONE
+    if (
+        (clips and clip.type is not WeightClipType.FIXED_VALUE)
+        or (remaps and (remap.type is not WeightRemapType.CHANNELWISE_SYMMETRIC or remap.max_scale_range > 0))
+        or scales.dim() != 1
+        or logical_OI.stride(1) != 1
+        or not fast.takes(logical_OI, scales)
+    ):
+        return False
+    limit = clip.fixed_value if clip.fixed_value > 0 else math.inf
+    arrays.update_weights(
+        logical_OI,
+        scales,
+        bound=limit if clips else None,
+        largest=remap.remapped_wmax if remaps else None,
+    )
+    increment_version((logical_OI, scales))
+    return True

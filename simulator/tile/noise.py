@@ -1,4 +1,4 @@
-"""The random numbers of a forward pass, one for each converted value.
+"""The random numbers of a forward pass, one for each converted value, and the parameters of chip instances.
 
 Drawing them as torch does, on one thread, takes longer than the convolution that they disturb. Here a normal
 is looked up: 16 random bits choose one of 65,536 slices of equal probability of the normal distribution, and
@@ -16,6 +16,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +26,14 @@ from torch import Tensor
 
 from simulator import rng
 from simulator.rng import Randomness, opened
+from simulator.tile.plan import ForwardPlan
+from simulator.tile.stages import (
+    Nonlinearity,
+    OutputLine,
+    OutputNoise,
+    SeparatePasses,
+    SpreadOutputNoise,
+)
 
 _SLICES = 1 << 16
 BLOCK = 1 << 14  # by one thread, from streams of their own; bits, indices and values stay in the cache
@@ -125,3 +134,84 @@ def _fill_blocks(draws: Tensor, stream: Randomness, fill: Fill) -> None:
 def _pool(_process: int, workers: int) -> ThreadPoolExecutor:
     """Threads of this process: a fork does not inherit them, and asks for its own by its number."""
     return ThreadPoolExecutor(workers, thread_name_prefix="draws")
+
+
+@dataclass(frozen=True, slots=True)
+class PooledNoise:
+    """Read noise and output noise in one draw, of deviation `sqrt(noise_input * factor + offset)`.
+
+    Attributes:
+        noise_input: what the variance of the read noise grows with; broadcasts over the outputs.
+        factor: variance of the read noise for an input of one.
+        offset: variance of the output noise.
+    """
+
+    noise_input: Tensor
+    factor: float
+    offset: Tensor | float
+
+    def deviation(self) -> Tensor:
+        """Return the deviation as a tensor; the root is the nearest number, which torch's not always is."""
+        variance = self.noise_input * self.factor
+        if isinstance(self.offset, Tensor) or self.offset > 0:
+            variance = variance + self.offset
+        if variance.is_cpu and variance.dtype is torch.float32:
+            np.sqrt(variance.numpy(), out=variance.numpy())
+            return variance
+        return variance.sqrt_()
+
+    def is_per_output_of(self, y: Tensor) -> bool:
+        """Whether there is an input for each output, so that a tensor of deviations would be large."""
+        return self.noise_input.shape == y.shape and not isinstance(self.offset, Tensor)
+
+
+# --- chip instances -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InstanceParameters:
+    """What differs between chips of the same configuration; None where the configuration has no spread.
+
+    Attributes:
+        voltage_offset: `[O]`, voltage offset of each output, relative to the read voltage, not negative.
+        nonlinearity: `[O]`, slope of each output's nonlinearity, per output unit.
+        out_noise: `[O]`, standard deviation of the noise before the ADC, per output.
+        read_asymmetry: `[O, I]`, factor of each weight for negative inputs.
+    """
+
+    voltage_offset: Tensor | None = None
+    nonlinearity: Tensor | None = None
+    out_noise: Tensor | None = None
+    read_asymmetry: Tensor | None = None
+
+
+NO_SPREAD = InstanceParameters()
+
+
+def draw_instance(
+    plan: ForwardPlan, out_features: int, in_features: int, generator: torch.Generator
+) -> InstanceParameters:
+    """Draw the parameters of one chip instance of a tile.
+
+    Args:
+        plan: the tile's plan.
+        out_features: outputs of the tile.
+        in_features: inputs of the tile.
+        generator: the instance's stream; its device is where the parameters live.
+    """
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, device=generator.device)
+
+    line, saturation = plan.find(OutputLine), plan.find(Nonlinearity)
+    noise, passes = plan.find(OutputNoise), plan.find(SeparatePasses)
+    offset = nonlinearity = out_noise = asymmetry = None
+    if line is not None and line.offset_std > 0:
+        offset = (line.offset_std * normal(out_features)).clamp_(min=0)
+    if saturation is not None and saturation.spread > 0:
+        nonlinearity = (saturation.slope * (1 + saturation.spread * normal(out_features))).abs_()
+    if isinstance(noise, SpreadOutputNoise):
+        out_noise = (noise.std * (1 + noise.spread * normal(out_features))).abs_()
+    if passes is not None and passes.read_asymmetry_std > 0:
+        asymmetry = 1 + passes.read_asymmetry_std * normal(out_features, in_features)
+    return InstanceParameters(offset, nonlinearity, out_noise, asymmetry)

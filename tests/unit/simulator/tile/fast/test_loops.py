@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.config import InferenceRPUConfig, preset
+from simulator.config import InferenceRPUConfig, IOParameters, preset
 from simulator.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
 from simulator.rng import Purpose, generator
-from simulator.tile import fused
+from simulator.tile import compile_plan, fast, path
+from simulator.tile.fast import conversion
 from simulator.tile.input_range import clip_to_range
 
 pytest.importorskip("numba")
@@ -59,7 +60,7 @@ def run(name, forward, *, training=False, seed=0, plain=False, modifier=None, **
     )
     layer = type(digital).from_digital(digital.to_digital(), config).train(training)
     if plain:
-        with fused.plain_torch():
+        with fast.disabled():
             return results(layer, x, training)
     return results(layer, x, training)
 
@@ -128,7 +129,7 @@ def threads(request, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(1 if request.param == "one thread" else 2)
     if request.param == "no OpenMP":
-        monkeypatch.setattr("simulator.tile.kernels._openmp", lambda: None)
+        monkeypatch.setattr("simulator.tile.fast.calls._openmp", lambda: None)
     yield
     torch.set_num_threads(before)
 
@@ -158,7 +159,7 @@ def test_threads_do_not_change_numbers(name, forward):
             .train()
         )
         x.grad = None
-        with fused.plain_torch() if plain else contextlib.nullcontext():
+        with fast.disabled() if plain else contextlib.nullcontext():
             results_ = [*results(layer, x, training=True), layer.tiles[0].input_range.grad]
         found.append([results_[0], x.grad, *results_[2:]])
     assert torch.equal(found[0][0], found[1][0])
@@ -194,10 +195,10 @@ def test_any_configuration_gives_equal_outputs(name, seed, forward, columnwise):
 def test_values_that_are_not_finite_pass_through_alike():
     y = torch.randn(3, 4, 500, generator=generator(0, Purpose.VERIFICATION))
     y[0, 0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
-    conversion = {"vector_dim": 1, "step": 0.1, "bound": 2.0, "deviation": None, "generator": None}
-    converted = fused.convert_outputs(
+    options = {"vector_dim": 1, "step": 0.1, "bound": 2.0, "deviation": None, "generator": None}
+    converted = conversion.convert_outputs(
         y.clone(),
-        fused.OutputConversion(**conversion, scale=1.0, finds_hits=False, tests_negative=True),
+        conversion.OutputConversion(**options, scale=1.0, finds_saturated=False, tests_negative=True),
     )
     expected = (y / 0.1).round_().mul_(0.1).clamp_(-2, 2)
     assert torch.equal(torch.nan_to_num(converted, 7.0), torch.nan_to_num(expected, 7.0))
@@ -213,7 +214,7 @@ def test_the_range_learns_alike(limit):
         y = clip_to_range(x, input_range, rule, step=0.01)
         upstream = torch.randn(y.shape, generator=generator(1, Purpose.VERIFICATION))
         if plain:
-            with fused.plain_torch():
+            with fast.disabled():
                 y.backward(upstream)
         else:
             y.backward(upstream)
@@ -224,11 +225,12 @@ def test_the_range_learns_alike(limit):
 
 
 def test_double_precision_and_other_layouts_stay_in_torch():
-    assert not fused.at_hand(torch.zeros(3, dtype=torch.float64))
-    assert fused.converts_outputs(torch.zeros(3, 4))
-    assert not fused.converts_outputs(torch.zeros(3, 4).t())
-    with fused.plain_torch():
-        assert not fused.converts_outputs(torch.zeros(3, 4))
+    plan = compile_plan(IOParameters())
+    assert not fast.takes(torch.zeros(3, dtype=torch.float64))
+    assert path.converts_compiled(plan, torch.zeros(3, 4), None)
+    assert not path.converts_compiled(plan, torch.zeros(3, 4).t(), None)
+    with fast.disabled():
+        assert not path.converts_compiled(plan, torch.zeros(3, 4), None)
 
 
 @pytest.mark.parametrize("name", ["linear", "conv2d"])

@@ -15,24 +15,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from simulator.tile import fused
-from simulator.tile.products import PATCHES, ConvProduct
+from simulator.tile.fast import arrays
+from simulator.tile.layout import PATCHES, ConvProduct
 
 _CACHED = 1 << 18  # values that stay in a core's cache
 
 
-class Power(Enum):
+class ReadNoiseInput(Enum):
     """What is asked for of the squares of patches: what read noise grows with."""
 
     NONE = auto()
-    OF_INPUTS = auto()  # sum x^2, [B, 1, L]
-    OF_PRODUCTS = auto()  # sum |w| x^2, [B, O, L]
-
-
-def converts(x: Tensor, product: ConvProduct) -> bool:
-    """Whether there is a kernel for such inputs of a convolution."""
-    whole = product.leading == product.trailing == 0 and product.bias_input is None
-    return whole and len(product.kernel_size) <= 2 and fused.at_hand(x)
+    SQUARES = auto()  # sum x^2, [B, 1, L]
+    OF_CONDUCTANCES = auto()  # sum |w| x^2, [B, O, L]
 
 
 @dataclass(frozen=True)
@@ -43,17 +37,17 @@ class PatchResult:
         y: the product, `[B, O, L]`.
         scales: the largest magnitude in each patch, `[B, 1, L]`; no gradient passes here.
         divisor: what the patches were divided by: the scales, but 1 for patches of zeros.
-        power: `[B, 1, L]` or `[B, O, L]`, or None; it gets no gradient.
+        noise_input: `[B, 1, L]` or `[B, O, L]`, or None; it gets no gradient.
     """
 
     y: Tensor
     scales: Tensor
     divisor: Tensor
-    power: Tensor | None
+    noise_input: Tensor | None
 
 
 def patch_product(
-    x: Tensor, weights: Tensor, product: ConvProduct, *, step: float, power: Power
+    x: Tensor, weights: Tensor, product: ConvProduct, *, step: float, noise_input: ReadNoiseInput
 ) -> PatchResult:
     """Divide patches by their largest magnitudes, round them, and multiply them with the weights.
 
@@ -64,13 +58,13 @@ def patch_product(
         weights: `[O, I]`.
         product: the convolution.
         step: of the grid, 0 without rounding.
-        power: what is asked for beside the product.
+        noise_input: what is asked for beside the product.
     """
-    patches = _Patches(x.detach().contiguous(), product, step, power)
+    patches = _Patches(x.detach().contiguous(), product, step, noise_input)
     if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
         kept = patches.converted()
         y: Tensor = _PatchProduct.apply(x, weights, kept, patches.divisor, product)  # type: ignore[no-untyped-call]
-        of_patches = patches.power_of(kept, weights.detach())
+        of_patches = patches.noise_input_of(kept, weights.detach())
     else:
         with torch.no_grad():
             y, of_patches = patches.multiply(weights)
@@ -80,13 +74,13 @@ def patch_product(
 class _Patches:
     """The patches of a map, converted when they are asked for."""
 
-    def __init__(self, x: Tensor, product: ConvProduct, step: float, power: Power) -> None:
-        self.x, self.product, self.step, self.power = x, product, step, power
-        self.places = product.output_size(x)
-        self.length = math.prod(self.places)
+    def __init__(self, x: Tensor, product: ConvProduct, step: float, noise_input: ReadNoiseInput) -> None:
+        self.x, self.product, self.step, self.noise_input = x, product, step, noise_input
+        self.positions = product.output_size(x)
+        self.length = math.prod(self.positions)
         self.elements = product.channels * math.prod(product.kernel_size)
         self.scales, self.divisor = x.new_empty(2, x.shape[0], 1, self.length).unbind()
-        self.sums = torch.empty_like(self.scales) if power is Power.OF_INPUTS else None
+        self.sums = torch.empty_like(self.scales) if noise_input is ReadNoiseInput.SQUARES else None
 
     def converted(self) -> Tensor:
         """Return all patches, `[B, I, L]`."""
@@ -95,10 +89,10 @@ class _Patches:
         return patches
 
     def multiply(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the product, and the power, without keeping the patches."""
+        """Return the product, and the noise_input, without keeping the patches."""
         samples = self.x.shape[0]
         y = self.x.new_empty(samples, weights.shape[0], self.length)
-        weighted = torch.empty_like(y) if self.power is Power.OF_PRODUCTS else None
+        weighted = torch.empty_like(y) if self.noise_input is ReadNoiseInput.OF_CONDUCTANCES else None
         magnitudes = None if weighted is None else weights.abs()
         group = max(torch.get_num_threads(), _CACHED // max(self.elements * self.length, 1))
         memory = self.x.new_empty(min(samples, group), self.elements, self.length)
@@ -111,28 +105,28 @@ class _Patches:
                 torch.bmm(magnitudes.expand(len(patches), -1, -1), patches.square_(), out=weighted[part])
         return y, self.sums if weighted is None else weighted
 
-    def power_of(self, patches: Tensor, weights: Tensor) -> Tensor | None:
-        """Return the power of patches that were kept."""
-        return PATCHES(patches.square(), weights.abs()) if self.power is Power.OF_PRODUCTS else self.sums
+    def noise_input_of(self, patches: Tensor, weights: Tensor) -> Tensor | None:
+        """Return the noise_input of patches that were kept."""
+        return (
+            PATCHES(patches.square(), weights.abs())
+            if self.noise_input is ReadNoiseInput.OF_CONDUCTANCES
+            else self.sums
+        )
 
     def _convert(self, first: int, patches: Tensor) -> None:
         """Unfold and convert some samples from a first one on."""
-        fused.kernels().convert_patches(
-            len(patches),  # tasks
-            self.x[first:].data_ptr(),
-            len(patches),
-            self.x.shape[1],
+        part = slice(first, first + len(patches))
+        geometry = (
             *_as_plane(self.x.shape[2:], 1),
             *_as_plane(self.product.kernel_size, 1),
             *_as_plane(self.product.stride, 1),
             *_as_plane(self.product.padding, 0),
             *_as_plane(self.product.dilation, 1),
-            *_as_plane(self.places, 1),
-            patches.data_ptr(),
-            self.scales[first:].data_ptr(),
-            self.divisor[first:].data_ptr(),
-            self.step,
-            0 if self.sums is None else self.sums[first:].data_ptr(),
+            *_as_plane(self.positions, 1),
+        )
+        squares = None if self.sums is None else self.sums[part]
+        arrays.convert_patches(
+            self.x[part], patches, self.scales[part], self.divisor[part], squares, geometry, self.step
         )
 
 

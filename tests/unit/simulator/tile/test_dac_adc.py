@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from simulator.tile.converters import digitise, normalise
+from simulator.tile.dac_adc import digitise, normalise
 
 
 def test_rounds_half_to_even():

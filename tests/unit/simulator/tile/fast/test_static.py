@@ -21,7 +21,7 @@ from simulator.nn import (
 )
 from simulator.nn.tile import AnalogTile
 from simulator.rng import Purpose, as_default, generator
-from simulator.tile import fused
+from simulator.tile import fast
 
 pytest.importorskip("numba")
 
@@ -63,11 +63,11 @@ def results(how, name, config, *, training, channels_last, of_inputs=True, seed=
             nn.init.constant_(tile.out_scaling, 0.7)
     taken = []
     with pytest.MonkeyPatch.context() as patch:
-        run = AnalogTile._run_statically
-        patch.setattr(AnalogTile, "_run_statically", lambda self, *args: taken.append(1) or run(self, *args))
+        run = AnalogTile._run_in_one_step
+        patch.setattr(AnalogTile, "_run_in_one_step", lambda self, *args: taken.append(1) or run(self, *args))
         if how != ONE_STEP:
-            patch.setattr(AnalogTile, "_runs_statically", lambda *_: False)
-        with fused.plain_torch() if how == PLAIN else contextlib.nullcontext():
+            patch.setattr("simulator.tile.path.runs_in_one_step", lambda *_: False)
+        with fast.disabled() if how == PLAIN else contextlib.nullcontext():
             given_ = x.detach().clone()
             if not training:
                 program_analog_weights(model)
@@ -200,26 +200,26 @@ def test_weights_that_change_are_laid_out_anew():
     def output():
         with torch.inference_mode():
             ours = model(x)
-            with fused.plain_torch():
+            with fast.disabled():
                 assert torch.equal(ours, model(x))
         return ours
 
     program_analog_weights(model)
     first = output()
     drift_analog_weights(model, 3.2e7)
-    tile.compensation = None
+    tile.chip.compensation = None
     drifted = output()
     assert not torch.equal(first, drifted)
-    tile.analog_weights.mul_(0.5)
+    tile.chip.weights_OI.mul_(0.5)
     halved = output()
     with torch.inference_mode():
-        tile.analog_weights = tile.analog_weights * 2
-        tile.analog_weights.mul_(0.5)
+        tile.chip.weights_OI = tile.chip.weights_OI * 2
+        tile.chip.weights_OI.mul_(0.5)
     assert torch.equal(output(), halved)
     x.requires_grad_()
-    tile.analog_weights = tile.analog_weights.clone()
+    tile.chip.weights_OI = tile.chip.weights_OI.clone()
     model(x).sum().backward()
-    with fused.plain_torch():
+    with fast.disabled():
         (expected,) = torch.autograd.grad(model(x).sum(), x)
     torch.testing.assert_close(x.grad, expected)
 
@@ -228,8 +228,8 @@ CHANGES = {
     "range": lambda tile: tile.input_range.data.mul_(0.5),  # which leaves no trace
     "learned scale": lambda tile: tile.out_scaling.data.mul_(0.5),
     "mapping scale": lambda tile: tile.mapping_scale.mul_(0.5),
-    "another compensation": lambda tile: setattr(tile, "compensation", tile.compensation * 0.5),
-    "compensation": lambda tile: tile.compensation.mul_(0.5),
+    "another compensation": lambda tile: setattr(tile.chip, "compensation", tile.chip.compensation * 0.5),
+    "compensation": lambda tile: tile.chip.compensation.mul_(0.5),
 }
 
 
@@ -244,7 +244,7 @@ def test_scales_that_change_between_batches_take_effect(change):
         before = model(x)
         change(model[0].tiles[0])
         after = model(x)
-        with fused.plain_torch():
+        with fast.disabled():
             expected = model(x)
     assert not torch.equal(after, before)
     assert torch.equal(after, expected)
@@ -321,7 +321,7 @@ def test_updates_in_one_pass_are_those_of_the_steps(digital_bias):
     with as_default(0, Purpose.INITIAL_WEIGHTS):
         digital = nn.Linear(16, 9)
     found = []
-    for how in (contextlib.nullcontext(), fused.plain_torch()):
+    for how in (contextlib.nullcontext(), fast.disabled()):
         model = convert_to_analog(nn.Sequential(digital), config)
         with how:
             post_update_step(model)
