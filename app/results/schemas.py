@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field, create_model
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES, Metric, Task
 
 
-def _real(meaning: str) -> Any:
-    return (float | None, Field(description=meaning[:1].upper() + meaning[1:] + "."))
+def _number(kind: type, meaning: str, **field: Any) -> Any:
+    """Return the definition of a field that may be null."""
+    return kind | None, Field(description=f"{meaning[:1].upper()}{meaning[1:]}.", **field)
 
 
 class _PointView(BaseModel):
@@ -30,6 +31,7 @@ class _PointView(BaseModel):
     max: float | None
 
 
+# Their fields follow the table of counts and quantities, where type checkers cannot follow.
 if TYPE_CHECKING:
     PointView = _PointView
     CellView = BaseModel
@@ -38,7 +40,7 @@ else:
         "PointView",
         __base__=_PointView,
         __doc__=_PointView.__doc__,
-        **{f"{name}_mean": _real(QUANTITIES[name].meaning) for name in BESIDE},
+        **{f"{name}_mean": _number(float, QUANTITIES[name].meaning) for name in BESIDE},
         test_set_ci95=(
             tuple[float, float] | None,
             Field(default=None, description="Wilson's interval for the finite test set, on request."),
@@ -51,10 +53,7 @@ else:
         repeat=(int, ...),
         t_inference=(float, ...),
         **{
-            count.name: (
-                (int if count.kind == "integer" else float) | None,
-                Field(default=None, description=count.meaning[:1].upper() + count.meaning[1:] + "."),
-            )
+            count.name: _number(int if count.kind == "integer" else float, count.meaning, default=None)
             for count in COUNTS
         },
     )
