@@ -162,7 +162,7 @@ Step = Callable[..., Tensor]
 STEPS: dict[type[Stage], Step] = {}
 
 # Stages that `MatVec` knows by their types, since they act together.
-_WOVEN_IN: frozenset[type[Stage]] = frozenset(
+WOVEN_IN: frozenset[type[Stage]] = frozenset(
     {
         StaticScale, VectorScale, RunningScale, Dac, DitheredDac, PerfectProduct, Crossbar, SeparatePasses,
         IrDrop, ReadNoise, OutputNoise, SpreadOutputNoise, Adc, DitheredAdc, BoundManagement, OutputScale,
@@ -175,7 +175,7 @@ _PERFECT: frozenset[type[Stage]] = frozenset({PerfectProduct, OutputScale})
 def _refuse_unknown(plan: ForwardPlan) -> None:
     if plan.verdicts.get("known"):
         return
-    unknown = sorted(kind.__name__ for kind in plan.kinds - _WOVEN_IN - STEPS.keys())
+    unknown = sorted(kind.__name__ for kind in plan.kinds - WOVEN_IN - STEPS.keys())
     if unknown:
         raise NotImplementedError(
             f"no step in simulator/tile/forward.py does the stages of a plan: {', '.join(unknown)}"
