@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from simulator.config.tiling import devices_per_weight, tile_cells
+from simulator.config.tiling import tile_cells
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers
 from simulator.tile import Way
@@ -112,7 +112,7 @@ def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
         tiles=tiles,
         path=max((tile.path for tile in tiles), key=list(Way).index),
         utilisation=used / sum(tile_cells(slot.shape, layer.rpu_config.mapping) for slot in layer.slots),
-        devices=used * devices_per_weight(layer.rpu_config.noise_model),
+        devices=used * layer.rpu_config.noise_model.devices_per_weight,
     )
 
 
