@@ -115,9 +115,7 @@ def analog_product(
     if plan.draws_noise and generator is None:
         raise ValueError("this tile draws noise: pass the generator of the call's stream")
     scale = plan.static_scale if static_scale is None else static_scale
-    way = path.choose(
-        plan, product, scale=scale, weights_per_sample=weights.dim() > 2, clipping=clipping, x=x
-    )
+    way = path.choose(plan, product, x, scale=scale, weights_per_sample=weights.dim() > 2, clipping=clipping)
     if way in (Way.ROWS, Way.WHOLE_MAPS):
         call = MatVec(plan, product, instance, generator, clipping, learner)
         return call.output(x, weights, scale, output_scale)

@@ -8,6 +8,7 @@ from torch import nn
 
 from simulator.config import InferenceRPUConfig
 from simulator.nn import AnalogSequential, conversion_report, convert_to_analog
+from simulator.tile import fast
 from tests.unit.simulator.nn.configs import perfect
 
 
@@ -59,6 +60,14 @@ def test_each_layer_says_how_it_computes_and_what_keeps_it_from_one_step(forward
         tile.slowed_by[: len(slowed_by)] == slowed_by for layer in found.layers for tile in layer.tiles
     )
     assert json.loads(json.dumps(asdict(found)))["layers"][0]["tiles"][0]["path"] == paths[0]
+
+
+def test_without_compiled_loops_no_layer_runs_in_one_step():
+    config = InferenceRPUConfig.model_validate({"forward": STATIC, "pre_post": RANGE})
+    with fast.disabled():
+        found = report(config)
+    assert [layer.path for layer in found.layers] == ["whole_maps", "rows"]
+    assert {tile.slowed_by for layer in found.layers for tile in layer.tiles} == {("no compiled loops",)}
 
 
 def test_digital_layers_are_listed_under_their_present_names():

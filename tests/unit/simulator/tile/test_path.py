@@ -196,14 +196,15 @@ def test_stages_out_of_their_order_are_refused(order):
 def test_a_convolution_takes_the_fastest_way_that_does_all_of_its_plan(node, product, way):
     pytest.importorskip("numba")
     plan = compile_plan(IOParameters.model_validate(node))
-    assert path.choose(plan, product, scale=plan.static_scale) is way
+    x = torch.zeros(1, 3, 5, 5)
+    without = Way.PATCHES if way is Way.COMPILED_PATCHES else way
+    assert path.choose(plan, product, x, scale=plan.static_scale) is way
+    assert path.choose(plan, product, x.double(), scale=plan.static_scale) is without
     with fast.disabled():
-        x = torch.zeros(1, 3, 5, 5)
-        without = Way.PATCHES if way is Way.COMPILED_PATCHES else way
-        assert path.choose(plan, product, scale=plan.static_scale, x=x) is without
+        assert path.choose(plan, product, x, scale=plan.static_scale) is without
 
 
 def test_an_analog_bias_has_its_patches_unfolded():
     plan = compile_plan(IOParameters(noise_management="None", bound_management="None"))
     biased = replace(CONVOLUTION, bias_input=torch.ones(1))
-    assert path.choose(plan, biased, scale=plan.static_scale) is Way.PATCHES
+    assert path.choose(plan, biased, torch.zeros(1), scale=plan.static_scale) is Way.PATCHES
