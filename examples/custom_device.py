@@ -72,6 +72,11 @@ class KneeNoiseModel(NoiseModelConfig):
     nu_std: float = Field(default=0.0004, ge=0, description="Std of the drift exponent over devices.")
     read_std_us: float = Field(default=0.15, ge=0, description="Std of read noise, in uS.")
 
+    @property
+    def devices_per_weight(self) -> int:
+        """A device and its reference."""
+        return 2
+
 
 @register_noise_model(KneeNoiseModel)
 class Knee(BaseNoiseModel):

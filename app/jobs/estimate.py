@@ -14,7 +14,7 @@ from app.jobs.repository import KnownResults
 from app.jobs.schemas import DryRunView
 from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType, Variant
 from simulator.config.job import JobSpec
-from simulator.config.tiling import devices_per_weight, tile_cells, weight_slots
+from simulator.config.tiling import tile_cells, weight_slots
 
 _ASSUMED_POSITIONS = 1  # of a layer whose input size is open
 # What the service adds, in seconds, as measured on two cores: a process with the model in it, a stored cell.
@@ -118,7 +118,7 @@ def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules
         weights = sum(math.prod(slot.shape) for slot in slots)
         layers.tiles += len(slots)
         layers.used_cells += weights
-        layers.devices += weights * devices_per_weight(config.noise_model)
+        layers.devices += weights * config.noise_model.devices_per_weight
         layers.cells += sum(tile_cells(slot.shape, config.mapping) for slot in slots)
         size = Size(macs, positions * sum(sum(slot.shape) for slot in slots))
         readout = Size()

@@ -6,6 +6,13 @@ from typing import Literal
 
 from simulator.config.base import TypedConfig
 
+__all__ = [
+    "DriftCompensationConfig",
+    "GlobalDriftCompensation",
+    "GlobalDriftCompensationWithExactReference",
+    "PerColumnDriftCompensation",
+]
+
 
 class DriftCompensationConfig(TypedConfig):
     """Family of the drift compensations; see `simulator.devices.BaseDriftCompensation` for the physics."""

@@ -9,6 +9,15 @@ from pydantic import Field, model_validator
 
 from simulator.config.base import NonNegative, Positive, Switch, TypedConfig, custom_error
 
+__all__ = [
+    "ConverterConfig",
+    "CustomPairConductanceConverter",
+    "DualPairConductanceConverter",
+    "NPairConductanceConverter",
+    "SingleDeviceConductanceConverter",
+    "SinglePairConductanceConverter",
+]
+
 SignificanceFactors = Annotated[
     tuple[Positive, ...],
     Field(min_length=1, max_length=16, description="Significance of each device pair, in the order of use."),
@@ -22,6 +31,11 @@ class ConverterConfig(TypedConfig):
 
     g_max: Positive = Field(default=25.0, description="Largest conductance of a device, in uS.")
     g_min: NonNegative = Field(default=0.0, description="Smallest conductance of a device, in uS.")
+
+    @property
+    def devices_per_weight(self) -> int:
+        """Devices that hold one weight: a pair, unless a converter says otherwise."""
+        return 2
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
@@ -44,6 +58,11 @@ class NPairConductanceConverter(ConverterConfig):
     type: Literal["NPairConductanceConverter"] = "NPairConductanceConverter"
     f_lst: SignificanceFactors
 
+    @property
+    def devices_per_weight(self) -> int:
+        """A pair for each factor."""
+        return 2 * len(self.f_lst)
+
 
 class DualPairConductanceConverter(ConverterConfig):
     """Two pairs of given significance."""
@@ -53,6 +72,11 @@ class DualPairConductanceConverter(ConverterConfig):
         tuple[Positive, Positive],
         Field(description="Significance of the two device pairs, in the order of use."),
     ]
+
+    @property
+    def devices_per_weight(self) -> int:
+        """A pair for each factor."""
+        return 2 * len(self.f_lst)
 
 
 class CustomPairConductanceConverter(ConverterConfig):
@@ -66,6 +90,11 @@ class CustomPairConductanceConverter(ConverterConfig):
     invertibility_test: Switch = Field(
         default=True, description="Refuse tables whose sum does not give the weight back."
     )
+
+    @property
+    def devices_per_weight(self) -> int:
+        """A pair for each factor."""
+        return 2 * len(self.f_lst)
 
     @model_validator(mode="after")
     def _tables_give_weights_back(self) -> Self:
@@ -102,3 +131,8 @@ class SingleDeviceConductanceConverter(ConverterConfig):
     type: Literal["SingleDeviceConductanceConverter"] = "SingleDeviceConductanceConverter"
     g_max: Positive = Field(default=88.199997, description="Conductance of the largest weight, in uS.")
     g_min: NonNegative = Field(default=9.0, description="Conductance of the smallest weight, in uS.")
+
+    @property
+    def devices_per_weight(self) -> int:
+        """One, as the name says."""
+        return 1

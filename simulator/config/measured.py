@@ -11,6 +11,20 @@ from pydantic import Field, model_validator
 from simulator.config.base import NonNegative, Number, Positive, StrictModel, TypedConfig, custom_error
 from simulator.config.noise_models import PairNoiseModelConfig
 
+__all__ = [
+    "ConductanceUnit",
+    "CurveConfig",
+    "Interpolation",
+    "MeasuredDrift",
+    "MeasuredNoiseModel",
+    "MeasuredRead",
+    "PolynomialCurve",
+    "PolynomialVariable",
+    "ReadTimeLaw",
+    "TableCurve",
+    "TimedCurve",
+]
+
 
 class ConductanceUnit(StrEnum):
     """Unit of a conductance: microsiemens, or relative to the converter's g_max."""
@@ -169,3 +183,11 @@ class MeasuredNoiseModel(PairNoiseModelConfig):
     prog_noise_scale: NonNegative = Field(default=1.0, description="Factor on the programming noise.")
     read_noise_scale: NonNegative = Field(default=1.0, description="Factor on the read noise.")
     drift_scale: NonNegative = Field(default=1.0, description="Factor on the drift exponents.")
+
+    def why_idle(self, field: str) -> str | None:
+        """A part that is left out leaves its scale nothing to scale."""
+        parts = {"prog_noise_scale": "programming", "drift_scale": "drift", "read_noise_scale": "read"}
+        part = parts.get(field)
+        if part is not None and getattr(self, part) is None:
+            return f"noise_model.{part} is left out"
+        return super().why_idle(field)

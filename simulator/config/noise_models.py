@@ -6,7 +6,7 @@ These classes only describe; the physics is registered for them in `simulator.de
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,12 +22,29 @@ from simulator.config.base import (
 from simulator.config.converters import ConverterConfig
 from simulator.config.enums import DeviceState
 
+__all__ = [
+    "CustomDriftPCMLikeNoiseModel",
+    "DriftTable",
+    "HermesNoiseModel",
+    "NoiseModelConfig",
+    "PCMLikeNoiseModel",
+    "PairNoiseModelConfig",
+    "ReRamCMONoiseModel",
+    "ReRamWan2022NoiseModel",
+    "ReadCoefficients",
+    "RelaxationCoefficients",
+    "StateIndependentNoiseModel",
+]
+
 StateCount = Annotated[int, Field(ge=2, le=1 << 20, strict=True)]
 Coefficients = Annotated[tuple[Number, ...], Field(min_length=1, max_length=16)]
 
 DEFAULT_G_MAX_US = 25.0
 HERMES_G_MAX_US = {1: 10.35, 2: 20.7}
 HERMES_T_0_S = {1: 200.0, 2: 300.0}
+WAN_PUBLISHED_TIMES_S = (1.0, 86400.0, 172800.0)
+WAN_REFERENCE_US = 40.0
+SCALES_WITH_G_MAX = "the noise of this model scales with g_max"
 
 
 class NoiseModelConfig(TypedConfig):
@@ -80,6 +97,26 @@ class NoiseModelConfig(TypedConfig):
         """Whether some devices of a chip instance are stuck."""
         return self.stuck_at_zero > 0 or self.stuck_at_max > 0
 
+    @property
+    def devices_per_weight(self) -> int:
+        """Devices that hold one weight; utilisation, device counts and estimates follow it."""
+        return 1
+
+    @property
+    def measured_times_s(self) -> tuple[float, ...] | None:
+        """Times in s that there is data for, rising; None for a law that holds at all times."""
+        return None
+
+    @property
+    def deviates_from_reference(self) -> str | None:
+        """What this model, as it is configured, does else than the reference's; None for nothing."""
+        return None
+
+    def why_idle(self, field: str) -> str | None:
+        """Return why a field of the model has no effect as the others are; None where it has, or may have."""
+        del field
+        return None
+
 
 class PairNoiseModelConfig(NoiseModelConfig):
     """A noise model on the conductances of any converter (by default a single pair)."""
@@ -112,6 +149,11 @@ class PairNoiseModelConfig(NoiseModelConfig):
         return self
 
     @property
+    def devices_per_weight(self) -> int:
+        """As many as the converter has; a pair by default."""
+        return 2 if self.g_converter is None else self.g_converter.devices_per_weight
+
+    @property
     def effective_g_max_us(self) -> float:
         """Conductance of the largest weight, in uS, wherever it was given."""
         if self.g_converter is not None:
@@ -138,7 +180,13 @@ class ScaledNoiseModelConfig(PairNoiseModelConfig):
 
 
 class ReferencedNoiseModelConfig(ScaledNoiseModelConfig):
-    """A scaled noise model whose programming coefficients were fitted at a reference g_max."""
+    """A scaled noise model whose programming coefficients were fitted at a reference g_max.
+
+    Attributes:
+        all_noise_is_relative: nothing but programming noise refers to a conductance in uS.
+    """
+
+    all_noise_is_relative: ClassVar[bool] = False
 
     prog_coeff_g_max_reference: Positive | None = Field(
         default=None,
@@ -147,6 +195,13 @@ class ReferencedNoiseModelConfig(ScaledNoiseModelConfig):
             "null: that of the published fit, or g_max itself with a given prog_coeff."
         ),
     )
+
+    def why_idle(self, field: str) -> str | None:
+        """See the base class."""
+        scales = self.prog_coeff is None or self.prog_coeff_g_max_reference is not None
+        if field == "g_max" and self.all_noise_is_relative and scales:
+            return SCALES_WITH_G_MAX
+        return super().why_idle(field)
 
     @model_validator(mode="after")
     def _reference_has_coefficients(self) -> Self:
@@ -160,6 +215,8 @@ class ReferencedNoiseModelConfig(ScaledNoiseModelConfig):
 
 class PCMLikeNoiseModel(ReferencedNoiseModelConfig):
     """Phase-change memory (Nandakumar et al., ICECS 2019; Joshi et al., Nat. Commun. 11, 2473, 2020)."""
+
+    all_noise_is_relative: ClassVar[bool] = True
 
     type: Literal["PCMLikeNoiseModel"] = "PCMLikeNoiseModel"
 
@@ -200,6 +257,8 @@ class CustomDriftPCMLikeNoiseModel(ReferencedNoiseModelConfig):
 class HermesNoiseModel(ReferencedNoiseModelConfig):
     """Phase-change memory of the HERMES project chip (Le Gallo et al., Nat. Electron. 2023)."""
 
+    all_noise_is_relative: ClassVar[bool] = True
+
     type: Literal["HermesNoiseModel"] = "HermesNoiseModel"
     num_devices: Literal[1, 2] = Field(default=2, description="Devices per conductance.")
     g_max: Positive | None = Field(
@@ -219,6 +278,11 @@ class HermesNoiseModel(ReferencedNoiseModelConfig):
     def default_g_max_us(self) -> float:
         """The largest conductance that was measured with that many devices, in uS."""
         return HERMES_G_MAX_US[self.num_devices]
+
+    @property
+    def devices_per_weight(self) -> int:
+        """Each conductance of the converter is one device or two."""
+        return self.num_devices * super().devices_per_weight
 
     @model_validator(mode="after")
     def _g_max_was_characterised(self) -> Self:
@@ -272,6 +336,31 @@ class ReRamWan2022NoiseModel(PairNoiseModelConfig):
             "g_max itself with a given coeff_dic."
         ),
     )
+
+    @property
+    def measured_times_s(self) -> tuple[float, ...]:
+        """The times of the polynomials."""
+        return tuple(sorted(self.coeff_dic or WAN_PUBLISHED_TIMES_S))
+
+    @property
+    def deviates_from_reference(self) -> str | None:
+        """The published polynomial is scaled to g_max here."""
+        published = self.coeff_dic is None and self.coeff_g_max_reference is None
+        if not published or self.effective_g_max_us == WAN_REFERENCE_US:
+            return None
+        return (
+            f"the published polynomial of Wan et al. refers to g_max = {WAN_REFERENCE_US:g} uS and is "
+            "scaled to yours here; aihwkit 1.2.0 applies it unscaled (quirk 41), so that its noise is "
+            "stronger and its accuracy lower, by up to 17 points where we compared"
+        )
+
+    def why_idle(self, field: str) -> str | None:
+        """See the base class."""
+        if field == "device_state":
+            return "this model draws the conductances of every time from the targets"
+        if field == "g_max" and (self.coeff_dic is None or self.coeff_g_max_reference is not None):
+            return SCALES_WITH_G_MAX
+        return super().why_idle(field)
 
 
 class RelaxationCoefficients(StrictModel):

@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from simulator.config.converters import (
-    CustomPairConductanceConverter,
-    DualPairConductanceConverter,
-    NPairConductanceConverter,
-    SingleDeviceConductanceConverter,
-)
 from simulator.config.mapping import MappingParameter
-from simulator.config.noise_models import HermesNoiseModel, NoiseModelConfig, PairNoiseModelConfig
 
 
 @dataclass(frozen=True)
@@ -81,18 +74,6 @@ def weight_slots(
     """Return the tiles of a layer with that weight in torch's layout: `[out, in / groups, ...]`."""
     inputs = math.prod(weight_shape[1:]) + int(has_bias and not mapping.digital_bias)
     return tile_grid(weight_shape[0], inputs, groups, mapping.max_output_size, mapping.max_input_size)
-
-
-def devices_per_weight(noise_model: NoiseModelConfig) -> int:
-    """Return how many analog devices hold one weight: one, or pairs of them in models that have pairs."""
-    if not isinstance(noise_model, PairNoiseModelConfig):
-        return 1
-    converter = noise_model.g_converter
-    devices = int(noise_model.num_devices) if isinstance(noise_model, HermesNoiseModel) else 1
-    if isinstance(converter, SingleDeviceConductanceConverter):
-        return devices
-    several = (NPairConductanceConverter, DualPairConductanceConverter, CustomPairConductanceConverter)
-    return 2 * devices * (len(converter.f_lst) if isinstance(converter, several) else 1)
 
 
 def tile_cells(slot_shape: tuple[int, int], mapping: MappingParameter) -> int:

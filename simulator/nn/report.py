@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from simulator.config.tiling import devices_per_weight, tile_cells
+from simulator.config.tiling import tile_cells
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers
 from simulator.tile import Way
@@ -23,7 +23,7 @@ class TileReport:
         column: of the tile in its layer's grid.
         out_features: its outputs.
         in_features: its inputs.
-        path: how it computes its products on a CPU, in single precision.
+        path: how it computes its products, see `simulator.tile.path.Way`.
         slowed_by: what keeps it from the fastest path: stages of its forward pass by name, and other reasons.
     """
 
@@ -99,9 +99,12 @@ def conversion_report(model: nn.Module) -> ConversionReport:
 
 
 def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
-    products = layer.products_for(layer.weight.detach())
+    weight = layer.weight.detach()
+    products = layer.products_for(weight)
     tiles = tuple(
-        TileReport(slot.row, slot.column, *slot.shape, tile.way(product), tile.slowed_by(product))
+        TileReport(
+            slot.row, slot.column, *slot.shape, tile.way(product, weight), tile.slowed_by(product, weight)
+        )
         for (slot, tile), product in zip(layer.tile_slots(), products, strict=True)
     )
     used = sum(tile.out_features * tile.in_features for tile in tiles)
@@ -112,7 +115,7 @@ def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
         tiles=tiles,
         path=max((tile.path for tile in tiles), key=list(Way).index),
         utilisation=used / sum(tile_cells(slot.shape, layer.rpu_config.mapping) for slot in layer.slots),
-        devices=used * devices_per_weight(layer.rpu_config.noise_model),
+        devices=used * layer.rpu_config.noise_model.devices_per_weight,
     )
 
 

@@ -201,19 +201,20 @@ class AnalogTile(nn.Module):
         """Whether a convolution multiplies maps, not patches that are converted one by one."""
         return path.WHOLE_MAPS.can(self.plan) and not self.rpu_config.modifier.per_batch_sample
 
-    def way(self, product: LayerProduct) -> Way:
-        """Return how the tile computes its products on a processor with the compiled loops, if installed."""
-        if self._suits_one_step and path.offers_one_step(product):
+    def way(self, product: LayerProduct, weights: Tensor) -> Way:
+        """Return how the tile computes its products with such weights, of a layer or on the crossbar."""
+        if self._suits_one_step and path.offers_one_step(product, weights):
             return Way.ONE_STEP
         plan = self.plan if self.input_range is None else self._ranged_plan
         per_sample = self._modifies and self.rpu_config.modifier.per_batch_sample
-        return path.choose(plan, product, scale=plan.static_scale, weights_per_sample=per_sample)
+        return path.choose(plan, product, weights, scale=plan.static_scale, weights_per_sample=per_sample)
 
-    def slowed_by(self, product: LayerProduct) -> tuple[str, ...]:
+    def slowed_by(self, product: LayerProduct, weights: Tensor) -> tuple[str, ...]:
         """Return what keeps the tile from running in one step: stages by name, and other reasons."""
         return path.slowed_by(
             self._ranged_plan,
             product,
+            weights,
             behind_range=self.input_range is not None,
             manages_output_clipping=self._manages_output_clipping,
             weights_per_sample=self.rpu_config.modifier.per_batch_sample,

@@ -115,9 +115,7 @@ def analog_product(
     if plan.draws_noise and generator is None:
         raise ValueError("this tile draws noise: pass the generator of the call's stream")
     scale = plan.static_scale if static_scale is None else static_scale
-    way = path.choose(
-        plan, product, scale=scale, weights_per_sample=weights.dim() > 2, clipping=clipping, x=x
-    )
+    way = path.choose(plan, product, x, scale=scale, weights_per_sample=weights.dim() > 2, clipping=clipping)
     if way in (Way.ROWS, Way.WHOLE_MAPS):
         call = MatVec(plan, product, instance, generator, clipping, learner)
         return call.output(x, weights, scale, output_scale)
@@ -162,7 +160,7 @@ Step = Callable[..., Tensor]
 STEPS: dict[type[Stage], Step] = {}
 
 # Stages that `MatVec` knows by their types, since they act together.
-_WOVEN_IN: frozenset[type[Stage]] = frozenset(
+WOVEN_IN: frozenset[type[Stage]] = frozenset(
     {
         StaticScale, VectorScale, RunningScale, Dac, DitheredDac, PerfectProduct, Crossbar, SeparatePasses,
         IrDrop, ReadNoise, OutputNoise, SpreadOutputNoise, Adc, DitheredAdc, BoundManagement, OutputScale,
@@ -175,7 +173,7 @@ _PERFECT: frozenset[type[Stage]] = frozenset({PerfectProduct, OutputScale})
 def _refuse_unknown(plan: ForwardPlan) -> None:
     if plan.verdicts.get("known"):
         return
-    unknown = sorted(kind.__name__ for kind in plan.kinds - _WOVEN_IN - STEPS.keys())
+    unknown = sorted(kind.__name__ for kind in plan.kinds - WOVEN_IN - STEPS.keys())
     if unknown:
         raise NotImplementedError(
             f"no step in simulator/tile/forward.py does the stages of a plan: {', '.join(unknown)}"

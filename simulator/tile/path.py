@@ -146,14 +146,15 @@ def suits_one_step(
     return behind_range and not manages_output_clipping and not weights_per_sample and ONE_STEP.can(plan)
 
 
-def offers_one_step(product: LayerProduct) -> bool:
-    """Return whether one step can do a product, and the compiled loops that it needs are installed."""
-    return not _has_bias_input(product) and fast.available()
+def offers_one_step(product: LayerProduct, weights: Tensor) -> bool:
+    """Return whether one step can do a product, and there are loops for such weights."""
+    return not _has_bias_input(product) and fast.takes(weights)
 
 
 def slowed_by(
     plan: ForwardPlan,
     product: LayerProduct,
+    weights: Tensor,
     *,
     behind_range: bool,
     manages_output_clipping: bool,
@@ -165,7 +166,7 @@ def slowed_by(
         "manage_output_clipping": manages_output_clipping,
         "per_batch_sample": weights_per_sample,
         "analog bias": _has_bias_input(product),
-        "no compiled loops": not fast.available(),
+        "no compiled loops": not fast.takes(weights),
     }
     return (*ONE_STEP.obstacles(plan), *(reason for reason, holds in others.items() if holds))
 
@@ -187,21 +188,21 @@ def learns_from_few_inputs(plan: ForwardPlan, product: LayerProduct, *, weights_
 def choose(
     plan: ForwardPlan,
     product: LayerProduct | UnitVectorProduct,
+    like: Tensor,
     *,
     scale: float | None,
     weights_per_sample: bool = False,
     clipping: ClippingMeter | None = None,
-    x: Tensor | None = None,
 ) -> Way:
     """Return how the products of a plan are computed, where a tile does not run in one step.
 
     Args:
         plan: of the tile.
         product: how inputs and weights are multiplied.
+        like: the inputs, or something of their type and on their device.
         scale: of all input vectors; None where each has its own.
         weights_per_sample: whether each sample has weights of its own.
         clipping: counts what the converters clip.
-        x: the inputs; None for any that the compiled loops take, if they are installed.
     """
     maps = product.first if isinstance(product, ChannelsLastProduct) else product
     if not isinstance(maps, ConvProduct):
@@ -217,7 +218,7 @@ def choose(
         and is_whole
         and len(maps.kernel_size) <= 2
         and COMPILED_PATCHES.can(plan)
-        and (fast.available() if x is None else fast.takes(x))
+        and fast.takes(like)
     ):
         return Way.COMPILED_PATCHES
     return Way.PATCHES

@@ -22,7 +22,7 @@ from simulator.config import (
     warnings_for,
 )
 from simulator.config.faults import leaf_fields
-from simulator.config.warnings import NO_EFFECT, NOISE_MODEL_NO_EFFECT
+from simulator.config.no_effect import NO_EFFECT, NOISE_MODEL_NO_EFFECT
 from tests.unit.simulator.observing import changed, finite, observe
 
 Node = dict[str, Any]

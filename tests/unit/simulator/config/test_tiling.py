@@ -14,7 +14,7 @@ from simulator.config import (
     StateIndependentNoiseModel,
 )
 from simulator.config.mapping import MappingParameter
-from simulator.config.tiling import devices_per_weight, split_evenly, tile_cells, weight_slots
+from simulator.config.tiling import split_evenly, tile_cells, weight_slots
 from simulator.devices import build_noise_model
 
 MODELS = [
@@ -36,7 +36,7 @@ MODELS = [
 def test_devices_are_counted_as_the_converter_makes_them(model) -> None:
     converter = build_noise_model(model).converter
     conductances, _ = converter.convert_to_conductances(torch.tensor([[-1.0, 1.0]]))
-    assert devices_per_weight(model) == len(conductances) * getattr(model, "num_devices", 1)
+    assert model.devices_per_weight == len(conductances) * getattr(model, "num_devices", 1)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from simulator.config import (
     warnings_for,
 )
 from simulator.config.faults import leaf_fields
-from simulator.config.warnings import NO_EFFECT
+from simulator.config.no_effect import NO_EFFECT
 
 
 def found(node: dict) -> set[tuple[str, str]]:

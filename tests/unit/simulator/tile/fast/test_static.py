@@ -21,7 +21,7 @@ from simulator.nn import (
 )
 from simulator.nn.tile import AnalogTile
 from simulator.rng import Purpose, as_default, generator
-from simulator.tile import fast
+from simulator.tile import compile_plan, fast, forward, path, stages
 
 pytest.importorskip("numba")
 
@@ -145,25 +145,38 @@ def test_any_configuration_gives_the_same(name, seed, training, channels_last, f
     assert_alike(name, config, training=training, channels_last=channels_last, seed=seed)
 
 
-@pytest.mark.parametrize(
-    "forward",
-    [
-        {"ir_drop": 1.0},
-        {"w_noise": 0.1, "w_noise_type": "PCMRead"},
-        {"out_nonlinearity": 0.5},
-        {"out_noise_std": 0.5},
-        {"out_asymmetry": 0.1},
-        {"out_sto_round": True},
-        {"inp_noise": 0.1},
-        {"noise_management": "AbsMax"},
-        {"bound_management": "Iterative"},
-        {"r_series": 0.1},
-        {"is_perfect": True},
-    ],
-    ids=lambda forward: next(iter(forward)),
-)
-def test_what_does_more_goes_step_by_step(forward):
-    config = configuration(forward)
+# A stage that a path does not name -> a configuration that has it; every stage is here, or one step does it.
+BEYOND = {
+    stages.StaticScale: {"noise_management": "Constant", "nm_thres": 2.0},
+    stages.VectorScale: {"noise_management": "AbsMax"},
+    stages.RunningScale: {"noise_management": "AverageAbsMax"},
+    stages.Dac: {"inp_bound": 0.5},
+    stages.DitheredDac: {"inp_sto_round": True},
+    stages.InputNoise: {"inp_noise": 0.1},
+    stages.InputAsymmetry: {"inp_asymmetry": 0.1},
+    stages.PerfectProduct: {"is_perfect": True},
+    stages.SeparatePasses: {"mv_type": "PosNegSeparate"},
+    stages.IrDrop: {"ir_drop": 1.0},
+    stages.OutputLine: {"r_series": 0.1},
+    stages.ReadNoise: {"w_noise": 0.1, "w_noise_type": "PCMRead"},
+    stages.Nonlinearity: {"out_nonlinearity": 0.5},
+    stages.SlopeCalibration: {"out_nonlinearity": 0.5, "slope_calibration": 0.5},
+    stages.OutputAsymmetry: {"out_asymmetry": 0.1},
+    stages.SpreadOutputNoise: {"out_noise_std": 0.5},
+    stages.DitheredAdc: {"out_sto_round": True},
+    stages.BoundManagement: {"bound_management": "Iterative"},
+}
+
+
+def test_every_stage_is_done_in_one_step_or_shown_to_be_beyond_it():
+    assert BEYOND.keys() == (forward.STEPS.keys() | forward.WOVEN_IN) - path.ONE_STEP.stages
+
+
+@pytest.mark.parametrize(("stage", "options"), BEYOND.items(), ids=lambda one: getattr(one, "__name__", ""))
+def test_what_does_more_goes_step_by_step(stage, options):
+    config = configuration(options)
+    plan, _ = compile_plan(config.forward).after_input_range()
+    assert stage in plan.kinds
     _, taken = results(ONE_STEP, "conv2d", config, training=True, channels_last=True)
     assert taken == 0
 
