@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
+from app.db.schema import REVISION
 from app.db.session import Database
 from client import Driftline
 
@@ -318,7 +319,7 @@ def test_api_and_worker_refuse_a_schema_of_another_version(
             ).scalar_one()
         assert state == "queued"
         with database.transaction() as session:
-            session.execute(sa.text("UPDATE alembic_version SET version_num = '0010'"))
+            session.execute(sa.text(f"UPDATE alembic_version SET version_num = '{REVISION}'"))
         finished(driftline, job)
     database.dispose()
 
