@@ -319,7 +319,7 @@ def test_api_and_worker_refuse_a_schema_of_another_version(
             ).scalar_one()
         assert state == "queued"
         with database.transaction() as session:
-            session.execute(sa.text(f"UPDATE alembic_version SET version_num = '{REVISION}'"))
+            session.execute(sa.text("UPDATE alembic_version SET version_num = :ours"), {"ours": REVISION})
         finished(driftline, job)
     database.dispose()
 
