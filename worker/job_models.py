@@ -152,7 +152,7 @@ class JobModels:
             digital=rules.digital,
             overrides=rules.overrides,
             seed=self.seed,
-            check=self.item.lease.kind != "evaluate",  # another item checked the same conversion
+            check=self.item.lease.kind != ItemKind.EVALUATE,  # another item checked the same conversion
             channels_last=True,
         ).to(self.device)
 

@@ -15,7 +15,7 @@ def spec_of(job: Job) -> JobSpec:
         pydantic.ValidationError: this version of the service does not take what an earlier one stored.
     """
     stored = {name: job.spec[name] for name in JobSpec.model_fields if name in job.spec}
-    return JobSpec.model_validate(stored, strict=False)
+    return JobSpec.model_validate(stored)
 
 
 def config_of(job: Job) -> InferenceRPUConfig:

@@ -158,9 +158,3 @@ TASKS: Final = {
     Task.NEXT_TOKEN: TaskFacts(Metric.PERPLEXITY, (*_OF_CLASSES, "perplexity")),
     Task.REGRESSION: TaskFacts(Metric.MSE, ("mse", "mae", "r2", "total")),
 }
-
-
-def metric_of(task: Task, counts: Counts) -> float:
-    """Return a task's metric of one pass over the test set; infinite where it is not finite."""
-    value = QUANTITIES[TASKS[task].metric].value(counts)
-    return math.inf if value is None else value

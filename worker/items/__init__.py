@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.engine.keys import ItemKind
 from worker.items import baseline, calibrate, describe, evaluate, finetune, verify
 from worker.runner.context import ItemContext
 
 HANDLERS: dict[str, Callable[[ItemContext], None]] = {
-    "verify": verify.handle,
-    "calibrate": calibrate.handle,
-    "finetune": finetune.handle,
-    "baseline": baseline.handle,
-    "evaluate": evaluate.handle,
-    "describe": describe.handle,
+    ItemKind.VERIFY: verify.handle,
+    ItemKind.CALIBRATE: calibrate.handle,
+    ItemKind.FINETUNE: finetune.handle,
+    ItemKind.BASELINE: baseline.handle,
+    ItemKind.EVALUATE: evaluate.handle,
+    ItemKind.DESCRIBE: describe.handle,
 }

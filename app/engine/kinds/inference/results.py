@@ -13,15 +13,14 @@ from app.engine.items import Lease, hold, made_progress, set_progress
 from app.engine.recording import use_blob
 from app.engine.specification import task_of
 from app.engine.states import record
-from simulator.config.tasks import COUNTS, QUANTITIES, Counts, metric_of
+from simulator.config.tasks import COUNTS, QUANTITIES, TASKS, Counts
 
 
 def _measured(job: Job, counts: Counts) -> dict[str, Any]:
     """Return the columns of a cell or a baseline: the counts, and what SQL is likely to ask for."""
-    metric = metric_of(task_of(job), counts)
     return {
         "counts": dict(counts),
-        "metric": metric if math.isfinite(metric) else None,
+        "metric": QUANTITIES[TASKS[task_of(job)].metric].value(counts),
         "loss": QUANTITIES["loss"].value(counts),
     }
 
