@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from app.configs.schemas import StoredReference, is_reference
 from app.engine.states import JobState
+from app.kit.query import QueryModel
 from simulator.config import (
     PRESETS,
     InferenceRPUConfig,
@@ -27,6 +28,7 @@ FiniteOrNull = Annotated[
     float | None,
     BeforeValidator(lambda value: None if isinstance(value, float) and not isfinite(value) else value),
 ]
+LONGEST_WAIT_S = 60.0
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
 EXAMPLE: dict[str, Any] = {
@@ -49,6 +51,23 @@ def _not_a_name(value: object) -> object:
     known = "" if name else f"; the presets are {', '.join(sorted(PRESETS))}"
     hint = f"write {written}{known}"
     raise custom_error("dict_type", "an RPU configuration is an object, not a name", hint=hint)
+
+
+class SubmitQuery(QueryModel):
+    """How a job is submitted."""
+
+    dry_run: Annotated[bool, Field(description="Check and estimate only.")] = False
+
+
+class JobQuery(QueryModel):
+    """How a job is read."""
+
+    wait: Annotated[
+        float,
+        Field(
+            ge=0, le=LONGEST_WAIT_S, description="With `If-None-Match`: seconds to wait for another version."
+        ),
+    ] = 0
 
 
 class JobCreate(JobSpec):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from pydantic import Field
 
-from app.kit.negotiation import accept_of, preferred
-from app.kit.problems import NotAcceptable
+from app.kit.query import QueryModel
 
 
 class ResultsFormat(StrEnum):
@@ -49,16 +48,16 @@ RESULTS_CONTENT: dict[str, Any] = {
 }
 
 
-def _results_format(
-    request: Request,
-    file_format: Annotated[
-        ResultsFormat | None, Query(alias="format", description="Wins over `Accept`.")
-    ] = None,
-) -> ResultsFormat:
-    chosen = file_format or preferred(accept_of(request), RESULTS_MEDIA_TYPES)
-    if chosen is None:
-        raise NotAcceptable(f"results come as {', '.join(RESULTS_MEDIA_TYPES)}")
-    return chosen
+class FormatQuery(QueryModel):
+    """In which form a client wants an answer that comes in several."""
+
+    format: Annotated[ResultsFormat | None, Field(description="Wins over `Accept`.")] = None
 
 
-ResultsFormatDep = Annotated[ResultsFormat, Depends(_results_format)]
+class ResultsQuery(FormatQuery):
+    """What a client wants of a job's results."""
+
+    cells: Annotated[
+        bool, Field(description="With every cell; CSV and Parquet then have the cells alone.")
+    ] = False
+    test_set_ci: Annotated[bool, Field(description="With Wilson's interval for the test set.")] = False
