@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
@@ -40,6 +41,10 @@ EXAMPLE: dict[str, Any] = {
     "evaluate": {"t_inference": [1, 3600, 86400], "repeats": 10, "variants": ["digital", "direct"]},
     "seed": 42,
 }
+_OUTPUTS = (
+    "a job computes the output that its model has; choose it when the model is uploaded, with "
+    "POST /v1/models?outputs=<name>, and name that model in the job"
+)
 
 
 def _not_a_name(value: object) -> object:
@@ -74,6 +79,7 @@ class JobCreate(JobSpec):
     """A job: whose model, on what data, on which hardware, evaluated how."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("outputs", "output"), _OUTPUTS)
 
     name: str | None = Field(default=None, max_length=200, description="A name for people.")
     tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="Labels to filter by.")
