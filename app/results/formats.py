@@ -51,13 +51,17 @@ RESULTS_CONTENT: dict[str, Any] = {
 class FormatQuery(QueryModel):
     """In which form a client wants an answer that comes in several."""
 
-    format: Annotated[ResultsFormat | None, Field(description="Wins over `Accept`.")] = None
+    format: Annotated[
+        ResultsFormat | None, Field(description="Format of the answer; it takes precedence over `Accept`.")
+    ] = None
 
 
 class ResultsQuery(FormatQuery):
     """What a client wants of a job's results."""
 
     cells: Annotated[
-        bool, Field(description="With every cell; CSV and Parquet then have the cells alone.")
+        bool, Field(description="Include every cell; CSV and Parquet then have the cells alone.")
     ] = False
-    test_set_ci: Annotated[bool, Field(description="With Wilson's interval for the test set.")] = False
+    test_set_ci: Annotated[bool, Field(description="Include Wilson's interval for the finite test set.")] = (
+        False
+    )

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from simulator.config.tasks import QUANTITIES
 
-# Okabe and Ito's colours: told apart by every kind of eye.
+# Okabe and Ito's colours: every kind of eye distinguishes them.
 _COLOURS = {"direct": "#D55E00", "hwa": "#0072B2", "control": "#009E73"}
 _LABELS = {
     "direct": "programmed as it is",
@@ -89,7 +89,7 @@ def draw(results: dict[str, Any], title: str, file_format: str) -> bytes:
         xycoords="axes fraction", textcoords="offset points", fontsize=7, color="0.4",
     )  # fmt: skip
     buffer = io.BytesIO()
-    # Nothing in the file tells when it was drawn: the same results give the same bytes.
+    # Nothing in the file says when it was drawn: the same results give the same bytes.
     metadata = {"Date": None} if file_format == "svg" else {"Software": None}
     figure.savefig(buffer, format=file_format, dpi=144, metadata=metadata)
     picture = buffer.getvalue()
