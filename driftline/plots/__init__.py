@@ -9,6 +9,7 @@ from __future__ import annotations
 from driftline.plots.accuracy import accuracy
 from driftline.plots.comparison import compare
 from driftline.plots.files import to_bytes
+from driftline.plots.layers import layer, layers, transfer
 from driftline.plots.lifetime import chip_yield
 
-__all__ = ["accuracy", "chip_yield", "compare", "to_bytes"]
+__all__ = ["accuracy", "chip_yield", "compare", "layer", "layers", "to_bytes", "transfer"]

@@ -52,10 +52,12 @@ def to_bytes(figure: Figure, file_format: str) -> bytes:
 
 
 def set_title(figure: Figure, title: str) -> None:
-    """Write a title over the first of a figure's axes, in at most two lines."""
-    lines = _lines(title)
-    text = "\n".join(drawable(figure, line) for line in lines)
-    figure.axes[0].set_title(text, fontsize=11, parse_math=False)
+    """Write a title over a figure, in at most two lines."""
+    text = "\n".join(drawable(figure, line) for line in _lines(title))
+    if len(figure.axes) == 1:
+        figure.axes[0].set_title(text, fontsize=11, parse_math=False)
+    elif text:
+        figure.suptitle(text, fontsize=11, parse_math=False)
 
 
 def drawable(figure: Figure, text: str) -> str:
