@@ -1,6 +1,6 @@
 """What the documents' site needs beside the pages in this folder: the project's own files that pages lead to.
 
-mkdocs calls these functions (`hooks` in mkdocs.yml). A link out of the folder, `../CONTRIBUTING.md`, leads to a
+mkdocs calls these functions (`hooks` in mkdocs.yml). A link out of the folder, `../SECURITY.md`, leads to a
 copy under `project/` on the site, and links in that copy lead back.
 """
 
