@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.compare.schemas import ComparisonView
+from app.compare.schemas import CompareQuery, ComparisonView
 from app.compare.service import CompareService, comparison_tag
 from app.db.tables import Job
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
@@ -24,14 +24,14 @@ async def compare_jobs(
     response: Response,
     services: ServicesDep,
     conditional: ConditionalDep,
-    job: Annotated[list[str], Query(description="Two to eight jobs; each is compared with the first.")],
+    query: Annotated[CompareQuery, Query()],
 ) -> Response:
     """Return jobs side by side: aligned in time, with the difference and what they differ in."""
-    jobs = await run_in_threadpool(_find, services, job)
+    jobs = await run_in_threadpool(_find, services, query.job)
     unchanged = conditional.not_modified(comparison_tag(jobs), response)
     if unchanged is not None:
         return unchanged
-    return await services.results.in_turn(lambda: _compared(services, job))
+    return await services.results.in_turn(lambda: _compared(services, query.job))
 
 
 def _find(services: Services, job_ids: list[str]) -> list[Job]:

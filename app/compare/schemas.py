@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.kit.query import QueryModel
 from app.results.schemas import PointView
 from simulator.config.tasks import Metric
+
+
+class CompareQuery(QueryModel):
+    """Which jobs a client compares."""
+
+    job: Annotated[list[str], Field(description="Two to eight jobs; each is compared with the first.")]
 
 
 class ComparedJob(BaseModel):
