@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.db.tables import Job
@@ -19,15 +19,19 @@ from app.kit.polling import retry_later
 from app.kit.problems import NotAcceptable, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import snapshot
-from app.results import findings, tabular
+from app.results import findings, layers, tabular
 from app.results.findings import Findings, JobFacts
 from app.results.formats import (
+    DRAWN_CONTENT,
+    DRAWN_MEDIA_TYPES,
     LIFETIME_CONTENT,
     LIFETIME_MEDIA_TYPES,
     MEDIA_TYPE_OF,
     PICTURES,
     RESULTS_CONTENT,
     RESULTS_MEDIA_TYPES,
+    DrawnFormat,
+    LayersQuery,
     LifetimeFormat,
     LifetimeQuery,
     ResultsFormat,
@@ -123,6 +127,37 @@ async def get_job_lifetime(
             lambda: plots.to_bytes(plots.chip_yield(answer, found.summary.title), lifetime_format),
         )
     return Response(content, media_type=media_type, headers=headers)
+
+
+@router.get(
+    "/{job_id}/layers",
+    response_model=dict[str, Any],
+    responses={200: DRAWN_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
+)
+async def get_job_layers(
+    job_id: IdPath, request: Request, services: ServicesDep, query: Annotated[LayersQuery, Query()]
+) -> Response:
+    """Return what the job found about its analog layers, all of them or one.
+
+    JSON is the artifact `conversion.json`, or a layer's entry in it. Pictures of all layers show
+    signal-to-noise ratios and clipping; that of one layer shows programmed weights, drift, and what its
+    converters get.
+    """
+    layers_format = negotiated(request, DRAWN_MEDIA_TYPES, what="layers", asked=query.format)
+    known_id("job", job_id)
+
+    def read() -> layers.Layers:
+        with snapshot(services) as session:
+            return layers.find(session, services.blobs, job_id, query.layer)
+
+    found = await run_in_threadpool(read)
+    headers = {"Vary": "Accept"}
+    if layers_format is DrawnFormat.JSON:
+        return JSONResponse(found.content, headers=headers)
+    picture = await services.results.drawn(
+        (found.sha256, found.title, layers_format), lambda: found.picture(layers_format)
+    )
+    return Response(picture, media_type=MEDIA_TYPE_OF[ResultsFormat(layers_format)], headers=headers)
 
 
 def _lifetime_view(found: Findings) -> LifetimeView:

@@ -86,6 +86,29 @@ LIFETIME_CONTENT: dict[str, Any] = {
 }
 
 
+class DrawnFormat(StrEnum):
+    """How an answer is written that comes as JSON and as a picture."""
+
+    JSON = "json"
+    SVG = "svg"
+    PNG = "png"
+
+
+DRAWN_MEDIA_TYPES = {MEDIA_TYPE_OF[ResultsFormat(one)]: one for one in DrawnFormat}
+DRAWN_CONTENT: dict[str, Any] = {
+    "content": {"image/svg+xml": {"schema": _TEXT}, "image/png": {"schema": _BINARY}}
+}
+
+
+class LayersQuery(QueryModel):
+    """Which layers a client wants to see, and in which form."""
+
+    layer: Annotated[
+        str | None, Field(max_length=1000, description="One layer by its name; all layers without it.")
+    ] = None
+    format: Annotated[DrawnFormat | None, Field(description="Wins over `Accept`.")] = None
+
+
 class LifetimeQuery(ThresholdQuery):
     """Which threshold chips have to hold, and in which form a client wants the answer."""
 
