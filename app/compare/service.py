@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy.orm import Session
 
 from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
+from app.configs.difference import leaves
 from app.db.tables import Job
 from app.engine.specification import task_of
 from app.kit.etag import etag_of
@@ -218,8 +219,8 @@ def comparison_tag(jobs: Sequence[Job]) -> str:
 
 def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:
     leaves = [
-        dict(_leaves(job.effective_config, "/effective_config"))
-        | dict(_leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
+        dict(leaves(job.effective_config, "/effective_config"))
+        | dict(leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
         for job in jobs
     ]
     for pointer in sorted({pointer for one in leaves for pointer in one}):
@@ -227,11 +228,3 @@ def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:
         shown = list(values.values())
         if len(values) < len(jobs) or any(value != shown[0] for value in shown):
             yield ConfigDifference(pointer=pointer, values=values)
-
-
-def _leaves(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _leaves(part, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
-    else:
-        yield pointer, value
