@@ -27,9 +27,11 @@ from app.pages.views.job_list import LIGHT, job_rows
 from app.pages.views.layers import layer_rows
 from app.pages.views.new import new_page
 from app.pages.views.reference import reference
-from app.pages.views.results import result_table
+from app.pages.views.results import limit, result_table
 from app.pages.views.workers import workers_page
-from app.results.reader import Summary
+from app.results import findings
+from app.results.findings import Findings, JobFacts
+from app.results.thresholds import ThresholdDep
 from app.services import Services, ServicesDep
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute, default_response_class=HTMLResponse)
@@ -68,19 +70,31 @@ def jobs_page(pages: PagesDep, listing: ListingDep, page: PageDep, sort: _Sort =
 
 @router.get("/jobs/{job_id}")
 async def one_job_page(
-    job_id: IdPath, request: Request, services: ServicesDep, sort: _Sort = None
+    job_id: IdPath, request: Request, services: ServicesDep, query: ThresholdDep, sort: _Sort = None
 ) -> HTMLResponse:
-    """Show a job."""
+    """Show a job, its results measured against a threshold."""
     del sort
-    found = await services.results.summary(known_id("job", job_id))
-    return await run_in_threadpool(_show_job, request, services, job_id, found)
+    facts = await run_in_threadpool(_facts, services, known_id("job", job_id))
+    found = await findings.find(services.results, facts, query)
+    return await run_in_threadpool(_show_job, request, services, found)
 
 
-def _show_job(request: Request, services: Services, job_id: str, found: Summary) -> HTMLResponse:
+def _facts(services: Services, job_id: str) -> JobFacts:
+    with snapshot(services) as session:
+        return findings.facts_of(session, job_id)
+
+
+def _show_job(request: Request, services: Services, found: Findings) -> HTMLResponse:
     with snapshot(services) as session:
         pages = Pages(request, session, services)
-        page = job_page(pages, job_id)
-        return pages.show("job.html", page=page, results=result_table(found.answer))
+        return pages.show(
+            "job.html",
+            page=job_page(pages, found.facts.job_id),
+            results=result_table(found.summary.answer),
+            found=found,
+            limit=limit(found),
+            sentences=found.in_words().sentences,
+        )
 
 
 @router.get("/compare")

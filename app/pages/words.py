@@ -7,40 +7,24 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-_MINUTE: Final = 60.0
-_UNITS: Final = (
-    (31_536_000.0, "year", "years"),
-    (2_592_000.0, "month", "months"),
-    (86_400.0, "day", "days"),
-    (3600.0, "h", "h"),
-    (_MINUTE, "min", "min"),
-    (1.0, "s", "s"),
-)
+from driftline.times import DAY_S, HOUR_S, MINUTE_S, in_short
+
+_ROUGHLY: Final = ((DAY_S, "day", "days"), (HOUR_S, "h", "h"), (MINUTE_S, "min", "min"))
 _PREFIXES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def duration(seconds: float) -> str:
     """Return a time after programming in the largest unit that it fills: `1 s`, `1.5 days`, `1 month`."""
-    if 0 < seconds < 1:
-        return f"{seconds:.3g} s"
-    for size, one, many in _UNITS:
-        if seconds >= size:
-            number = f"{seconds / size:.3g}" if seconds / size < 1000 else f"{seconds / size:,.0f}"
-            return f"{number} {one if number == '1' else many}"
-    return f"{seconds:.3g} s"
+    return in_short(seconds)
 
 
 def about(seconds: float) -> str:
     """Return how long something takes, roughly: `about 40 s`."""
-    if seconds < 1:
-        return "about 1 s"
-    if seconds < _MINUTE:
-        return f"about {math.ceil(seconds)} s"
-    for size, one, many in _UNITS[:-1]:
-        if seconds >= size:
+    for size, one, many in _ROUGHLY:
+        if seconds >= 1.5 * size:
             number = round(seconds / size)
             return f"about {number} {one if number == 1 else many}"
-    return "about a minute"
+    return f"about {max(1, math.ceil(seconds))} s"
 
 
 def exact(seconds: float) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.results.findings import Findings
+from simulator.config.tasks import Metric
+
 
 @dataclass(frozen=True)
 class ResultTable:
@@ -41,3 +44,29 @@ def result_table(answer: Mapping[str, Any]) -> ResultTable:
             (point["repeats"] for points in by_variant.values() for point in points.values()), default=0
         ),
     )
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The threshold that chips have to hold, as the page's field and links have it.
+
+    Attributes:
+        value: in the metric's unit; None where it refers to a digital result that is not there.
+        shown: what the field has: a percentage for an accuracy.
+        query: of links to the lifetime, with its question mark.
+    """
+
+    value: float | None
+    shown: str
+    query: str
+
+
+def limit(found: Findings) -> Limit:
+    """Return the threshold of a job's findings."""
+    if found.threshold is None:
+        return Limit(None, "", "")
+    value = found.threshold.value
+    is_accuracy = found.threshold.metric is Metric.ACCURACY
+    name = "accuracy" if is_accuracy else "threshold"
+    shown = f"{100 * value:.2f}".rstrip("0").rstrip(".") if is_accuracy else f"{value:.4g}"
+    return Limit(value, shown, f"?{name}={value:.6g}")
