@@ -218,13 +218,13 @@ def comparison_tag(jobs: Sequence[Job]) -> str:
 
 
 def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:
-    leaves = [
+    fields = [
         dict(leaves(job.effective_config, "/effective_config"))
         | dict(leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
         for job in jobs
     ]
-    for pointer in sorted({pointer for one in leaves for pointer in one}):
-        values = {job.id: one[pointer] for job, one in zip(jobs, leaves, strict=True) if pointer in one}
+    for pointer in sorted({pointer for one in fields for pointer in one}):
+        values = {job.id: one[pointer] for job, one in zip(jobs, fields, strict=True) if pointer in one}
         shown = list(values.values())
         if len(values) < len(jobs) or any(value != shown[0] for value in shown):
             yield ConfigDifference(pointer=pointer, values=values)

@@ -97,8 +97,8 @@ class ListingQuery:
         Query(
             min_length=1,
             max_length=200,
-            description="Only jobs with this text in their name or in a tag, in upper or lower case, or at the"
-            " beginning of their id.",
+            description="Only jobs with this text in their name or in a tag, in upper or lower case, or at"
+            " the beginning of their id.",
         ),
     ] = None
     order: Annotated[Order, Query(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC

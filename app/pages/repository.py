@@ -56,8 +56,8 @@ class PageRepository:
 
     def open_jobs(self) -> Mapping[str, int]:
         """Return how many jobs there are in each state that is not final."""
-        query = select(Job.state, func.count()).where(Job.state.in_(_OPEN)).group_by(Job.state)
-        return {state: number for state, number in self._session.execute(query)}
+        query = select(Job.state, func.count().label("number")).where(Job.state.in_(_OPEN)).group_by(Job.state)
+        return {row.state: row.number for row in self._session.execute(query)}
 
     def model_names(self, ids: Collection[str]) -> Mapping[str, str]:
         """Return the names of models by id."""
@@ -115,7 +115,7 @@ class PageRepository:
         return self._session.scalars(query.order_by(Job.priority.desc(), Job.id).limit(limit)).all()
 
     def work_before(self, job: Job) -> tuple[int, float | None]:
-        """Return the samples that are left of the jobs before a queued one, and the present samples per second."""
+        """Return the samples that are left of the jobs before a queued one, and the present samples per s."""
         query = select(
             Job.id,
             Job.state,

@@ -133,8 +133,8 @@ WAITS: Final = {
 ADVICE: Final = {
     "import_mismatch": "The imported network does not compute what the file computes. Check the export, for"
     " example with onnxruntime, and upload the model again.",
-    "dataset_mismatch": "The model's inputs or outputs do not fit the dataset. Choose another dataset or model.",
-    "non_finite_loss": "Training diverged. Clone the job and lower the learning rate, or set a gradient limit.",
+    "dataset_mismatch": "The model's inputs or outputs do not fit the dataset. Choose another of either.",
+    "non_finite_loss": "Training diverged. Clone the job and lower the learning rate, or limit the gradient.",
     "out_of_memory": "Clone the job with a smaller batch size, or give the worker more memory.",
     "timeout": "Clone the job with fewer samples, times or chips, or raise the service's time limit.",
     "stalled": "The work stood still. Retry; what was computed is taken over.",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from app.jobs.schemas import JobCreate
 
 _WIDTH = 88
+_IS_JSON = "-H 'Content-Type: application/json'"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def snippets(spec: dict[str, Any], api_url: str) -> Snippets:
     body = _without_defaults(spec)
     text = json.dumps(body, indent=2, ensure_ascii=False)
     return Snippets(
-        curl=f"curl {shlex.quote(api_url + '/v1/jobs')} -H 'Content-Type: application/json' -d {shlex.quote(text)}",
+        curl=f"curl {shlex.quote(api_url + '/v1/jobs')} {_IS_JSON} -d {shlex.quote(text)}",
         python=(
             "from driftline import Driftline\n\n"
             f"dl = Driftline({api_url!r})\n"

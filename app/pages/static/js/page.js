@@ -37,7 +37,7 @@ function installCopying() {
 }
 
 function openTarget() {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
+  const target = location.hash ? document.getElementById(location.hash.slice(1)) : null;
   if (target?.matches("details")) {
     target.open = true;
     target.scrollIntoView();
