@@ -93,7 +93,7 @@ def _show_job(request: Request, services: Services, found: Findings) -> HTMLResp
             results=result_table(found.summary.answer),
             found=found,
             limit=limit(found),
-            sentences=found.in_words().sentences,
+            summary=found.in_words(),
         )
 
 

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from driftline.times import DAY_S, HOUR_S, MINUTE_S, in_short
+from driftline.times import DAY_S, HOUR_S, MINUTE_S, TICKS, in_short
 
+_NAMED: Final = dict(TICKS)
 _ROUGHLY: Final = ((DAY_S, "day", "days"), (HOUR_S, "h", "h"), (MINUTE_S, "min", "min"))
 _PREFIXES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def duration(seconds: float) -> str:
     """Return a time after programming in the largest unit that it fills: `1 s`, `1.5 days`, `1 month`."""
-    return in_short(seconds)
+    return _NAMED.get(seconds) or in_short(seconds)
 
 
 def about(seconds: float) -> str:

@@ -15,10 +15,28 @@ class ComparedName:
     """A compared job: its letter stands for it in tables and legends."""
 
     id: str
+    index: int
     letter: str
     name: str
     state: str
     seed: int
+
+
+@dataclass(frozen=True)
+class VariantTable:
+    """A variant at all times, in the jobs that have it.
+
+    Attributes:
+        variant: which network.
+        points: in the order of time.
+        jobs: that have it.
+        others: those of them that are compared with the first of all jobs; none where that has not got it.
+    """
+
+    variant: str
+    points: Sequence[ComparedPoint]
+    jobs: Sequence[ComparedName]
+    others: Sequence[ComparedName]
 
 
 @dataclass(frozen=True)
@@ -28,13 +46,13 @@ class ComparePage:
     Attributes:
         jobs: the first is what the others are compared with.
         metric: of all of them.
-        variants: with their points, in the order of time.
+        tables: one for each variant.
         view: as the API has it.
     """
 
     jobs: Sequence[ComparedName]
     metric: str
-    variants: Sequence[tuple[str, Sequence[ComparedPoint]]]
+    tables: Sequence[VariantTable]
     view: ComparisonView
 
     @property
@@ -50,7 +68,14 @@ def compare_page(compared: Compared) -> ComparePage:
     for point in view.points:
         by_variant.setdefault(point.variant, []).append(point)
     jobs = [
-        ComparedName(job.id, chr(ord("A") + index), name_of(job), job.state, job.seed)
+        ComparedName(job.id, index, chr(ord("A") + index), name_of(job), job.state, job.seed)
         for index, job in enumerate(compared.jobs)
     ]
-    return ComparePage(jobs, view.metric, list(by_variant.items()), view)
+    tables = [_table(variant, points, jobs) for variant, points in by_variant.items()]
+    return ComparePage(jobs, view.metric, tables, view)
+
+
+def _table(variant: str, points: Sequence[ComparedPoint], jobs: Sequence[ComparedName]) -> VariantTable:
+    having = [job for job in jobs if any(job.id in point.points for point in points)]
+    compared = {difference.job for point in points for difference in point.differences}
+    return VariantTable(variant, points, having, [job for job in having if job.id in compared])

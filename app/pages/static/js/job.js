@@ -29,6 +29,7 @@ const curve = new TimePlot(document.getElementById("curve"), {
 });
 const share = new TimePlot(document.getElementById("yield"), {
   format: (value) => `${Math.round(100 * value)} %`,
+  bandShade: 0.06,
 });
 
 function describe(time, series, say) {

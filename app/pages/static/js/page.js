@@ -39,7 +39,7 @@ function installCopying() {
 function openTarget() {
   const target = location.hash ? document.getElementById(location.hash.slice(1)) : null;
   if (target?.matches("details")) {
-    target.open = true;
+    for (let one = target; one; one = one.parentElement.closest("details")) one.open = true;
     target.scrollIntoView();
   }
 }

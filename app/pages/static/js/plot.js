@@ -77,7 +77,7 @@ export class TimePlot {
       series.push({ label: line.label, stroke: line.colour, width: 2, dash: line.dash, spanGaps: true, points: { show: false } });
       const edge = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false } };
       series.push({ ...edge }, { ...edge });
-      bands.push({ series: [3 * index + 2, 3 * index + 3], fill: transparent(line.colour, 0.13) });
+      bands.push({ series: [3 * index + 2, 3 * index + 3], fill: transparent(line.colour, this.options.bandShade ?? 0.13) });
     });
     return {
       ...this.size(),
@@ -154,7 +154,8 @@ export class TimePlot {
   }
 
   tickLabel(place) {
-    return this.axis.hasZero && Math.abs(place - this.axis.zero) < 1e-9 ? "0 s" : duration(Math.round(10 ** place * 1e6) / 1e6);
+    if (this.axis.hasZero && Math.abs(place - this.axis.zero) < 1e-9) return "0 s";
+    return duration(Number((10 ** place).toPrecision(9)));
   }
 
   drawUnder(plot, ink) {

@@ -15,11 +15,13 @@ export const TICKS = [
   [31536000, "1 year"], [315360000, "10 years"],
 ];
 
-/** Return a time in the largest unit that it fills, to three digits: "1.5 days". */
+/** Return a time in the largest unit that it fills, to two digits: "1.5 days". */
 export function duration(seconds) {
+  const named = TICKS.find(([size]) => size === seconds);
+  if (named) return named[1];
   for (const [size, one, many] of UNITS) {
     if (one !== "week" && seconds >= size) {
-      const number = Number((seconds / size).toPrecision(3));
+      const number = Number((seconds / size).toPrecision(2));
       return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
     }
   }
