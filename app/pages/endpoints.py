@@ -70,13 +70,21 @@ def jobs_page(pages: PagesDep, listing: ListingDep, page: PageDep, sort: _Sort =
 
 @router.get("/jobs/{job_id}")
 async def one_job_page(
-    job_id: IdPath, request: Request, services: ServicesDep, query: ThresholdDep, sort: _Sort = None
+    job_id: IdPath,
+    request: Request,
+    services: ServicesDep,
+    query: ThresholdDep,
+    layer: Annotated[
+        str | None, Query(max_length=1000, description="Layer that is shown closely.")
+    ] = None,
+    chips: Annotated[bool, Query(description="Whether a script draws every chip.")] = False,
+    sort: _Sort = None,
 ) -> HTMLResponse:
     """Show a job, its results measured against a threshold."""
-    del sort
+    del sort, chips
     facts = await run_in_threadpool(_facts, services, known_id("job", job_id))
     found = await findings.find(services.results, facts, query)
-    return await run_in_threadpool(_show_job, request, services, found)
+    return await run_in_threadpool(_show_job, request, services, found, layer)
 
 
 def _facts(services: Services, job_id: str) -> JobFacts:
@@ -84,15 +92,16 @@ def _facts(services: Services, job_id: str) -> JobFacts:
         return findings.facts_of(session, job_id)
 
 
-def _show_job(request: Request, services: Services, found: Findings) -> HTMLResponse:
+def _show_job(request: Request, services: Services, found: Findings, layer: str | None) -> HTMLResponse:
     with snapshot(services) as session:
         pages = Pages(request, session, services)
         return pages.show(
             "job.html",
-            page=job_page(pages, found.facts.job_id),
+            page=job_page(pages, found.facts.job_id, layer),
             results=result_table(found.summary.answer),
             found=found,
             limit=limit(found),
+            layer_address=lambda name: pages.address_with(layer=name),
             summary=found.in_words(),
         )
 

@@ -56,7 +56,9 @@ class PageRepository:
 
     def open_jobs(self) -> Mapping[str, int]:
         """Return how many jobs there are in each state that is not final."""
-        query = select(Job.state, func.count().label("number")).where(Job.state.in_(_OPEN)).group_by(Job.state)
+        query = (
+            select(Job.state, func.count().label("number")).where(Job.state.in_(_OPEN)).group_by(Job.state)
+        )
         return {row.state: row.number for row in self._session.execute(query)}
 
     def model_names(self, ids: Collection[str]) -> Mapping[str, str]:

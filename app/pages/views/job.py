@@ -22,6 +22,7 @@ from app.pages.repository import PageRepository
 from app.pages.views.events import TOO_MANY, Told, told
 from app.pages.views.hardware import Hardware, hardware
 from app.pages.views.job_list import name_of, state_words
+from app.pages.views.layer_figures import LayerFigures, layer_figures
 from app.pages.views.layers import LayerRow, layer_rows, read_conversion
 from app.pages.views.snippets import Snippets, snippets
 
@@ -46,6 +47,7 @@ class JobPage:
         changes: what differs from that.
         layers: of the network.
         described: whether the layers were looked at on tiles.
+        layer: the pictures of one of them; None before that.
         epochs: of fine-tuning, by variant.
         events: the last ones, newest first.
         artifacts: its files.
@@ -64,6 +66,7 @@ class JobPage:
     changes: Sequence[Change]
     layers: Sequence[LayerRow]
     described: bool
+    layer: LayerFigures | None
     epochs: Mapping[str, Sequence[EpochView]]
     events: Sequence[Told]
     artifacts: Sequence[ArtifactView]
@@ -84,8 +87,14 @@ class JobPage:
         return frozenset() if self.job.state == JobState.CANCELLING else frozenset({"cancel"})
 
 
-def job_page(pages: Pages, job_id: str) -> JobPage:
-    """Return the page of a job; NotFound if there is none."""
+def job_page(pages: Pages, job_id: str, layer: str | None) -> JobPage:
+    """Return the page of a job; NotFound if there is none.
+
+    Args:
+        pages: the request's.
+        job_id: which job.
+        layer: the name of the layer that is looked at closely; None for the one with the worst signal.
+    """
     session, services = pages.session, pages.services
     service = JobService(session)
     job = service.get(job_id)
@@ -108,6 +117,7 @@ def job_page(pages: Pages, job_id: str) -> JobPage:
         changes=changes(base.effective, job.effective_config),
         layers=layer_rows({} if model is None else model.report, conversion),
         described=conversion is not None,
+        layer=layer_figures(conversion, layer),
         epochs=_by_variant(views.history_view(job, service.jobs.epochs(job.id)).epochs),
         events=[
             told(event)

@@ -171,7 +171,9 @@ def _name(schema: Mapping[str, Any]) -> str | None:
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(_REFERENCE)
     parts = [schema.get("items", {}), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    return next((name for name in map(_name, (one for one in parts if one and isinstance(one, dict))) if name), None)
+    return next(
+        (name for name in map(_name, (one for one in parts if one and isinstance(one, dict))) if name), None
+    )
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

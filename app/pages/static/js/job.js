@@ -153,7 +153,19 @@ async function update() {
   if (changed.includes("training")) drawHistory(document.getElementById("history"), api);
 }
 
+/** Follow a link that only changes what a part of this page shows, without leaving the page. */
+job.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-swap]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.href);
+  refresh();
+});
 document.getElementById("chips").addEventListener("change", async (event) => {
+  const address = new URL(location.href);
+  if (event.target.checked) address.searchParams.set("chips", "true");
+  else address.searchParams.delete("chips");
+  history.replaceState(null, "", address);
   if (event.target.checked) await readChips();
   drawCurve();
 });
@@ -168,6 +180,7 @@ field.addEventListener("input", () => {
   typing = setTimeout(() => rest(value), 350);
 });
 addEventListener("driftline:theme", drawAll);
+document.getElementById("chips").checked = new URLSearchParams(location.search).has("chips");
 installActions(job);
 await readResults();
 drawHistory(document.getElementById("history"), api);
