@@ -1,4 +1,4 @@
-"""One layer of a job looked at closely: its weights before and after programming, and what its converters get."""
+"""One layer looked at closely: its weights before and after programming, and what its converters get."""
 
 from __future__ import annotations
 

@@ -88,12 +88,8 @@ function lifetimeUrl() {
 }
 
 async function readLifetime(signal) {
-  try {
-    lifetime = await ask(lifetimeUrl(), { signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    lifetime = null; // no digital result yet, or nothing to measure: the panel says so
-  }
+  const isMeasurable = threshold() !== null || Number.isFinite(results.baseline.digital?.[metric]);
+  lifetime = isMeasurable ? await ask(lifetimeUrl(), { signal }) : null; // the panel says what is missing
   drawShare();
 }
 
