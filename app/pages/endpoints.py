@@ -74,9 +74,7 @@ async def one_job_page(
     request: Request,
     services: ServicesDep,
     query: ThresholdDep,
-    layer: Annotated[
-        str | None, Query(max_length=1000, description="Layer that is shown closely.")
-    ] = None,
+    layer: Annotated[str | None, Query(max_length=1000, description="Layer that is shown closely.")] = None,
     chips: Annotated[bool, Query(description="Whether a script draws every chip.")] = False,
     sort: _Sort = None,
 ) -> HTMLResponse:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette._utils import get_route_path
 from starlette.responses import HTMLResponse
 
@@ -58,6 +59,7 @@ def _environment() -> Environment:
         value=words.value,
         field=words.field,
         pretty=pretty,
+        prose=prose,
     )
     environment.globals.update(VARIANT_MEANINGS=words.VARIANT_MEANINGS, inf=math.inf)
     environment.globals["ui"] = environment.get_template("parts/macros.html").module
@@ -67,6 +69,13 @@ def _environment() -> Environment:
 def pretty(value: Any) -> str:
     """Return a value as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def prose(text: str) -> Markup:
+    """Return a text with what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    marked = (f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+    return Markup("".join(marked))  # noqa: S704 - every part is escaped
 
 
 def root_of(request: Request) -> str:

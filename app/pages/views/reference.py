@@ -9,6 +9,8 @@ from typing import Any, Final
 
 _REFERENCE: Final = "#/components/schemas/"
 _SAMPLE_URL: Final = "$api"
+_QUOTE: Final = "'"
+_ESCAPED: Final = "'\\''"
 
 
 @dataclass(frozen=True)
@@ -84,23 +86,25 @@ class Reference:
 def reference(document: Mapping[str, Any]) -> Reference:
     """Return the reference of an OpenAPI document."""
     operations: dict[str, list[Operation]] = {}
+    schemas = document["components"]["schemas"]
     for path, methods in document["paths"].items():
         for method, found in methods.items():
             tag = (found.get("tags") or ["service"])[0]
-            operations.setdefault(tag, []).append(_operation(method, path, found))
+            operations.setdefault(tag, []).append(_operation(method, path, found, schemas))
     about = {tag["name"]: tag.get("description", "") for tag in document.get("tags", [])}
     return Reference(
         title=document["info"]["title"],
         version=document["info"]["version"],
         description=document["info"].get("description", "").strip(),
         groups=[Group(name, about.get(name, ""), found) for name, found in operations.items()],
-        schemas=[_schema(name, one) for name, one in sorted(document["components"]["schemas"].items())],
+        schemas=[_schema(name, one) for name, one in sorted(schemas.items())],
     )
 
 
-def _operation(method: str, path: str, found: Mapping[str, Any]) -> Operation:
+def _operation(method: str, path: str, found: Mapping[str, Any], schemas: Mapping[str, Any]) -> Operation:
     content = found.get("requestBody", {}).get("content", {})
-    example = _example(content)
+    body_schema = _name(content.get("application/json", {}).get("schema", {}))
+    example = _example(content, schemas.get(body_schema, {}))
     return Operation(
         id=found["operationId"],
         method=method.upper(),
@@ -111,7 +115,7 @@ def _operation(method: str, path: str, found: Mapping[str, Any]) -> Operation:
             _parameter(one["name"], one["in"], one.get("schema", {}), one)
             for one in found.get("parameters", [])
         ],
-        body_schema=_name(content.get("application/json", {}).get("schema", {})),
+        body_schema=body_schema,
         body_types=list(content),
         body_example=example,
         answers=list(_answers(found["responses"])),
@@ -120,15 +124,15 @@ def _operation(method: str, path: str, found: Mapping[str, Any]) -> Operation:
 
 
 def _answers(responses: Mapping[str, Any]) -> Iterator[AnswerRow]:
-    for status, answer in responses.items():
+    for status, answer in sorted(responses.items()):
         content = answer.get("content", {})
         schema = next((_name(one["schema"]) for one in content.values() if "schema" in one), None)
         yield AnswerRow(status, answer.get("description", ""), schema, list(content))
 
 
-def _example(content: Mapping[str, Any]) -> str | None:
+def _example(content: Mapping[str, Any], schema: Mapping[str, Any]) -> str | None:
     body = content.get("application/json", {})
-    examples = [one.get("value") for one in body.get("examples", {}).values()]
+    examples = [one.get("value") for one in body.get("examples", {}).values()] + schema.get("examples", [])
     found = body.get("example", examples[0] if examples else None)
     return None if found is None else json.dumps(found, indent=2, ensure_ascii=False)
 
@@ -137,7 +141,10 @@ def _curl(method: str, path: str, content: Mapping[str, Any], example: str | Non
     words = ["curl"] + ([] if method == "get" else ["-X", method.upper()])
     words.append(f'"{_SAMPLE_URL}{path}"')
     if "application/json" in content:
-        words += ["-H 'Content-Type: application/json'", f"-d '{example or '{...}'}'"]
+        words += [
+            "-H 'Content-Type: application/json'",
+            f"-d '{(example or '{...}').replace(_QUOTE, _ESCAPED)}'",
+        ]
     elif "application/octet-stream" in content:
         words += ["-H 'Content-Type: application/octet-stream'", "--data-binary @FILE"]
     return " ".join(words)

@@ -51,6 +51,7 @@ export class TimePlot {
     this.times = times;
     this.uplot?.destroy();
     this.uplot = null;
+    this.element.classList.toggle("is-empty", !times.length);
     if (!times.length) return;
     this.axis = axisOf(times);
     this.uplot = new uPlot(this.settings(), this.data(times), this.element);
