@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy.orm import Session
 
 from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
+from app.configs.difference import leaves
 from app.db.tables import Job
 from app.engine.specification import task_of
 from app.kit.etag import etag_of
@@ -217,21 +218,13 @@ def comparison_tag(jobs: Sequence[Job], form: str) -> str:
 
 
 def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:
-    leaves = [
-        dict(_leaves(job.effective_config, "/effective_config"))
-        | dict(_leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
+    fields = [
+        dict(leaves(job.effective_config, "/effective_config"))
+        | dict(leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
         for job in jobs
     ]
-    for pointer in sorted({pointer for one in leaves for pointer in one}):
-        values = {job.id: one[pointer] for job, one in zip(jobs, leaves, strict=True) if pointer in one}
+    for pointer in sorted({pointer for one in fields for pointer in one}):
+        values = {job.id: one[pointer] for job, one in zip(jobs, fields, strict=True) if pointer in one}
         shown = list(values.values())
         if len(values) < len(jobs) or any(value != shown[0] for value in shown):
             yield ConfigDifference(pointer=pointer, values=values)
-
-
-def _leaves(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _leaves(part, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
-    else:
-        yield pointer, value

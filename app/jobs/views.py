@@ -66,7 +66,8 @@ def _links(job: Job) -> Links:
     )
 
 
-def _progress(job: Job) -> Progress:
+def progress(job: Job) -> Progress:
+    """Return how far the job is."""
     fraction = job.progress_done / job.progress_total if job.progress_total else 0.0
     eta = None
     if job.state == JobState.RUNNING and job.started_at and job.progressed_at and fraction > 0:
@@ -80,7 +81,7 @@ def _progress(job: Job) -> Progress:
 _FIELDS: dict[str, Callable[[Job], Any]] = {
     **{name: attrgetter(name) for name in JobView.model_fields if name != "queue"},
     "state": lambda job: JobState(job.state),
-    "progress": _progress,
+    "progress": progress,
     "failure": lambda job: None if job.failure is None else FailureView.model_validate(job.failure),
     "links": _links,
 }
