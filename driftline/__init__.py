@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TooLarge,
         TooManyRequests,
         Unauthorized,
+        UnknownName,
         UnsupportedMediaType,
         WaitTimeout,
     )
@@ -71,6 +72,7 @@ _HOMES = {
         "TooLarge",
         "TooManyRequests",
         "Unauthorized",
+        "UnknownName",
         "UnsupportedMediaType",
         "WaitTimeout",
     ),
@@ -112,6 +114,7 @@ __all__ = [
     "TooLarge",
     "TooManyRequests",
     "Unauthorized",
+    "UnknownName",
     "UnsupportedMediaType",
     "WaitTimeout",
     "seconds",

@@ -15,6 +15,10 @@ class InvalidInput(DriftlineError, ValueError):
     """An argument is wrong; nothing was sent."""
 
 
+class UnknownName(DriftlineError, LookupError):
+    """Nothing has this name; the message says which names are near, or where they are listed."""
+
+
 class MissingExtra(DriftlineError, ImportError):
     """A package that this needs is not installed; the message says what to install."""
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from driftline.durations import label
+from driftline.words import doing, interval, number, place, shape, signed, sizes
 
 _BORDER: Final = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL: Final = f"padding:.2em .8em .2em 0;text-align:left;background:none;{_BORDER}"
@@ -30,9 +31,9 @@ def bar(fraction: float, text: str) -> str:
 
 def model(one: Mapping[str, Any]) -> str:
     """Return a model: what it is, and where each layer is computed."""
-    facts = f"{one['parameters']:,} parameters, {_shape(one['inputs'])} to {_shape(one['outputs'])}"
+    facts = f"{one['parameters']:,} parameters, {shape(one['inputs'])} to {shape(one['outputs'])}"
     layers = [
-        [layer["name"], layer["op"], _sizes(layer.get("weight_shape")), _place(layer)]
+        [layer["name"], layer["op"], sizes(layer.get("weight_shape")), place(layer)]
         for layer in one["layers"]
     ]
     return _block("Model", one["name"], one["id"], facts) + _table(
@@ -44,14 +45,12 @@ def dataset(one: Mapping[str, Any]) -> str:
     """Return a dataset: how many samples of which shape."""
     classes = f", {one['classes']} classes" if one.get("classes") else ""
     facts = f"{one['train_size']:,} samples for training, {one['test_size']:,} for testing{classes}"
-    inputs = [[part["name"], part["dtype"], _sizes(part["shape"])] for part in one["inputs"]]
+    inputs = [[part["name"], part["dtype"], sizes(part["shape"])] for part in one["inputs"]]
     return _block("Dataset", one["name"], one["id"], facts) + _table(("input", "type", "shape"), inputs)
 
 
 def job(one: Mapping[str, Any]) -> str:
     """Return a job: its state, how far it is, and why it failed if it did."""
-    from driftline.progress import doing
-
     state = one["state"]
     fraction = 1.0 if state == "succeeded" else one["progress"]["fraction"]
     parts = [_block("Job", one.get("name") or "", one["id"], ""), bar(fraction, doing(one))]
@@ -114,29 +113,6 @@ def comparison(one: Mapping[str, Any]) -> str:
     return _block("Comparison", "", "", metric.capitalize()) + _table(header, rows, numbers=3)
 
 
-def number(value: float | None, metric: str) -> str:
-    """Return a value of a metric: accuracies in percent, the others with four digits."""
-    if value is None:
-        return "-"
-    return f"{100 * value:.2f} %" if "accuracy" in metric else f"{value:.4g}"
-
-
-def signed(value: float | None, metric: str) -> str:
-    """Return a difference of a metric: of accuracies in percentage points."""
-    if value is None:
-        return "-"
-    return f"{100 * value:+.2f}" if "accuracy" in metric else f"{value:+.4g}"
-
-
-def interval(bounds: Sequence[float] | None, metric: str) -> str:
-    """Return an interval of a metric."""
-    if not bounds:
-        return "-"
-    if "accuracy" in metric:
-        return f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}"
-    return f"{bounds[0]:.4g} to {bounds[1]:.4g}"
-
-
 def _block(kind: str, name: str, identity: str, facts: str) -> str:
     title = f" <b>{escape(name)}</b>" if name else ""
     code = f' <code style="{_FAINT};background:none">{escape(identity)}</code>' if identity else ""
@@ -164,16 +140,3 @@ def _table(header: Iterable[str], rows: Sequence[Sequence[str]], numbers: int = 
         f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     )
     return table + more
-
-
-def _place(layer: Mapping[str, Any]) -> str:
-    reason = layer.get("reason")
-    return "on tiles" if layer["kind"] == "analog" else "digitally" + (f" ({reason})" if reason else "")
-
-
-def _sizes(shape: Sequence[Any] | None) -> str:
-    return "" if shape is None else " x ".join("any" if size is None else str(size) for size in shape)
-
-
-def _shape(tensors: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{one['name']} [{_sizes(one.get('shape'))}]" for one in tensors)

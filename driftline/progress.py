@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from driftline.words import doing
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -106,33 +108,6 @@ def shown(progress: bool) -> Iterator[Bar]:
         yield bar
     finally:
         bar.close()
-
-
-def doing(job: Mapping[str, Any]) -> str:
-    """Say in a few words what a job does."""
-    state = job["state"]
-    if state == "queued":
-        queue = job.get("queue") or {}
-        reason = _REASONS.get(queue.get("reason", ""))
-        return f"queued ({reason})" if reason else "queued"
-    phase = _PHASES.get(job.get("phase") or "", job.get("phase"))
-    return str(phase) if state == "running" and phase else str(state)
-
-
-_PHASES: Final = {
-    "verify": "verifying the import",
-    "calibrate": "calibrating input ranges",
-    "finetune": "HWA fine-tuning",
-    "baseline": "evaluating digitally",
-    "evaluate": "evaluating chips",
-    "describe": "describing layers",
-}
-_REASONS: Final = {
-    "no_worker": "no worker is running",
-    "no_worker_is_able": "no worker can do it",
-    "workers_take_no_work": "the workers take no work",
-    "workers_are_busy": "the workers are busy",
-}
 
 
 def _fitting() -> Bar:

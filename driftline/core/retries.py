@@ -34,7 +34,7 @@ def answered(request: Request, retries: int) -> Flow[httpx.Response]:
             response: httpx.Response = yield Send(request)
         except httpx.TransportError as failure:
             may_repeat = request.repeatable or isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout)
-            error = _unreachable(request, failure)
+            error = unreachable(failure)
             asked_s = None
         else:
             if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
@@ -90,10 +90,11 @@ def retry_after_s(header: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _unreachable(request: Request, failure: httpx.TransportError) -> ServiceUnreachable:
-    url = failure.request.url if failure._request is not None else request.path  # noqa: SLF001 - it may have none
+def unreachable(failure: httpx.TransportError) -> ServiceUnreachable:
+    """Return the exception of a service that does not answer."""
+    url = failure.request.url
     reason = str(failure) or type(failure).__name__
     return ServiceUnreachable(
-        f"the service does not answer at {url} ({reason}); is it running? `driftline up` starts one on this "
-        "machine, and DRIFTLINE_URL says where another one is"
+        f"the service does not answer at {url.scheme}://{url.netloc.decode()} ({reason}); is it running? "
+        "`driftline up` starts one on this machine, and DRIFTLINE_URL says where another one is"
     )

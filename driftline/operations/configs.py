@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from driftline.core.steps import Flow, call_json, get, post
-from driftline.errors import InvalidInput
+from driftline.errors import UnknownName
 
 
 def presets() -> Flow[list[Any]]:
@@ -20,13 +20,13 @@ def preset(name: str) -> Flow[Any]:
     """Return a named configuration, every field filled in.
 
     Raises:
-        InvalidInput: there is none of this name; the message has the nearest ones.
+        UnknownName: there is none of this name; the message has the nearest ones.
     """
     found = yield from presets()
     by_name = {one["name"]: one for one in found}
     if name not in by_name:
         near = get_close_matches(name, by_name, n=3) or sorted(by_name)
-        raise InvalidInput(f"there is no preset {name!r}; there is {', '.join(near)}")
+        raise UnknownName(f"there is no preset {name!r}; there is {', '.join(near)}")
     return by_name[name]
 
 

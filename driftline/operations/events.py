@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 
-from driftline.core.retries import problem_of
+from driftline.core.retries import problem_of, unreachable
 from driftline.core.sse import StreamReader
 from driftline.core.steps import Close, Emit, Flow, NextChunk, Open, Sleep, Stream, call, get
 from driftline.errors import ApiError, ServerError, ServiceUnreachable
@@ -70,7 +70,7 @@ def _opened(path: str, last: int) -> Flow[Stream]:
     try:
         stream: Stream = yield Open(get(path, headers=headers))
     except httpx.TransportError as error:
-        raise ServiceUnreachable(f"the service does not answer ({error})") from error
+        raise unreachable(error) from error
     if not stream.response.is_success:
         problem: ApiError = problem_of(stream.response)
         raise problem

@@ -18,6 +18,7 @@ from driftline.operations.naming import BUILTIN, Named, id_of, is_id
 from driftline.operations.waiting import Watch, wait
 from driftline.progress import shown
 
+DEFAULT_PRESET: Final = "PCMExamplePreset"
 DEFAULT_TIMES: Final = ("1 s", "1 h", "1 day", "1 month", "1 year")
 _ROUND_S: Final = 1.0
 
@@ -157,7 +158,7 @@ def _hardware(
     preset: str | None, overrides: Mapping[str, Any] | None, rpu_config: Mapping[str, Any] | None
 ) -> Mapping[str, Any]:
     if rpu_config is None:
-        named = {"preset": preset or "PCMExamplePreset"}
+        named = {"preset": preset or DEFAULT_PRESET}
         return {**named, "overrides": overrides} if overrides else named
     if preset is not None or overrides is not None:
         raise InvalidInput("give a whole rpu_config, or a preset with overrides, not both")
