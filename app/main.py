@@ -30,6 +30,7 @@ from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
+from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
 from app.settings import Settings
@@ -130,6 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         datasets_router,
         configs_router,
         jobs_router,
+        results_router,
         compare_router,
         webhooks_router,
         health_router,

@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from numbers import Real
 from typing import TypeAlias
 
 from driftline.errors import InvalidInput
+from driftline.times import DAY_S, HOUR_S, MINUTE_S, MONTH_S, SECOND_S, WEEK_S, YEAR_S
 
 Duration: TypeAlias = float | str | timedelta
 
-_MINUTE = 60.0
-_HOUR = 3600.0
-_DAY = 86400.0
-_WORDS = ("day", "week", "month", "year")
-SECONDS = {
-    "s": 1.0,
-    "min": _MINUTE,
-    "h": _HOUR,
-    "day": _DAY,
-    "week": 7 * _DAY,
-    "month": 30 * _DAY,
-    "year": 365 * _DAY,
+UNITS = {
+    "s": SECOND_S,
+    "min": MINUTE_S,
+    "h": HOUR_S,
+    "day": DAY_S,
+    "week": WEEK_S,
+    "month": MONTH_S,
+    "year": YEAR_S,
 }
 _NAMES = {
-    **SECONDS,
+    **UNITS,
     "ms": 1e-3,
-    "sec": 1.0,
-    "second": 1.0,
-    "m": _MINUTE,
-    "minute": _MINUTE,
-    "hr": _HOUR,
-    "hour": _HOUR,
-    "d": _DAY,
-    "w": SECONDS["week"],
-    "mo": SECONDS["month"],
-    "y": SECONDS["year"],
-    "yr": SECONDS["year"],
+    "sec": SECOND_S,
+    "second": SECOND_S,
+    "m": MINUTE_S,
+    "minute": MINUTE_S,
+    "hr": HOUR_S,
+    "hour": HOUR_S,
+    "d": DAY_S,
+    "w": WEEK_S,
+    "mo": MONTH_S,
+    "y": YEAR_S,
+    "yr": YEAR_S,
 }
 _WRITTEN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)?\s*([a-z]*)", re.IGNORECASE)
 _EXAMPLES = (
@@ -91,18 +88,6 @@ def all_seconds(durations: Iterable[Duration] | Duration) -> list[float]:
     return found
 
 
-def label(value_s: float) -> str:
-    """Return a duration in the largest unit that it is a whole number of: 86400 is "1 day"."""
-    if value_s == 0:
-        return "0 s"
-    for unit in reversed(SECONDS):
-        count = value_s / SECONDS[unit]
-        if count >= 1 and math.isclose(count, round(count), rel_tol=1e-9):
-            plural = "s" if unit in _WORDS and round(count) != 1 else ""
-            return f"{round(count):,} {unit}{plural}"
-    return f"{value_s:g} s"
-
-
 def _parsed(text: str) -> float:
     written = _WRITTEN.fullmatch(text.strip())
     if written is None or not text.strip():
@@ -112,8 +97,7 @@ def _parsed(text: str) -> float:
         raise InvalidInput(f"{text!r} may mean minutes or months: write min or month")
     factor = _factor(unit.lower()) if unit else 1.0
     if factor is None:
-        known: Sequence[str] = tuple(SECONDS)
-        raise InvalidInput(f"{text!r} has the unknown unit {unit!r}: the units are {', '.join(known)}")
+        raise InvalidInput(f"{text!r} has the unknown unit {unit!r}: the units are {', '.join(UNITS)}")
     return (1.0 if number is None else float(number)) * factor
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from driftline.durations import label
+from driftline.times import in_table
 from driftline.words import doing, interval, number, place, shape, signed, sizes
 
 _BORDER: Final = "border-bottom:1px solid rgba(128,128,128,.35)"
@@ -79,7 +79,7 @@ def results(one: Mapping[str, Any]) -> str:
     rows = [
         [
             series["variant"],
-            label(point["t_inference"]),
+            in_table(point["t_inference"]),
             str(point["repeats"]),
             number(point["mean"], metric),
             interval(point.get("ci95"), metric),
@@ -103,7 +103,7 @@ def comparison(one: Mapping[str, Any]) -> str:
                 [
                     compared["name"] or compared["id"],
                     point["variant"],
-                    label(point["t_inference"]),
+                    in_table(point["t_inference"]),
                     "" if found is None else number(found["mean"], metric),
                     "" if against is None else signed(against["mean"], metric),
                     "" if against is None else interval(against["ci95"], metric),

@@ -167,6 +167,9 @@ class Links(BaseModel):
 
     self: str
     results: str
+    summary: str
+    lifetime: str
+    report: str
     history: str
     events: str
     artifacts: str

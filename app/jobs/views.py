@@ -57,6 +57,9 @@ def _links(job: Job) -> Links:
     return Links(
         self=base,
         results=f"{base}/results",
+        summary=f"{base}/summary",
+        lifetime=f"{base}/lifetime",
+        report=f"{base}/report",
         history=f"{base}/history",
         events=f"{base}/events",
         artifacts=f"{base}/artifacts",

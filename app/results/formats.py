@@ -62,3 +62,40 @@ def _results_format(
 
 
 ResultsFormatDep = Annotated[ResultsFormat, Depends(_results_format)]
+
+
+class LifetimeFormat(StrEnum):
+    """How a lifetime is written."""
+
+    JSON = "json"
+    CSV = "csv"
+    SVG = "svg"
+    PNG = "png"
+
+
+_LIFETIME_MEDIA_TYPES = {MEDIA_TYPE_OF[ResultsFormat(one)]: one for one in LifetimeFormat}
+LIFETIME_CONTENT: dict[str, Any] = {
+    "content": {
+        "text/csv": {
+            "schema": _TEXT,
+            "example": "variant,t_inference,share,ci95_low,ci95_high\ndirect,3600.0,0.96,0.804,0.993\n",
+        },
+        "image/svg+xml": {"schema": _TEXT},
+        "image/png": {"schema": _BINARY},
+    }
+}
+
+
+def _lifetime_format(
+    request: Request,
+    file_format: Annotated[
+        LifetimeFormat | None, Query(alias="format", description="Wins over `Accept`.")
+    ] = None,
+) -> LifetimeFormat:
+    chosen = file_format or preferred(accept_of(request), _LIFETIME_MEDIA_TYPES)
+    if chosen is None:
+        raise NotAcceptable(f"a lifetime comes as {', '.join(_LIFETIME_MEDIA_TYPES)}")
+    return chosen
+
+
+LifetimeFormatDep = Annotated[LifetimeFormat, Depends(_lifetime_format)]

@@ -11,9 +11,9 @@ import typer
 from driftline.cli.connection import JobArgument, connect, find_job
 from driftline.cli.output import AsJson, ago, note, print_json, print_table, say
 from driftline.cli.watching import follow, print_results
-from driftline.durations import label
 from driftline.errors import InvalidInput
 from driftline.operations.results import write_whole
+from driftline.times import in_table
 from driftline.words import doing, interval, number, signed
 
 _SHOWN = ("name", "tags", "state", "phase", "progress", "created_at")
@@ -104,10 +104,19 @@ def results(
         print_results(found)
 
 
-def summary(job: JobArgument, as_json: AsJson = False) -> None:
+def summary(
+    job: JobArgument,
+    accuracy: Annotated[
+        float | None, typer.Option(help="Threshold of the accuracy, 0 to 1.", show_default=False)
+    ] = None,
+    drop: Annotated[
+        float | None, typer.Option(help="Threshold below the digital accuracy (0.01).", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Print a job's answer in words."""
     with connect() as driftline:
-        found = driftline.summary(find_job(driftline, job))
+        found = driftline.summary(find_job(driftline, job), accuracy=accuracy, drop=drop)
     if as_json:
         print_json(found)
         return
@@ -141,7 +150,7 @@ def compare(
             rows.append(
                 [
                     point["variant"],
-                    label(point["t_inference"]),
+                    in_table(point["t_inference"]),
                     names[job_id],
                     number(value["mean"], found.metric),
                     "" if difference is None else signed(difference["mean"], found.metric),

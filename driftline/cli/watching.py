@@ -6,10 +6,10 @@ import sys
 
 from driftline.cli.output import note, print_json, print_table, say
 from driftline.client import Job
-from driftline.durations import label
 from driftline.errors import NotFound
 from driftline.resources.jobs import JobRecord
 from driftline.resources.results import Results
+from driftline.times import in_table
 from driftline.words import doing, interval, number
 
 
@@ -44,7 +44,7 @@ def print_results(results: Results) -> None:
     rows = [
         [
             series.variant,
-            label(point.t_inference),
+            in_table(point.t_inference),
             str(point.repeats),
             number(point.mean, metric),
             interval(point.get("ci95"), metric),

@@ -50,9 +50,12 @@ def history(job: Named) -> Flow[Any]:
     return (yield from call_json(get(path_of("jobs", job, "history"))))
 
 
-def summary(job: Named) -> Flow[Any]:
-    """Return the job's answer in plain words."""
-    return (yield from call_json(get(path_of("jobs", job, "summary"))))
+def summary(
+    job: Named, *, accuracy: float | None = None, drop: float | None = None, threshold: float | None = None
+) -> Flow[Any]:
+    """Return the job's answer in plain words; the threshold is that of `lifetime`."""
+    params = {"accuracy": accuracy, "drop": drop, "threshold": threshold}
+    return (yield from call_json(get(path_of("jobs", job, "summary"), params)))
 
 
 def lifetime(

@@ -79,10 +79,7 @@ class Results(Record):
         Raises:
             MissingExtra: matplotlib is not installed.
         """
-        need("matplotlib", "pictures")
-        from driftline import plots
-
-        figure: Figure = plots.accuracy(self, title=title)
+        figure: Figure = _plots().accuracy(self, title=title)
         return figure
 
     def _all_cells(self) -> list[dict[str, Any]]:
@@ -132,8 +129,24 @@ class Summary(Record):
 class Lifetime(Record):
     """When each chip falls below a threshold, and which share of the chips holds it for how long."""
 
-    threshold: Any
+    job: str
+    complete: bool
+    metric: str
+    threshold: float
+    digital: float | None
     series: list[dict[str, Any]]
+
+    def plot(self, *, title: str = "") -> Figure:
+        """Return a picture of the share of chips that hold, over time.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        figure: Figure = _plots().chip_yield(self, title=title)
+        return figure
+
+    def _told(self) -> list[str]:
+        return [f"of job {self['job']}:", f"{self['metric']} {self['threshold']:.4g}"]
 
 
 class Comparison(Record):
@@ -166,7 +179,24 @@ class Comparison(Record):
                 )
         return need("pandas", "tables").DataFrame(rows)
 
+    def plot(self, *, title: str = "") -> Figure:
+        """Return a picture of the jobs beside one another.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        figure: Figure = _plots().compare(self, title=title)
+        return figure
+
     def _repr_html_(self) -> str:
         from driftline import html
 
         return html.comparison(self)
+
+
+def _plots() -> Any:
+    """Return the room of pictures."""
+    need("matplotlib", "pictures")
+    from driftline import plots
+
+    return plots

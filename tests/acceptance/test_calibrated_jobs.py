@@ -158,7 +158,9 @@ def test_kills_in_every_phase_change_nothing(
             until(lambda variant=variant: _cells(driftline, job, variant), "a cell")
             kill_all("a runner that evaluates")
         assert finished(driftline, job) == undisturbed
-        requeued = [event for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"]
+        requeued = [
+            event for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"
+        ]
         assert len(requeued) >= 4, "killed too late to tell anything"
 
 

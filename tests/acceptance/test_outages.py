@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -205,13 +205,9 @@ def test_a_full_disk_ends_no_job(
 
 @contextmanager
 def _filled(path: Path) -> Iterator[None]:
-    with path.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
-        except OSError:
-            pass
+    with path.open("wb", buffering=0) as file, suppress(OSError):  # a buffer would be written at the close
+        while True:
+            file.write(bytes(1 << 16))
     try:
         yield
     finally:
@@ -343,7 +339,9 @@ def test_a_runner_that_hangs_is_killed_and_its_item_is_done_again(
         in_training(driftline, job)
         _send(until(lambda: runners_of(service.process_id("worker 0")), "a runner")[0], signal.SIGSTOP)
         assert finished(driftline, job) == undisturbed
-        requeued = [event["data"] for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"]
+        requeued = [
+            event["data"] for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"
+        ]
         assert "stalled" in {event["reason"] for event in requeued}
 
 

@@ -20,7 +20,11 @@ def cells(driftline: Driftline, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def started_items(driftline: Driftline, job: dict[str, Any]) -> list[str]:
-    return [event["data"]["item"] for event in driftline.events(job["id"], follow=False) if event["type"] == "item.started"]
+    return [
+        event["data"]["item"]
+        for event in driftline.events(job["id"], follow=False)
+        if event["type"] == "item.started"
+    ]
 
 
 def test_a_known_job_is_answered_at_once_and_a_longer_one_computes_the_rest(

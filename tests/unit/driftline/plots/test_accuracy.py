@@ -6,7 +6,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from app.results import plots
+from driftline import plots
+
+
+def drawn(results: dict[str, Any], title: str, file_format: str) -> bytes:
+    return plots.to_bytes(plots.accuracy(results, title), file_format)
 
 
 def result(*points: tuple[float, int]) -> dict[str, Any]:
@@ -28,9 +32,9 @@ def result(*points: tuple[float, int]) -> dict[str, Any]:
     ids=["three times", "from zero", "one chip", "only zero", "nothing yet"],
 )
 def test_any_results_can_be_drawn(points: list[tuple[float, int]]) -> None:
-    svg = plots.draw(result(*points), "a <job> & $\\more", "svg")
+    svg = drawn(result(*points), "a <job> & $\\more", "svg")
     assert ET.fromstring(svg).tag.endswith("svg")
-    assert plots.draw(result(*points), "title", "png").startswith(b"\x89PNG")
+    assert drawn(result(*points), "title", "png").startswith(b"\x89PNG")
 
 
 def test_a_metric_that_was_not_finite_leaves_a_gap() -> None:
@@ -38,12 +42,12 @@ def test_a_metric_that_was_not_finite_leaves_a_gap() -> None:
     found["metric"], found["baseline"] = "mse", {"digital": {"mse": None}}
     for point in (found["series"][0]["points"][1], *found["series"][1]["points"]):
         point.update(dict.fromkeys(("mean", "ci95", "p05", "p95")))
-    assert plots.draw(found, "title", "png").startswith(b"\x89PNG")
+    assert drawn(found, "title", "png").startswith(b"\x89PNG")
 
 
 def test_the_same_results_give_the_same_bytes() -> None:
-    assert plots.draw(result((1.0, 2)), "t", "png") == plots.draw(result((1.0, 2)), "t", "png")
-    assert plots.draw(result((1.0, 2)), "t", "svg") == plots.draw(result((1.0, 2)), "t", "svg")
+    assert drawn(result((1.0, 2)), "t", "png") == drawn(result((1.0, 2)), "t", "png")
+    assert drawn(result((1.0, 2)), "t", "svg") == drawn(result((1.0, 2)), "t", "svg")
 
 
 def texts_of(svg: bytes) -> list[str]:
@@ -52,19 +56,19 @@ def texts_of(svg: bytes) -> list[str]:
 
 def test_a_picture_holds_the_title_as_text_whatever_is_in_it() -> None:
     title = "短い 名前 \U0001f600 & <b> LeNet"
-    assert title in texts_of(plots.draw(result((1.0, 10), (3600.0, 10)), title, "svg"))
-    assert plots.draw(result((1.0, 10)), title, "png").startswith(b"\x89PNG")
+    assert title in texts_of(drawn(result((1.0, 10), (3600.0, 10)), title, "svg"))
+    assert drawn(result((1.0, 10)), title, "png").startswith(b"\x89PNG")
 
 
 def test_control_characters_leave_the_picture_a_valid_one() -> None:
     title = "a\x01b\x1b[31m\x85c\ud800\ufffe"
-    texts = texts_of(plots.draw(result((1.0, 10)), title, "svg"))
+    texts = texts_of(drawn(result((1.0, 10)), title, "svg"))
     assert "a\ufffdb\ufffd[31m\ufffdc\ufffd\ufffd" in texts
-    assert plots.draw(result((1.0, 10)), title, "png").startswith(b"\x89PNG")
+    assert drawn(result((1.0, 10)), title, "png").startswith(b"\x89PNG")
 
 
 def test_a_long_title_is_cut_with_an_ellipsis() -> None:
-    texts = texts_of(plots.draw(result((1.0, 10)), "sweep of the output noise " * 40, "svg"))
+    texts = texts_of(drawn(result((1.0, 10)), "sweep of the output noise " * 40, "svg"))
     lines = [text for text in texts if text.startswith(("sweep", "noise", "output", "of", "the"))]
     assert len(lines) == 2
     assert lines[1].endswith("…")
@@ -76,6 +80,6 @@ def test_the_axis_of_an_accuracy_ends_at_100_percent() -> None:
     for series in found["series"]:
         for point in series["points"]:
             point.update({"mean": 0.995, "ci95": (0.98, 1.01), "p05": 0.97, "p95": 1.0})
-    ticks = [text for text in texts_of(plots.draw(found, "title", "svg")) if re.fullmatch(r"[\d.]+", text)]
+    ticks = [text for text in texts_of(drawn(found, "title", "svg")) if re.fullmatch(r"[\d.]+", text)]
     assert ticks
     assert max(map(float, ticks)) <= 100
