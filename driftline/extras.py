@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from driftline.errors import MissingExtra
@@ -26,3 +27,11 @@ def need(module: str, purpose: str, extra: str = "client") -> Any:
         raise MissingExtra(
             f"{purpose} need the package {package}: pip install 'driftline[{extra}]' (missing: {error.name})"
         ) from None
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module could be imported, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

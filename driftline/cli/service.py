@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from driftline.cli.connection import connect, find_job
 from driftline.cli.output import note, say
 from driftline.errors import MissingExtra
+from driftline.extras import is_installed
 
 # What the extras `api` and `worker` bring, by the modules that no other extra has.
 _NEEDED = ("fastapi", "uvicorn", "celery", "sqlalchemy", "torch", "numba", "onnxruntime")
@@ -39,7 +39,7 @@ def up(
 
     That is the API, a worker and a broker. Ctrl-C stops them.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in _NEEDED if not is_installed(name)]
     if missing:
         raise MissingExtra(
             f"a service on this machine needs {', '.join(missing)}: "
