@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from driftline.words import phase
+
 
 class DriftlineError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -197,8 +199,8 @@ def _ending(job: Mapping[str, Any]) -> str:
     if job["state"] == "cancelled":
         return f"{name} was cancelled; the cells that it had computed are in its results"
     failure = job.get("failure") or {}
-    phase = f" during {job['phase']}" if job.get("phase") else ""
-    text = f"{name} failed{phase}: {failure.get('message', 'no reason was given')}"
+    while_doing = f" while {phase(job)}" if job.get("phase") else ""
+    text = f"{name} failed{while_doing}: {failure.get('message', 'no reason was given')}"
     if failure.get("code"):
         text += f" ({failure['code']})"
     return text + ("; a retry may help" if failure.get("retryable") else "")

@@ -101,9 +101,9 @@ class NotebookBar(Bar):
 
 
 @contextmanager
-def shown(progress: bool) -> Iterator[Bar]:
+def shown(*, wanted: bool) -> Iterator[Bar]:
     """Yield the bar that fits where this runs, or one that shows nothing."""
-    bar = _fitting() if progress else NoBar()
+    bar = _fitting() if wanted else NoBar()
     try:
         yield bar
     finally:

@@ -8,7 +8,7 @@ from typing import Any, Final
 _PHASES: Final = {
     "verify": "verifying the import",
     "calibrate": "calibrating input ranges",
-    "finetune": "HWA fine-tuning",
+    "finetune": "fine-tuning",
     "baseline": "evaluating digitally",
     "evaluate": "evaluating chips",
     "describe": "describing layers",
@@ -28,8 +28,13 @@ def doing(job: Mapping[str, Any]) -> str:
         queue = job.get("queue") or {}
         reason = _REASONS.get(queue.get("reason", ""))
         return f"queued ({reason})" if reason else "queued"
-    phase = _PHASES.get(job.get("phase") or "", job.get("phase"))
-    return str(phase) if state == "running" and phase else str(state)
+    return phase(job) if state == "running" and job.get("phase") else str(state)
+
+
+def phase(job: Mapping[str, Any]) -> str:
+    """Say what a job began last; empty where it has begun nothing."""
+    name = job.get("phase") or ""
+    return _PHASES.get(name, name)
 
 
 def number(value: float | None, metric: str) -> str:

@@ -124,7 +124,7 @@ def map_jobs(
     waiting = deque(enumerate(wanted))
     found: dict[int, Any] = {}
     in_flight: dict[int, Watch] = {}
-    with shown(progress and bool(wanted)) as bar:
+    with shown(wanted=progress and bool(wanted)) as bar:
         while waiting or in_flight:
             while waiting and len(in_flight) < max_in_flight:
                 number, spec = waiting.popleft()

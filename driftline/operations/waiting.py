@@ -46,7 +46,7 @@ def wait(
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     watch = Watch(id_of(job))
-    with shown(progress) as bar:
+    with shown(wanted=progress) as bar:
         while True:
             left_s = LONGEST_POLL_S if deadline is None else deadline - time.monotonic()
             changed = yield from watch.look(max(0.0, min(left_s, LONGEST_POLL_S)))

@@ -142,6 +142,8 @@ def problem() -> Problem:
 
     def make(status: int, code: str = "wrong", **headers: str) -> Answer:
         body = {"status": status, "code": code, "detail": "it is wrong", "errors": [], "request_id": "r1"}
-        return Answer(status, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return Answer(
+            status, body, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     return make

@@ -23,7 +23,22 @@ def test_durations_are_seconds(written, expected):
 
 
 @pytest.mark.parametrize(
-    "written", ["", "soon", "1 fortnight", "1 h 30 min", "h1", "-1 s", -1, float("nan"), float("inf"), True, None, [1], "1 M"]
+    "written",
+    [
+        "",
+        "soon",
+        "1 fortnight",
+        "1 h 30 min",
+        "h1",
+        "-1 s",
+        -1,
+        float("nan"),
+        float("inf"),
+        True,
+        None,
+        [1],
+        "1 M",
+    ],
 )
 def test_what_is_no_duration_is_told(written):
     with pytest.raises(InvalidInput) as told:
@@ -45,7 +60,15 @@ def test_one_duration_is_taken_for_a_list_of_one():
 
 @pytest.mark.parametrize(
     ("time_s", "expected"),
-    [(0, "0 s"), (1, "1 s"), (5400, "1.5 h"), (86400, "1 day"), (100_000, "100,000 s"), (315_360_000, "10 years"), (0.5, "0.5 s")],
+    [
+        (0, "0 s"),
+        (1, "1 s"),
+        (5400, "1.5 h"),
+        (86400, "1 day"),
+        (100_000, "100,000 s"),
+        (315_360_000, "10 years"),
+        (0.5, "0.5 s"),
+    ],
 )
 def test_tables_have_times_that_mean_exactly_that(time_s, expected):
     assert in_table(time_s) == expected

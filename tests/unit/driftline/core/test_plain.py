@@ -17,5 +17,5 @@ def test_what_notebooks_hold_becomes_json():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), Path("x"), b"x", object()])
 def test_what_has_no_form_in_json_is_told_with_its_place(value):
-    with pytest.raises(InvalidInput, match="^/a/1: "):
+    with pytest.raises(InvalidInput, match=r"^/a/1: "):
         plain({"a": [0, value]})
