@@ -104,7 +104,7 @@ def reference(document: Mapping[str, Any]) -> Reference:
 def _operation(method: str, path: str, found: Mapping[str, Any], schemas: Mapping[str, Any]) -> Operation:
     content = found.get("requestBody", {}).get("content", {})
     body_schema = _name(content.get("application/json", {}).get("schema", {}))
-    example = _example(content, schemas.get(body_schema, {}))
+    example = _example(content, schemas.get(body_schema or "", {}))
     return Operation(
         id=found["operationId"],
         method=method.upper(),

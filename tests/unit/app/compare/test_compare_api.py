@@ -15,7 +15,9 @@ def jobs(client):
     for name, right in (("first $x$ & <b>", 8), ("second", 9)):
         job_id = submit(client, body(client, name=name, seed=len(found)))
         add_baseline(client, job_id)
-        add_cells(client, job_id, *[("direct", chip, t, right, 1.0) for chip in (0, 1) for t in (1.0, 3600.0)])
+        add_cells(
+            client, job_id, *[("direct", chip, t, right, 1.0) for chip in (0, 1) for t in (1.0, 3600.0)]
+        )
         found.append(job_id)
     return found
 
@@ -36,7 +38,9 @@ def test_each_form_has_a_tag_of_its_own_that_stays(client, jobs):
         answer = client.get("/v1/compare", params={"job": jobs, "format": form})
         tags.add(answer.headers["etag"])
         held = {"If-None-Match": answer.headers["etag"]}
-        assert client.get("/v1/compare", params={"job": jobs, "format": form}, headers=held).status_code == 304
+        assert (
+            client.get("/v1/compare", params={"job": jobs, "format": form}, headers=held).status_code == 304
+        )
     assert len(tags) == 3
 
 
