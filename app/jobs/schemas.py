@@ -268,8 +268,8 @@ class ArtifactView(BaseModel):
 
     name: str
     media_type: str
-    size_bytes: int
-    sha256: str
+    size_bytes: int | None = Field(description="Null for the report, which is rendered when it is read.")
+    sha256: str | None = Field(description="Null for the report.")
     created_at: datetime
     url: str
 

@@ -20,7 +20,7 @@ from app.kit.problems import NotAcceptable, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import snapshot
 from app.results import findings, layers, tabular
-from app.results.findings import Findings, JobFacts
+from app.results.findings import JobFacts
 from app.results.formats import (
     DRAWN_CONTENT,
     DRAWN_MEDIA_TYPES,
@@ -37,9 +37,10 @@ from app.results.formats import (
     ResultsFormat,
     ResultsQuery,
 )
+from app.results.lifetime_view import lifetime_view
 from app.results.reader import Version, find_job
 from app.results.schemas import LifetimeView, ResultsView, SummaryView
-from app.results.thresholds import ThresholdQuery, no_digital_result
+from app.results.thresholds import ThresholdQuery
 from app.services import Services, ServicesDep
 from driftline import plots
 
@@ -111,7 +112,7 @@ async def get_job_lifetime(
     """
     lifetime_format = negotiated(request, LIFETIME_MEDIA_TYPES, what="lifetimes", asked=query.format)
     found = await findings.find(services.results, await _facts(services, job_id), query)
-    view = _lifetime_view(found)
+    view = lifetime_view(found)
     headers = {"Vary": "Accept"}
     if lifetime_format is LifetimeFormat.JSON:
         return json_answer(view, 200, headers)
@@ -158,25 +159,6 @@ async def get_job_layers(
         (found.sha256, found.title, layers_format), lambda: found.picture(layers_format)
     )
     return Response(picture, media_type=MEDIA_TYPE_OF[ResultsFormat(layers_format)], headers=headers)
-
-
-def _lifetime_view(found: Findings) -> LifetimeView:
-    if found.threshold is None:
-        raise no_digital_result()
-    series: list[dict[str, Any]] = []
-    for life in found.lives:
-        one = asdict(life)
-        series.append({**one, "yield": one["yield_"]})
-    return LifetimeView.model_validate(
-        {
-            "job": found.facts.job_id,
-            "complete": found.summary.version.complete,
-            "metric": found.threshold.metric,
-            "threshold": found.threshold.value,
-            "digital": found.threshold.digital,
-            "series": series,
-        }
-    )
 
 
 async def _facts(services: Services, job_id: str) -> JobFacts:
