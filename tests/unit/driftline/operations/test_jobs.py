@@ -83,8 +83,12 @@ def test_jobs_are_listed_page_after_page(driftline, spec):
 
 
 def test_a_long_list_is_read_whole(script, to_script):
-    pages = [{"items": [{"id": f"{page}-{n}"} for n in range(200)], "next_cursor": f"c{page}"} for page in range(3)]
-    script.will(*(Answer(200, page) for page in pages), Answer(200, {"items": [{"id": "last"}], "next_cursor": None}))
+    pages = [
+        {"items": [{"id": f"{page}-{n}"} for n in range(200)], "next_cursor": f"c{page}"} for page in range(3)
+    ]
+    script.will(
+        *(Answer(200, page) for page in pages), Answer(200, {"items": [{"id": "last"}], "next_cursor": None})
+    )
     assert len(to_script.jobs(limit=None)) == 601
     assert [one.path.partition("cursor=")[2] for one in script.received] == ["", "c0", "c1", "c2"]
 
@@ -231,7 +235,9 @@ def test_the_asynchronous_client_waits_and_iterates(api, story):
 
 def test_whatever_else_there_is_can_be_asked_for(driftline):
     assert driftline.workers() == driftline.request("GET", "/v1/workers")["items"] == []
-    stored = driftline.request("POST", "/v1/rpu-configs", json={"name": "mine", "config": {"preset": "PCMExamplePreset"}})
+    stored = driftline.request(
+        "POST", "/v1/rpu-configs", json={"name": "mine", "config": {"preset": "PCMExamplePreset"}}
+    )
     assert driftline.request("DELETE", f"/v1/rpu-configs/{stored['id']}") is None
     with pytest.raises(InvalidInput, match="PATCH"):
         driftline.request("PATCH", "/v1/jobs")
