@@ -13,6 +13,11 @@ class DriftlineError(Exception):
     """Base of everything that this package raises on purpose."""
 
 
+def brief(error: DriftlineError) -> DriftlineError:
+    """Return an error without the client's own frames, so that a notebook shows the caller's line."""
+    return error.with_traceback(None)
+
+
 class InvalidInput(DriftlineError, ValueError):
     """An argument is wrong; nothing was sent."""
 

@@ -21,7 +21,6 @@ _EPILOG = (
 
 app = typer.Typer(
     name="driftline",
-    help="How accurate is a trained network on analog in-memory-computing hardware, over time?",
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

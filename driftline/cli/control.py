@@ -8,6 +8,7 @@ import typer
 
 from driftline.cli.connection import JobArgument, connect, find_job
 from driftline.cli.output import AsJson, note, print_json, say
+from driftline.errors import InvalidInput
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +48,15 @@ def delete(
     with connect() as driftline:
         found = driftline.job(find_job(driftline, job))
         name = f" {found.name!r}" if found.name else ""
-        if not yes:
-            typer.confirm(f"Delete the job{name} {found.id} with its results?", abort=True, err=True)
+        if not yes and not _agreed(f"Delete the job{name} {found.id} with its results?"):
+            raise InvalidInput("nothing was deleted")
         found.delete()
     note(f"deleted {found.id}")
+
+
+def _agreed(question: str) -> bool:
+    """Ask somebody; no answer is no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False

@@ -28,6 +28,7 @@ from driftline.core.steps import (
     Stream,
     Work,
 )
+from driftline.errors import DriftlineError, brief
 
 T = TypeVar("T")
 _CHUNK_BYTES = 256 * 1024
@@ -46,6 +47,12 @@ class AwaitingTransport:
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive an operation to its end and return what it returns."""
+        try:
+            return await self._drive(flow)
+        except DriftlineError as error:
+            raise brief(error) from error.__cause__
+
+    async def _drive(self, flow: Flow[T]) -> T:
         course = Course(flow)
         with closing(course):
             async with AsyncExitStack() as streams:
@@ -77,7 +84,7 @@ class AwaitingTransport:
     async def _do(self, step: Step, streams: AsyncExitStack) -> Any:
         match step:
             case Call(request):
-                return await self.run(answered(request, self.settings.retries))
+                return await self._drive(answered(request, self.settings.retries))
             case Send(request):
                 return await self._http.send(self._built(request))
             case Sleep(seconds):

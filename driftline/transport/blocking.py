@@ -27,6 +27,7 @@ from driftline.core.steps import (
     Stream,
     Work,
 )
+from driftline.errors import DriftlineError, brief
 
 T = TypeVar("T")
 
@@ -44,6 +45,12 @@ class BlockingTransport:
 
     def run(self, flow: Flow[T]) -> T:
         """Drive an operation to its end and return what it returns."""
+        try:
+            return self._drive(flow)
+        except DriftlineError as error:
+            raise brief(error) from error.__cause__
+
+    def _drive(self, flow: Flow[T]) -> T:
         course = Course(flow)
         with closing(course), ExitStack() as streams:
             while course.step is not None:
@@ -73,7 +80,7 @@ class BlockingTransport:
     def _do(self, step: Step, streams: ExitStack) -> Any:
         match step:
             case Call(request):
-                return self.run(answered(request, self.settings.retries))
+                return self._drive(answered(request, self.settings.retries))
             case Send(request):
                 with _body(request) as content:
                     return self._http.send(self._built(request, content))

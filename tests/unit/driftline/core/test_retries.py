@@ -120,6 +120,15 @@ def test_an_asynchronous_upload_is_repeated_with_the_whole_file(script, tmp_path
     assert [one.body for one in script.received] == [file.read_bytes()] * 2
 
 
+def test_a_traceback_shows_the_callers_line_and_no_machinery(script, to_script, problem):
+    script.will(problem(404))
+    with pytest.raises(NotFound) as told:
+        to_script.job("j")
+    assert [entry.name for entry in told.traceback] == [
+        "test_a_traceback_shows_the_callers_line_and_no_machinery", "method", "run",
+    ]  # fmt: skip
+
+
 def test_a_service_that_is_not_there_is_named():
     with Driftline("http://127.0.0.1:1", retries=1) as driftline, pytest.raises(ServiceUnreachable) as told:
         driftline.jobs()
