@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 _VOID = {"meta", "link", "input", "img", "br"}
+_APART = {"td", "th", "p", "li", "div", "button", "pre", "dd", "dt", "summary", "caption"}
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag in _APART:
+            self.text += " "
         if tag not in _VOID:
             self._open.append(tag)
 
