@@ -33,6 +33,7 @@ from app.models.endpoints import router as models_router
 from app.pages import problems as page_problems
 from app.pages.assets import router as assets_router
 from app.pages.endpoints import router as pages_router
+from app.pages.report import router as report_router
 from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
@@ -136,6 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models_router,
         datasets_router,
         configs_router,
+        report_router,  # before the artifacts, of which the report is one
         jobs_router,
         results_router,
         compare_router,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 SECOND_S: Final = 1.0
@@ -50,6 +51,14 @@ def in_short(time_s: float) -> str:
     if unit in _SHORT:
         return f"{number} {_SHORT[unit]}"
     return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
+
+
+def in_table(time_s: float) -> str:
+    """Return a time as tables have it: as labels do where two digits are enough, else in seconds."""
+    number, unit = _rounded(time_s)
+    size = next(size for size, name in _UNITS if name == unit)
+    is_exact = math.isclose(float(number.replace(",", "")) * size, time_s, rel_tol=1e-9)
+    return in_short(time_s) if is_exact else f"{time_s:,.10g} s"
 
 
 def _rounded(time_s: float) -> tuple[str, str]:

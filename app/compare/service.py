@@ -212,9 +212,9 @@ def _half(degrees: float, squared_error: float) -> float:
     return statistics.student_t95(degrees) * math.sqrt(squared_error)
 
 
-def comparison_tag(jobs: Sequence[Job]) -> str:
+def comparison_tag(jobs: Sequence[Job], form: str) -> str:
     """Return the entity tag of a comparison: nothing of a job changes but its state and its results."""
-    return etag_of("|".join(f"{Version.of(job).tag()} {job.state}" for job in jobs))
+    return etag_of("|".join([form, *(f"{Version.of(job).tag()} {job.state}" for job in jobs)]))
 
 
 def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:

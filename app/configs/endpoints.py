@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
 from app.configs import service
 from app.configs.schemas import (
@@ -21,7 +21,7 @@ from app.db.tables import RpuConfig
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import EXAMPLE_ID, IdPath, known_id
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, cut, link_next
 from app.kit.problems import (
     InvalidJson,
     NotFound,
@@ -154,10 +154,10 @@ def store_rpu_config(
 
 @router.get("", summary="List stored configurations", responses=PAGE_HEADERS)
 def list_rpu_configs(
-    request: Request, response: Response, session: ReadSession, page: PageDep
+    request: Request, response: Response, session: ReadSession, page: Annotated[PageQuery, Query()]
 ) -> Page[StoredConfigSummary]:
     """List stored configurations, newest first."""
-    after = page.after(_LISTING, (str,))
+    after = page.last_key(_LISTING, (str,))
     rows = ConfigService(session).configs.listing(
         before_id=None if after is None else str(after[0]), limit=page.limit + 1
     )

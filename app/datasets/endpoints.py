@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.datasets.formats import MEDIA_TYPES, format_of
 from app.datasets.repository import DatasetRepository
-from app.datasets.schemas import DatasetView, Split, SplitDep
+from app.datasets.schemas import DatasetQuery, DatasetView
 from app.datasets.service import DatasetService, identity_of
 from app.db.ids import new_id
 from app.db.tables import Dataset
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
-from app.kit.fields import NameQuery
 from app.kit.openapi import UPLOAD_RESPONSES
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, cut, link_next
 from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
@@ -46,7 +45,7 @@ _DatasetIdPath = Annotated[
     openapi_extra=upload_openapi(MEDIA_TYPES),
 )
 async def upload_dataset(
-    request: Request, response: Response, services: ServicesDep, split: SplitDep, name: NameQuery = None
+    request: Request, response: Response, services: ServicesDep, query: Annotated[DatasetQuery, Query()]
 ) -> DatasetView:
     """Store a file after a look into it, in a limited process.
 
@@ -56,8 +55,8 @@ async def upload_dataset(
     the other columns are features; a column `split` may say `train` or `test`.
     """
     async with receive_upload(request, services, media_types=MEDIA_TYPES, what="dataset") as upload:
-        file_format = format_of(upload.media_type, upload.filename)
-        known = await run_in_threadpool(_known, services, identity_of(upload.sha256, file_format, split))
+        file_format, options = format_of(upload.media_type, upload.filename), query.options
+        known = await run_in_threadpool(_known, services, identity_of(upload.sha256, file_format, options))
         if known is not None:
             return _answer(response, known, 200)
         report = await services.inspector.inspect(
@@ -65,14 +64,19 @@ async def upload_dataset(
             upload.path,
             "--format",
             file_format,
-            *_arguments(split),
+            *_arguments(options),
             too_complex="dataset_too_complex",
             client=client_of(request),
         )
 
         def store(session: Session) -> Dataset:
             return DatasetService(session).store(
-                upload, name=name, file_format=file_format, split=split, report=report, blob_key=key
+                upload,
+                name=query.name,
+                file_format=file_format,
+                options=options,
+                report=report,
+                blob_key=key,
             )
 
         key = f"datasets/{new_id()}"
@@ -82,10 +86,10 @@ async def upload_dataset(
 
 @router.get("", summary="List datasets", responses=PAGE_HEADERS)
 def list_datasets(
-    request: Request, response: Response, session: ReadSession, page: PageDep
+    request: Request, response: Response, session: ReadSession, page: Annotated[PageQuery, Query()]
 ) -> Page[DatasetView]:
     """List datasets: uploaded ones, newest first, then built-in ones."""
-    after = page.after(_LISTING, (str,))
+    after = page.last_key(_LISTING, (str,))
     views = DatasetService(session).listing(
         after=None if after is None else str(after[0]), limit=page.limit + 1
     )
@@ -130,11 +134,11 @@ def _known(services: Services, identity: str) -> Dataset | None:
         return DatasetRepository(session).with_identity(identity)
 
 
-def _arguments(split: Split) -> list[str]:
+def _arguments(options: dict[str, Any]) -> list[str]:
     """Return the options as the command line of the look into a file takes them."""
     return [
         f"--{name.replace('_', '-')}={','.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in split.options.items()
+        for name, value in options.items()
     ]
 
 

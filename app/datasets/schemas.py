@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.db.tables import Dataset
+from app.kit.fields import NameQuery
 
 _EXAMPLE: JsonDict = {
     "id": "builtin:mnist10k",
@@ -128,66 +127,51 @@ def _contents(report: dict[str, Any]) -> dict[str, Any]:
     return {name: report[name] for name in _CONTENTS} | {"class_names": report.get("class_names")}
 
 
-@dataclass(frozen=True)
-class Split:
-    """What is said of a dataset besides its file; None where that is left to the service."""
-
-    test_fraction: float | None = None
-    seed: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    layout: Literal["nhwc"] | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What was said, as the simulator's options."""
-        said = {
-            "test_fraction": self.test_fraction,
-            "seed": self.seed,
-            "mean": None if self.mean is None else list(self.mean),
-            "std": None if self.std is None else list(self.std),
-            "layout": self.layout,
-        }
-        return {name: value for name, value in said.items() if value is not None}
-
-
 _NUMBERS = r"^-?\d+(\.\d+)?([eE]-?\d{1,2})?(,-?\d+(\.\d+)?([eE]-?\d{1,2})?)*$"
 
 
-def split_query(
+class DatasetQuery(NameQuery):
+    """What a client says of a dataset besides its file; None where that is left to the service."""
+
     test_fraction: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="Share of `x, y` that is set apart for testing.", examples=[0.2]),
-    ] = None,
-    seed: Annotated[int | None, Query(ge=0, lt=2**63, description="Of that split.")] = None,
+        Field(gt=0, lt=1, description="Share of `x, y` that is set apart for testing.", examples=[0.2]),
+    ] = None
+    seed: Annotated[int | None, Field(ge=0, lt=2**63, description="Of that split.")] = None
     mean: Annotated[
         str | None,
-        Query(
+        Field(
             pattern=_NUMBERS,
             max_length=10_000,
             description="Subtracted from the input `x`, bytes being 0 to 1: a number, or one per channel.",
             examples=["0.485,0.456,0.406"],
         ),
-    ] = None,
+    ] = None
     std: Annotated[
         str | None,
-        Query(
+        Field(
             pattern=_NUMBERS,
             max_length=10_000,
             description="What `x` is divided by then: a number, or one per channel.",
             examples=["0.229,0.224,0.225"],
         ),
-    ] = None,
+    ] = None
     layout: Annotated[
-        Literal["nchw", "nhwc"], Query(description="Of images in the file; networks get `nchw`.")
-    ] = "nchw",
-) -> Split:
-    """Return what the query says."""
-    return Split(test_fraction, seed, _parsed(mean), _parsed(std), "nhwc" if layout == "nhwc" else None)
+        Literal["nchw", "nhwc"], Field(description="Of images in the file; networks get `nchw`.")
+    ] = "nchw"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the client says of split and preprocessing, as the simulator's options."""
+        said = {
+            "test_fraction": self.test_fraction,
+            "seed": self.seed,
+            "mean": _parsed(self.mean),
+            "std": _parsed(self.std),
+            "layout": "nhwc" if self.layout == "nhwc" else None,
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
 
-def _parsed(numbers: str | None) -> tuple[float, ...] | None:
-    return None if numbers is None else tuple(float(number) for number in numbers.split(","))
-
-
-SplitDep = Annotated[Split, Depends(split_query)]
+def _parsed(numbers: str | None) -> list[float] | None:
+    return None if numbers is None else [float(number) for number in numbers.split(",")]

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.datasets.repository import DatasetRepository
-from app.datasets.schemas import DatasetView, Split
+from app.datasets.schemas import DatasetView
 from app.db.ids import is_id
 from app.db.tables import Dataset
 from app.kit.fields import not_found
@@ -20,9 +20,9 @@ from app.kit.usage import NAMED_JOBS, refuse_if_used
 from simulator.config.datasets import builtin_datasets
 
 
-def identity_of(sha256: str, file_format: str, split: Split) -> str:
-    """Return what tells datasets apart: content, format and split together."""
-    parts = [sha256, file_format, split.options]
+def identity_of(sha256: str, file_format: str, options: dict[str, Any]) -> str:
+    """Return what tells datasets apart: content, format and options together."""
+    parts = [sha256, file_format, options]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -55,19 +55,19 @@ class DatasetService:
         *,
         name: str | None,
         file_format: str,
-        split: Split,
+        options: dict[str, Any],
         report: dict[str, Any],
         blob_key: str,
     ) -> Dataset:
         """Store a new dataset, or return the same one that another request stored meanwhile."""
-        identity = identity_of(upload.sha256, file_format, split)
+        identity = identity_of(upload.sha256, file_format, options)
         dataset = Dataset(
             name=name or upload.label("dataset"),
             identity=identity,
             sha256=upload.sha256,
             size_bytes=upload.size_bytes,
             format=file_format,
-            options=split.options,
+            options=options,
             blob_key=blob_key,
             report=report,
         )

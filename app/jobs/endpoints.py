@@ -9,25 +9,28 @@ from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.db.tables import Job
 from app.jobs import views
-from app.jobs.event_formats import EVENTS_CONTENT, EventsFormat, EventsFormatDep
+from app.jobs.event_formats import EVENTS_CONTENT, EVENTS_MEDIA_TYPES, EventsFormat, EventsQuery
 from app.jobs.events import EventStream
-from app.jobs.listing import FieldsDep, ListingDep
+from app.jobs.listing import JobsQuery
 from app.jobs.repository import HEAVY
 from app.jobs.schemas import (
+    LONGEST_WAIT_S,
     ArtifactsView,
     DryRunView,
     EventView,
     HistoryView,
     JobCreate,
     JobExtend,
+    JobQuery,
     JobView,
     QueueView,
+    SubmitQuery,
 )
 from app.jobs.service import Accepted, JobService
 from app.kit import sse
@@ -35,7 +38,9 @@ from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
-from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, Page, PageDep, PageQuery, cut, link_next
+from app.kit.negotiation import negotiated
+from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, Page, cut, link_next
+from app.kit.polling import POLL_AGAIN_S, retry_later
 from app.kit.problems import (
     Conflict,
     InvalidJson,
@@ -48,9 +53,6 @@ from app.kit.problems import (
 )
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
-from app.results.formats import MEDIA_TYPE_OF, PICTURES, RESULTS_CONTENT, ResultsFormatDep
-from app.results.reader import Version
-from app.results.schemas import ResultsView
 from app.services import Services, ServicesDep
 
 log = logging.getLogger(__name__)
@@ -58,8 +60,6 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 _EVENTS = "events"
-_POLL_AGAIN_S = "2"
-_LONGEST_WAIT_S = 60.0
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)  # RFC 7240
 
 
@@ -75,11 +75,11 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.I
 )
 def submit_job(
     request: Annotated[JobCreate, Body()],
+    query: Annotated[SubmitQuery, Query()],
     session: WriteSession,
     services: ServicesDep,
     once: OnceDep,
     cache_control: Annotated[str | None, Header(description="`no-cache`: compute everything anew.")] = None,
-    dry_run: Annotated[bool, Query(description="Check and estimate only.")] = False,
 ) -> Response:
     """Submit a job; it is stored before this answers, and computed by the workers.
 
@@ -87,7 +87,7 @@ def submit_job(
     """
     settings = services.settings
     fresh = "no-cache" in (cache_control or "").lower()
-    if dry_run:
+    if query.dry_run:
         with snapshot(services) as reading:
             reader = JobService(reading)
             found = reader.dry_run(reader.accept(request, settings), settings, fresh=fresh)
@@ -158,7 +158,7 @@ def _accepted(job: Job, session: Session, services: Services) -> Response:
     queue = JobService(session).queue(job, services.settings)
     headers = {
         "Location": f"/v1/jobs/{job.id}",
-        "Retry-After": _POLL_AGAIN_S,
+        "Retry-After": POLL_AGAIN_S,
         "ETag": views.job_tag(job, queue),
     }
     return json_answer(views.job_view(job, queue), 202, headers)
@@ -169,23 +169,21 @@ def list_jobs(
     request: Request,
     response: Response,
     session: ReadSession,
-    listing: ListingDep,
-    page: PageDep,
-    fields: FieldsDep,
+    query: Annotated[JobsQuery, Query()],
 ) -> Page[JobView] | Response:
     """List jobs, newest first; several conditions all hold.
 
     Each job is whole, its configuration included, unless `fields` says what of it is wanted.
     """
-    after = page.after(listing.name, (str,))
+    after, fields = query.last_key(query.name, (str,)), query.shown_fields
     rows = JobService(session).jobs.listing(
-        listing.job_filter,
+        query.job_filter,
         after_id=None if after is None else str(after[0]),
-        limit=page.limit + 1,
-        oldest_first=listing.oldest_first,
+        limit=query.limit + 1,
+        oldest_first=query.oldest_first,
         without=() if fields is None else HEAVY - fields,
     )
-    rows, next_cursor = cut(rows, page, listing=listing.name, key=lambda job: (job.id,))
+    rows, next_cursor = cut(rows, query, listing=query.name, key=lambda job: (job.id,))
     link_next(request, response, next_cursor)
     if fields is None:
         return Page(items=[views.job_view(job) for job in rows], next_cursor=next_cursor)
@@ -199,12 +197,7 @@ async def get_job(
     response: Response,
     services: ServicesDep,
     conditional: ConditionalDep,
-    wait: Annotated[
-        float,
-        Query(
-            ge=0, le=_LONGEST_WAIT_S, description="With `If-None-Match`: seconds to wait for another version."
-        ),
-    ] = 0,
+    query: Annotated[JobQuery, Query()],
     prefer: Annotated[str | None, Header(description="`wait=n` is as `?wait=n`, of at most 60 s.")] = None,
 ) -> JobView | Response:
     """Return a job; its entity tag changes with every cell, epoch and state.
@@ -212,22 +205,17 @@ async def get_job(
     With `wait`, a client that holds the newest version gets its answer when there is another one, or a 304
     when the time is up. A job that has ended has no other version to wait for.
     """
-    preferred = _WAIT.search(prefer or "")
+    preferred, wait = _WAIT.search(prefer or ""), query.wait
     if preferred is not None and not wait:
-        wait = min(float(preferred[1]), _LONGEST_WAIT_S)
+        wait = min(float(preferred[1]), LONGEST_WAIT_S)
         response.headers["Preference-Applied"] = f"wait={wait:g}"
     job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
     if wait and not views.has_ended(job) and conditional.holds(views.job_tag(job, queue)):
         with anyio.move_on_after(wait):
             await services.watch.beyond(job.id, job.version)
         job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
-    _retry_later(job, response)
+    retry_later(response, ended=views.has_ended(job))
     return conditional.not_modified(views.job_tag(job, queue), response) or views.job_view(job, queue)
-
-
-def _read_job(services: Services, job_id: str) -> Job:
-    with snapshot(services) as session:
-        return JobService(session).get(known_id("job", job_id))
 
 
 def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
@@ -235,11 +223,6 @@ def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView
         service = JobService(session)
         job = service.get(known_id("job", job_id))
         return job, service.queue(job, services.settings)
-
-
-def _retry_later(job: Job, response: Response) -> None:
-    if not views.has_ended(job):
-        response.headers["Retry-After"] = _POLL_AGAIN_S
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses(NotFound, Conflict))
@@ -263,45 +246,6 @@ def delete_job(
 
 
 @router.get(
-    "/{job_id}/results",
-    response_model=ResultsView,
-    responses={200: RESULTS_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
-)
-async def get_job_results(
-    job_id: IdPath,
-    response: Response,
-    services: ServicesDep,
-    conditional: ConditionalDep,
-    results_format: ResultsFormatDep,
-    cells: Annotated[
-        bool, Query(description="With every cell; CSV and Parquet then have the cells alone.")
-    ] = False,
-    test_set_ci: Annotated[bool, Query(description="With Wilson's interval for the test set.")] = False,
-) -> Response:
-    """Return the accuracy over time as far as it is known: complete or not."""
-    job = await run_in_threadpool(_read_job, services, job_id)
-    response.headers["Vary"] = "Accept"
-    _retry_later(job, response)
-    representation = (results_format, str(cells), str(test_set_ci))
-    unchanged = conditional.not_modified(Version.of(job).tag(*representation), response)
-    if unchanged is not None:
-        return unchanged
-    reader, media_type = services.results, MEDIA_TYPE_OF[results_format]
-    if cells and results_format not in PICTURES:
-        version, pieces = await reader.pieces(job_id, results_format, test_set_ci=test_set_ci)
-        response.headers["ETag"] = version.tag(*representation)
-        return StreamingResponse(pieces, media_type=media_type, headers=dict(response.headers))
-    summary = await reader.summary(job_id)
-    response.headers["ETag"] = summary.version.tag(*representation)
-    content = (
-        await reader.picture(summary, results_format)
-        if results_format in PICTURES
-        else await reader.points(summary, results_format, test_set_ci=test_set_ci)
-    )
-    return Response(content, media_type=media_type, headers=dict(response.headers))
-
-
-@router.get(
     "/{job_id}/history",
     response_model=HistoryView,
     responses={**problem_responses(NotFound), **NOT_MODIFIED},
@@ -312,7 +256,7 @@ def get_job_history(
     """Return the fine-tuning epochs."""
     service = JobService(session)
     job = service.get(known_id("job", job_id))
-    _retry_later(job, response)
+    retry_later(response, ended=views.has_ended(job))
     view = views.history_view(job, service.jobs.epochs(job.id))
     return conditional.not_modified(etag_of(view), response) or view
 
@@ -331,11 +275,7 @@ async def list_job_events(
     request: Request,
     response: Response,
     services: ServicesDep,
-    page: PageDep,
-    events_format: EventsFormatDep,
-    after: Annotated[
-        int, Query(ge=0, le=MOST_INTEGER, description="Only events with a larger number than this.")
-    ] = 0,
+    query: Annotated[EventsQuery, Query()],
     last_event_id: Annotated[
         int | None,
         Header(ge=0, le=MOST_INTEGER, description="Goes on with a stream after this event; before `after`."),
@@ -348,34 +288,34 @@ async def list_job_events(
     """
     known_id("job", job_id)
     response.headers["Vary"] = "Accept"
-    if events_format is EventsFormat.STREAM:
+    if negotiated(request, EVENTS_MEDIA_TYPES, what="events") is EventsFormat.STREAM:
         settings = services.settings
         stream = EventStream(
             services.database,
             services.watch,
             job_id,
-            after if last_event_id is None else last_event_id,
+            query.after if last_event_id is None else last_event_id,
             heartbeat_s=settings.stream_heartbeat_s,
             lifetime_s=settings.stream_lifetime_s,
         )
         # The answer that tells a browser not to come again.
         return Response(status_code=204) if await stream.is_over() else sse.respond(stream.frames())
-    return await run_in_threadpool(_events_page, request, response, services, job_id, page, after)
+    return await run_in_threadpool(_events_page, request, response, services, job_id, query)
 
 
 def _events_page(
-    request: Request, response: Response, services: Services, job_id: str, page: PageQuery, after: int
+    request: Request, response: Response, services: Services, job_id: str, query: EventsQuery
 ) -> Page[EventView]:
     with snapshot(services) as session:
         service = JobService(session)
         job = service.get(job_id)
-        last = page.after(_EVENTS, (int,))
+        last = query.last_key(_EVENTS, (int,))
         rows = service.jobs.events(
-            job.id, after_seq=max(after, int(last[0]) if last else 0), limit=page.limit + 1
+            job.id, after_seq=max(query.after, int(last[0]) if last else 0), limit=query.limit + 1
         )
-    rows, next_cursor = cut(rows, page, listing=_EVENTS, key=lambda event: (event.seq,))
+    rows, next_cursor = cut(rows, query, listing=_EVENTS, key=lambda event: (event.seq,))
     link_next(request, response, next_cursor)
-    _retry_later(job, response)
+    retry_later(response, ended=views.has_ended(job))
     return Page(items=[views.event_view(event) for event in rows], next_cursor=next_cursor)
 
 

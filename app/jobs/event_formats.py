@@ -5,12 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from pydantic import Field
 
 from app.kit import sse
-from app.kit.negotiation import accept_of, preferred
-from app.kit.pagination import PAGE_HEADERS
-from app.kit.problems import NotAcceptable
+from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, PageQuery
 
 
 class EventsFormat(StrEnum):
@@ -35,11 +33,9 @@ EVENTS_CONTENT: dict[str, Any] = {
 }
 
 
-def _events_format(request: Request) -> EventsFormat:
-    chosen = preferred(accept_of(request), EVENTS_MEDIA_TYPES)
-    if chosen is None:
-        raise NotAcceptable(f"events come as {', '.join(EVENTS_MEDIA_TYPES)}")
-    return chosen
+class EventsQuery(PageQuery):
+    """Which of a job's events a client asks for."""
 
-
-EventsFormatDep = Annotated[EventsFormat, Depends(_events_format)]
+    after: Annotated[
+        int, Field(ge=0, le=MOST_INTEGER, description="Only events with a larger number than this.")
+    ] = 0

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import Depends, Query
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from app.engine.states import JobState
 from app.jobs.repository import JobFilter
 from app.jobs.schemas import JobView
-from app.kit.faults import unknown_name
 from app.kit.fields import EXAMPLE_ID
-from app.kit.problems import InvalidRequest, shortened
-from simulator.config.base import custom_error, unknown
+from app.kit.pagination import PageQuery
+from app.kit.problems import shortened
+from simulator.config.base import custom_error, unknown, unknown_error
 
 _EXAMPLE_TIME = "2026-01-31T12:00:00Z"
 _EXAMPLE_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -52,30 +50,48 @@ def _as_moment(value: object) -> object:
 
 
 _Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_as_moment)]
-_Tag = Annotated[str, Query(min_length=1, max_length=64)]
+_Tag = Annotated[str, Field(min_length=1, max_length=64)]
+_FIELDS = frozenset(JobView.model_fields)
+_LONGEST_FIELDS = 1000
+_Fields = Annotated[str, Field(max_length=_LONGEST_FIELDS)]  # as a client writes them
 
 
-@dataclass(frozen=True)
-class ListingQuery:
-    """What a client asks of the list; all conditions hold together."""
+def _names(values: object) -> object:
+    """Return the names in `fields`, which may come several times, each with names between commas."""
+    if not isinstance(values, list):
+        return values
+    text = ",".join(values)
+    if len(text) > _LONGEST_FIELDS:
+        raise custom_error("string_too_long", f"this is longer than {_LONGEST_FIELDS} characters")
+    return [name.strip() for name in text.split(",")]
+
+
+def _known(name: str) -> str:
+    if name not in _FIELDS:
+        raise unknown_error("unknown_field", unknown("field", shortened(name, 100), _FIELDS))
+    return name
+
+
+class JobsQuery(PageQuery):
+    """Which jobs a client asks for; all conditions hold together."""
 
     state: Annotated[
-        list[JobState] | None, Query(max_length=6, description="Only jobs in this state; repeat for several.")
+        list[JobState] | None, Field(max_length=6, description="Only jobs in this state; repeat for several.")
     ] = None
     tag: Annotated[
         list[_Tag] | None,
-        Query(max_length=20, description="Only jobs with this tag; repeat for all of several."),
+        Field(max_length=20, description="Only jobs with this tag; repeat for all of several."),
     ] = None
     model: Annotated[
-        str | None, Query(max_length=36, description="Only jobs on this model.", examples=[EXAMPLE_ID])
+        str | None, Field(max_length=36, description="Only jobs on this model.", examples=[EXAMPLE_ID])
     ] = None
     dataset: Annotated[
         str | None,
-        Query(max_length=100, description="Only jobs on this dataset.", examples=["builtin:mnist10k"]),
+        Field(max_length=100, description="Only jobs on this dataset.", examples=["builtin:mnist10k"]),
     ] = None
     config_hash: Annotated[
         str | None,
-        Query(
+        Field(
             pattern="^[0-9a-f]{64}$",
             description="Only jobs with this effective configuration.",
             examples=[_EXAMPLE_HASH],
@@ -83,25 +99,39 @@ class ListingQuery:
     ] = None
     created_after: Annotated[
         _Moment | None,
-        Query(
+        Field(
             description="Only jobs made then or later: a date (from its start in UTC), or a moment of"
             " RFC 3339 with `Z` or an offset.",
             examples=[_EXAMPLE_TIME],
         ),
     ] = None
     created_before: Annotated[
-        _Moment | None, Query(description="Only jobs made earlier than that.", examples=[_EXAMPLE_TIME])
+        _Moment | None, Field(description="Only jobs made earlier than that.", examples=[_EXAMPLE_TIME])
     ] = None
     q: Annotated[
         str | None,
-        Query(
+        Field(
             min_length=1,
             max_length=200,
             description="Only jobs with this text in their name or in a tag, in upper or lower case, or at"
             " the beginning of their id.",
         ),
     ] = None
-    order: Annotated[Order, Query(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC
+    order: Annotated[Order, Field(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC
+
+    fields: Annotated[
+        list[Annotated[str, AfterValidator(_known)]] | None,
+        BeforeValidator(_names, json_schema_input_type=_Fields),
+        Field(
+            description="Only these fields of each job, separated by commas; `id` is always there.",
+            examples=["state,progress"],
+        ),
+    ] = None
+
+    @property
+    def shown_fields(self) -> frozenset[str] | None:
+        """The fields of each job to show, None for all."""
+        return None if self.fields is None else frozenset({"id", *self.fields})
 
     @property
     def name(self) -> str:
@@ -131,34 +161,3 @@ class ListingQuery:
             created_before=self.created_before,
             text=self.q,
         )
-
-
-_FIELDS = frozenset(JobView.model_fields)
-
-
-def _fields(
-    fields: Annotated[
-        str | None,
-        Query(
-            max_length=1000,
-            description="Only these fields of each job, separated by commas; `id` is always there.",
-            examples=["state,progress"],
-        ),
-    ] = None,
-) -> frozenset[str] | None:
-    """Return the fields that a client asks for, None for all."""
-    if fields is None:
-        return None
-    asked = [name.strip() for name in fields.split(",")]
-    strangers = [name for name in dict.fromkeys(asked) if name not in _FIELDS]
-    if strangers:
-        faults = [
-            unknown_name("/query/fields", "unknown_field", unknown("field", shortened(name, 100), _FIELDS))
-            for name in strangers[:20]
-        ]
-        raise InvalidRequest("the query has faults", errors=faults)
-    return frozenset({"id", *asked})
-
-
-FieldsDep = Annotated[frozenset[str] | None, Depends(_fields)]
-ListingDep = Annotated[ListingQuery, Depends()]

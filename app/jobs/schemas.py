@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
 from app.configs.schemas import StoredReference, is_reference
 from app.engine.states import JobState
+from app.kit.query import QueryModel
 from simulator.config import (
     PRESETS,
     InferenceRPUConfig,
@@ -27,6 +29,7 @@ FiniteOrNull = Annotated[
     float | None,
     BeforeValidator(lambda value: None if isinstance(value, float) and not isfinite(value) else value),
 ]
+LONGEST_WAIT_S = 60.0
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 
 EXAMPLE: dict[str, Any] = {
@@ -38,6 +41,10 @@ EXAMPLE: dict[str, Any] = {
     "evaluate": {"t_inference": [1, 3600, 86400], "repeats": 10, "variants": ["digital", "direct"]},
     "seed": 42,
 }
+_OUTPUTS = (
+    "a job computes the output that its model has; choose it when the model is uploaded, with "
+    "POST /v1/models?outputs=<name>, and name that model in the job"
+)
 
 
 def _not_a_name(value: object) -> object:
@@ -51,10 +58,28 @@ def _not_a_name(value: object) -> object:
     raise custom_error("dict_type", "an RPU configuration is an object, not a name", hint=hint)
 
 
+class SubmitQuery(QueryModel):
+    """How a job is submitted."""
+
+    dry_run: Annotated[bool, Field(description="Check and estimate only.")] = False
+
+
+class JobQuery(QueryModel):
+    """How a job is read."""
+
+    wait: Annotated[
+        float,
+        Field(
+            ge=0, le=LONGEST_WAIT_S, description="With `If-None-Match`: seconds to wait for another version."
+        ),
+    ] = 0
+
+
 class JobCreate(JobSpec):
     """A job: whose model, on what data, on which hardware, evaluated how."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("outputs", "output"), _OUTPUTS)
 
     name: str | None = Field(default=None, max_length=200, description="A name for people.")
     tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="Labels to filter by.")
@@ -243,8 +268,8 @@ class ArtifactView(BaseModel):
 
     name: str
     media_type: str
-    size_bytes: int
-    sha256: str
+    size_bytes: int | None = Field(description="Null for the report, which is rendered when it is read.")
+    sha256: str | None = Field(description="Null for the report.")
     created_at: datetime
     url: str
 

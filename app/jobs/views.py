@@ -99,8 +99,11 @@ def history_view(job: Job, epochs: Sequence[Epoch]) -> HistoryView:
     )
 
 
+REPORT = "report.html"  # rendered when it is read
+
+
 def artifacts_view(job: Job, artifacts: Sequence[Artifact]) -> ArtifactsView:
-    """Return the files as JSON shows them."""
+    """Return the files as JSON shows them, the report last."""
     items = [
         ArtifactView(
             name=one.name,
@@ -112,4 +115,12 @@ def artifacts_view(job: Job, artifacts: Sequence[Artifact]) -> ArtifactsView:
         )
         for one in artifacts
     ]
-    return ArtifactsView(job=job.id, items=items)
+    report = ArtifactView(
+        name=REPORT,
+        media_type="text/html",
+        size_bytes=None,
+        sha256=None,
+        created_at=job.created_at,
+        url=f"/v1/jobs/{job.id}/artifacts/{REPORT}",
+    )
+    return ArtifactsView(job=job.id, items=[*items, report])

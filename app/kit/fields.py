@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Path, Query
-from pydantic import StringConstraints
+from fastapi import Path
+from pydantic import Field, StringConstraints
 
 from app.db.ids import is_id
 from app.kit.problems import NotFound, shortened
+from app.kit.query import QueryModel
 
 EXAMPLE_ID = "0192f0c1-6f3e-7a53-9f0e-2b1d6c1f9a10"
 
@@ -19,8 +20,13 @@ Name = Annotated[
         min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"
     ),
 ]
-NameQuery = Annotated[Name | None, Query(description="What to call it; made up when absent.")]
 IdPath = Annotated[str, Path(description="Its id.", examples=[EXAMPLE_ID])]
+
+
+class NameQuery(QueryModel):
+    """What a client calls an upload."""
+
+    name: Annotated[Name | None, Field(description="What to call it; made up when absent.")] = None
 
 
 def known_id(kind: str, value: str) -> str:

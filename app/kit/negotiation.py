@@ -7,12 +7,34 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
+from app.kit.problems import NotAcceptable
+
 FormatT = TypeVar("FormatT", bound=str)
 
 
 def accept_of(request: Request) -> str | None:
     """Return the request's `Accept`: several lines are one list."""
     return ",".join(request.headers.getlist("accept")) or None
+
+
+def negotiated(
+    request: Request, offered: Mapping[str, FormatT], *, what: str, asked: FormatT | None = None
+) -> FormatT:
+    """Return the format that a client gets.
+
+    Args:
+        request: whose `Accept` decides where nothing was asked for.
+        offered: media types in the order of the service's own preference, with their formats.
+        what: is represented, as the error names it.
+        asked: the format that `?format=` names.
+
+    Raises:
+        NotAcceptable: the client accepts none of them.
+    """
+    chosen = asked or preferred(accept_of(request), offered)
+    if chosen is None:
+        raise NotAcceptable(f"{what} come as {', '.join(offered)}")
+    return chosen
 
 
 def preferred(accept: str | None, offered: Mapping[str, FormatT]) -> FormatT | None:

@@ -6,14 +6,14 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends, Query, Response
+from fastapi import Response
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from app.kit.problems import Fault, InvalidRequest
+from app.kit.query import QueryModel
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -30,16 +30,15 @@ class Page(BaseModel, Generic[ItemT]):
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one.")
 
 
-@dataclass(frozen=True)
-class PageQuery:
-    """Which page a client asks for."""
+class PageQuery(QueryModel):
+    """Which page of a list a client asks for."""
 
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items on a page.")] = DEFAULT_LIMIT
-    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = (
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Items on a page.")] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, Field(max_length=1000, description="`next_cursor` of the page before.")] = (
         None
     )
 
-    def after(self, listing: str, shape: tuple[type, ...]) -> Key | None:
+    def last_key(self, listing: str, shape: tuple[type, ...]) -> Key | None:
         """Return the key of the last item of the page before, None for the first page.
 
         Args:
@@ -72,9 +71,6 @@ def _is_ours(part: Any) -> bool:
     if isinstance(part, str):
         return part.isascii() and part.isprintable()
     return isinstance(part, (int, float)) and abs(part) <= MOST_INTEGER
-
-
-PageDep = Annotated[PageQuery, Depends()]
 
 
 def encode_cursor(listing: str, key: Key) -> str:

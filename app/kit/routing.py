@@ -1,18 +1,16 @@
-"""Routes that are strict: JSON bodies are read by `strictjson`, unknown query parameters are errors.
+"""Routes that are strict: they read JSON bodies by `strictjson` and refuse unknown query parameters.
 
-What a GET answers has an entity tag: the endpoint's own, or one of its content.
+The answer to a GET has an entity tag: the endpoint's own, or one of its content.
 `APIRouter(route_class=StrictRoute)` is all that a resource needs; body models and OpenAPI stay FastAPI's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from email.message import Message
-from typing import Any
+from typing import Annotated, Any, get_args, get_type_hints
 
-from fastapi import params
-from fastapi._compat import ModelField
-from fastapi.dependencies.utils import get_flat_params, get_validation_alias, request_params_to_args
+from fastapi import Depends, Query, params
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,20 +19,11 @@ from starlette.responses import Response
 from app.kit import strictjson
 from app.kit.bodies import read_all
 from app.kit.etag import tagged
-from app.kit.faults import from_request_validation, pointer, unknown_name
-from app.kit.problems import (
-    Fault,
-    InvalidRequest,
-    NotFound,
-    UnsupportedMediaType,
-    more_faults,
-    shortened,
-)
+from app.kit.problems import Fault, NotFound, UnsupportedMediaType, shortened
+from app.kit.query import NoParameters, QueryModel
 from app.kit.transactions import application_of
-from simulator.config.base import unknown
 
 _READ_AT_ONCE_BYTES = 32 * 1024  # larger bodies are parsed off the event loop
-_MOST_STRANGERS = 20  # unknown parameters that are told one by one
 
 
 class StrictRequest(Request):
@@ -65,50 +54,46 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route that refuses unknown query parameters, reads its JSON strictly, and tags what it answers."""
 
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        dependencies: Sequence[params.Depends] | None = None,
+        **options: Any,
+    ) -> None:
+        if not _takes_query(endpoint):
+            dependencies = [*(dependencies or ()), Depends(_take_no_parameters)]
+        super().__init__(path, endpoint, dependencies=dependencies, **options)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, on a strict request, its answer with an entity tag."""
         handle = super().get_route_handler()
-        known = [
-            field for field in get_flat_params(self.dependant) if isinstance(field.field_info, params.Query)
-        ]
 
         async def strict(request: Request) -> Response:
             if "\0" in request.url.path:
                 raise NotFound("there is nothing at a path with a NUL character")
-            _check_query(request, known)
             return tagged(request, await handle(StrictRequest(request.scope, request.receive)))
 
         return strict
 
 
-def _check_query(request: Request, known: list[ModelField]) -> None:
-    names = [get_validation_alias(field) for field in known]
-    faults = [
-        Fault(
-            pointer=pointer(["query", name]),
-            code="nul_character",
-            message="the value holds a NUL character",
-            hint="leave it out",
-        )
-        for name, value in request.query_params.multi_items()
-        if "\0" in value
-    ]
-    strangers = [name for name in dict.fromkeys(request.query_params.keys()) if name not in names]
-    if not strangers and not faults:
-        return
-    faults += [
-        unknown_name(
-            pointer(["query", name]),
-            "unknown_parameter",
-            unknown("query parameter", shortened(name, 100), names),
-        )
-        for name in strangers[:_MOST_STRANGERS]
-    ]
-    faults += more_faults(len(strangers) - _MOST_STRANGERS)
-    # The known ones are judged as well, so that all faults of the query are told at once.
-    _, errors = request_params_to_args(known, request.query_params)
-    faults += from_request_validation(errors, None)
-    raise InvalidRequest("the query has faults", errors=faults)
+def _takes_query(endpoint: Callable[..., Any]) -> bool:
+    """Return whether an endpoint has query parameters.
+
+    Raises:
+        TypeError: its parameters are not one model, so that unknown ones would not be refused.
+    """
+    hints = get_type_hints(endpoint, include_extras=True).values()
+    annotated = [get_args(hint) for hint in hints if get_args(hint)]
+    queries = [kind for kind, *extras in annotated if any(isinstance(one, params.Query) for one in extras)]
+    if len(queries) > 1 or not all(isinstance(one, type) and issubclass(one, QueryModel) for one in queries):
+        raise TypeError(f"the query of {endpoint.__name__} has to be one QueryModel: {queries}")
+    return bool(queries)
+
+
+async def _take_no_parameters(query: Annotated[NoParameters, Query()]) -> None:
+    """Refuse every query parameter."""
 
 
 def _require_json(content_type: str | None) -> None:

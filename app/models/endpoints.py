@@ -12,17 +12,17 @@ from starlette.concurrency import run_in_threadpool
 from app.db.ids import new_id
 from app.db.tables import Model
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
-from app.kit.fields import IdPath, NameQuery, known_id
+from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.openapi import UPLOAD_RESPONSES
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, cut, link_next
 from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
 from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, upload_openapi
 from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
-from app.models.schemas import ModelView
+from app.models.schemas import ModelQuery, ModelView
 from app.models.service import ModelService, identity_of
 from app.services import Services, ServicesDep
 from app.uploads import store_upload
@@ -30,18 +30,6 @@ from app.uploads import store_upload
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
 _LISTING = "models"
-OutputsQuery = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=1000,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="Names of the outputs to keep, commas between them; what leads to no other is left out. "
-        "The same file with other outputs is another model. Absent: all outputs, or those that hold "
-        "floating-point numbers and are made of supported operators, if others are not.",
-        examples=["probabilities"],
-    ),
-]
 _MEDIA_TYPES = (OCTET_STREAM, "application/onnx", "application/x-onnx", "application/zip")
 
 
@@ -60,8 +48,7 @@ async def upload_model(
     request: Request,
     response: Response,
     services: ServicesDep,
-    name: NameQuery = None,
-    outputs: OutputsQuery = None,
+    query: Annotated[ModelQuery, Query()],
 ) -> ModelView:
     """Store an ONNX file after a look into it, in a limited process.
 
@@ -69,7 +56,7 @@ async def upload_model(
     `non_finite_weights`, `model_too_complex`.
     """
     async with receive_upload(request, services, media_types=_MEDIA_TYPES, what="model") as upload:
-        identity = identity_of(upload.sha256, outputs)
+        identity = identity_of(upload.sha256, query.outputs)
         known = await run_in_threadpool(_known, services, identity)
         if known is not None:
             return _answer(response, known, 200)
@@ -77,14 +64,14 @@ async def upload_model(
         report = await services.inspector.inspect(
             "simulator.onnx",
             upload.path,
-            *(() if outputs is None else (f"--outputs={outputs}",)),
+            *(() if query.outputs is None else (f"--outputs={query.outputs}",)),
             too_complex="model_too_complex",
             client=client_of(request),
         )
 
         def store(session: Session) -> Model:
             return ModelService(session).store(
-                upload, identity=identity, name=name, report=report, blob_key=key
+                upload, identity=identity, name=query.name, report=report, blob_key=key
             )
 
         key = f"models/{new_id()}"
@@ -93,9 +80,11 @@ async def upload_model(
 
 
 @router.get("", summary="List models", responses=PAGE_HEADERS)
-def list_models(request: Request, response: Response, session: ReadSession, page: PageDep) -> Page[ModelView]:
+def list_models(
+    request: Request, response: Response, session: ReadSession, page: Annotated[PageQuery, Query()]
+) -> Page[ModelView]:
     """List models, newest first."""
-    after = page.after(_LISTING, (str,))
+    after = page.last_key(_LISTING, (str,))
     rows = ModelRepository(session).listing(
         before_id=None if after is None else str(after[0]), limit=page.limit + 1
     )

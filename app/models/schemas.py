@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.db.tables import Model
-from app.kit.fields import EXAMPLE_ID
+from app.kit.fields import EXAMPLE_ID, NameQuery
 
 _EXAMPLE: JsonDict = {
     "id": EXAMPLE_ID,
@@ -101,6 +101,23 @@ class Verification(BaseModel):
         description="Largest difference relative to max |y|, of the output, or of the node that differs most "
         "given equal inputs where the whole differs; above 1e-4 a warning, above 1e-3 a failure."
     )
+
+
+class ModelQuery(NameQuery):
+    """What a client says of a model besides its file."""
+
+    outputs: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=1000,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="Names of the outputs to keep, commas between them; what leads to no other is left "
+            "out. The same file with other outputs is another model. Absent: all outputs, or those that hold "
+            "floating-point numbers and are made of supported operators, if others are not.",
+            examples=["probabilities"],
+        ),
+    ] = None
 
 
 class ModelView(BaseModel):

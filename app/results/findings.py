@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from app.db.tables import Job
 from app.engine.specification import task_of
-from app.kit.fields import not_found
 from app.results import words
 from app.results.lifetime import Life, lives
 from app.results.reader import ResultReader, Summary
-from app.results.repository import ResultRepository
 from app.results.thresholds import Threshold, ThresholdQuery, threshold_of
 from simulator.config import Variant
 from simulator.config.tasks import Metric, Task
@@ -76,14 +72,6 @@ class Findings:
             cells_total=self.facts.cells_total,
         )
         return words.summarise(found)
-
-
-def facts_of(session: Session, job_id: str) -> JobFacts:
-    """Return the facts of a job; NotFound if there is none."""
-    job = ResultRepository(session).job(job_id)
-    if job is None:
-        raise not_found("job", job_id)
-    return JobFacts.of(job)
 
 
 async def find(reader: ResultReader, facts: JobFacts, query: ThresholdQuery) -> Findings:

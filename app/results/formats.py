@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from pydantic import Field
 
-from app.kit.negotiation import accept_of, preferred
-from app.kit.problems import NotAcceptable
+from app.kit.query import QueryModel
+from app.results.thresholds import ThresholdQuery
 
 
 class ResultsFormat(StrEnum):
@@ -49,19 +49,19 @@ RESULTS_CONTENT: dict[str, Any] = {
 }
 
 
-def _results_format(
-    request: Request,
-    file_format: Annotated[
-        ResultsFormat | None, Query(alias="format", description="Wins over `Accept`.")
-    ] = None,
-) -> ResultsFormat:
-    chosen = file_format or preferred(accept_of(request), RESULTS_MEDIA_TYPES)
-    if chosen is None:
-        raise NotAcceptable(f"results come as {', '.join(RESULTS_MEDIA_TYPES)}")
-    return chosen
+class FormatQuery(QueryModel):
+    """In which form a client wants an answer that comes in several."""
+
+    format: Annotated[ResultsFormat | None, Field(description="Wins over `Accept`.")] = None
 
 
-ResultsFormatDep = Annotated[ResultsFormat, Depends(_results_format)]
+class ResultsQuery(FormatQuery):
+    """What a client wants of a job's results."""
+
+    cells: Annotated[
+        bool, Field(description="With every cell; CSV and Parquet then have the cells alone.")
+    ] = False
+    test_set_ci: Annotated[bool, Field(description="With Wilson's interval for the test set.")] = False
 
 
 class LifetimeFormat(StrEnum):
@@ -73,7 +73,7 @@ class LifetimeFormat(StrEnum):
     PNG = "png"
 
 
-_LIFETIME_MEDIA_TYPES = {MEDIA_TYPE_OF[ResultsFormat(one)]: one for one in LifetimeFormat}
+LIFETIME_MEDIA_TYPES = {MEDIA_TYPE_OF[ResultsFormat(one)]: one for one in LifetimeFormat}
 LIFETIME_CONTENT: dict[str, Any] = {
     "content": {
         "text/csv": {
@@ -86,16 +86,30 @@ LIFETIME_CONTENT: dict[str, Any] = {
 }
 
 
-def _lifetime_format(
-    request: Request,
-    file_format: Annotated[
-        LifetimeFormat | None, Query(alias="format", description="Wins over `Accept`.")
-    ] = None,
-) -> LifetimeFormat:
-    chosen = file_format or preferred(accept_of(request), _LIFETIME_MEDIA_TYPES)
-    if chosen is None:
-        raise NotAcceptable(f"a lifetime comes as {', '.join(_LIFETIME_MEDIA_TYPES)}")
-    return chosen
+class DrawnFormat(StrEnum):
+    """How an answer is written that comes as JSON and as a picture."""
+
+    JSON = "json"
+    SVG = "svg"
+    PNG = "png"
 
 
-LifetimeFormatDep = Annotated[LifetimeFormat, Depends(_lifetime_format)]
+DRAWN_MEDIA_TYPES = {MEDIA_TYPE_OF[ResultsFormat(one)]: one for one in DrawnFormat}
+DRAWN_CONTENT: dict[str, Any] = {
+    "content": {"image/svg+xml": {"schema": _TEXT}, "image/png": {"schema": _BINARY}}
+}
+
+
+class LayersQuery(QueryModel):
+    """Which layers a client wants to see, and in which form."""
+
+    layer: Annotated[
+        str | None, Field(max_length=1000, description="One layer by its name; all layers without it.")
+    ] = None
+    format: Annotated[DrawnFormat | None, Field(description="Wins over `Accept`.")] = None
+
+
+class LifetimeQuery(ThresholdQuery):
+    """Which threshold chips have to hold, and in which form a client wants the answer."""
+
+    format: Annotated[LifetimeFormat | None, Field(description="Wins over `Accept`.")] = None

@@ -196,7 +196,7 @@ class ResultReader:
 
     def _summary(self, job_id: str) -> Summary:
         with self._database.reading() as session:
-            job = _get(session, job_id)
+            job = find_job(session, job_id)
             known = self._summaries.get(Version.of(job))
             if known is not None:
                 return known
@@ -205,7 +205,7 @@ class ResultReader:
 
     def _with_cells(self, job_id: str) -> tuple[Summary, Cells]:
         with self._database.reading() as session:
-            job = _get(session, job_id)
+            job = find_job(session, job_id)
             known = self._summaries.get(Version.of(job))
             cells, baselines = self.cells_of(session, job), ResultRepository(session).baselines(job.id)
         return known or self._summarised(job, cells, baselines), cells
@@ -228,7 +228,8 @@ class ResultReader:
         return summary
 
 
-def _get(session: Session, job_id: str) -> Job:
+def find_job(session: Session, job_id: str) -> Job:
+    """Return the job; NotFound if there is none."""
     job = ResultRepository(session).job(job_id)
     if job is None:
         raise not_found("job", job_id)

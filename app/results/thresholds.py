@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query
+from pydantic import Field
 
 from app.kit.problems import Fault, InvalidRequest
+from app.kit.query import QueryModel
 from simulator.config import Variant
 from simulator.config.tasks import Metric
 
@@ -17,19 +18,28 @@ DEFAULT_DROP: Final = 0.01  # of an accuracy: one percentage point
 DEFAULT_FACTOR: Final = 1.1  # of a metric that grows as the network gets worse
 
 
-@dataclass(frozen=True)
-class ThresholdQuery:
-    """The threshold that a client asks for: at most one of these.
+class ThresholdQuery(QueryModel):
+    """The threshold that a client asks for: at most one of these."""
 
-    Attributes:
-        accuracy: least accuracy, 0 to 1.
-        drop: how much worse than digital, in the metric's unit.
-        threshold: worst value of the metric, in its unit.
-    """
+    accuracy: Annotated[
+        float | None, Field(description="Least accuracy, 0 to 1; for jobs whose metric is accuracy.")
+    ] = None
+    drop: Annotated[
+        float | None,
+        Field(
+            description="How much worse than digital, in the metric's unit. The default is 0.01 of an"
+            " accuracy, and a tenth more than digital for other metrics."
+        ),
+    ] = None
+    threshold: Annotated[float | None, Field(description="Worst value of the job's metric, in its unit.")] = (
+        None
+    )
 
-    accuracy: float | None = None
-    drop: float | None = None
-    threshold: float | None = None
+    @property
+    def given(self) -> dict[str, float]:
+        """What the client has given, by name."""
+        named = {"accuracy": self.accuracy, "drop": self.drop, "threshold": self.threshold}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def no_digital_result() -> InvalidRequest:
 
 
 def _faults(metric: Metric, query: ThresholdQuery) -> list[Fault]:
-    given = {name: value for name, value in vars(query).items() if value is not None}
+    given = query.given
     faults = []
     if len(given) > 1:
         message = f"{' and '.join(given)} are given, and each alone says the threshold"
@@ -108,24 +118,3 @@ def _faults(metric: Metric, query: ThresholdQuery) -> list[Fault]:
             message = f"{name} has to be {limits}"
             faults.append(Fault(pointer=f"/query/{name}", code="out_of_range", message=message))
     return faults
-
-
-def _query(
-    accuracy: Annotated[
-        float | None, Query(description="Least accuracy, 0 to 1; for jobs whose metric is accuracy.")
-    ] = None,
-    drop: Annotated[
-        float | None,
-        Query(
-            description="How much worse than digital, in the metric's unit. The default is 0.01 of an"
-            " accuracy, and a tenth more than digital for other metrics."
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None, Query(description="Worst value of the job's metric, in its unit.")
-    ] = None,
-) -> ThresholdQuery:
-    return ThresholdQuery(accuracy, drop, threshold)
-
-
-ThresholdDep = Annotated[ThresholdQuery, Depends(_query)]

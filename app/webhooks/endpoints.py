@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
-from app.kit.pagination import PAGE_HEADERS, Page, PageDep, cut, link_next
+from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, cut, link_next
 from app.kit.problems import (
     Conflict,
     InvalidJson,
@@ -68,9 +68,11 @@ def create_webhook(request: Annotated[WebhookCreate, Body()], service: Writer, o
 
 
 @router.get("", summary="List webhooks", responses=PAGE_HEADERS)
-def list_webhooks(request: Request, response: Response, service: Reader, page: PageDep) -> Page[WebhookView]:
+def list_webhooks(
+    request: Request, response: Response, service: Reader, page: Annotated[PageQuery, Query()]
+) -> Page[WebhookView]:
     """List webhooks, newest first."""
-    after = page.after(_LISTING, (str,))
+    after = page.last_key(_LISTING, (str,))
     rows = service.webhooks.listing(before_id=None if after is None else str(after[0]), limit=page.limit + 1)
     rows, next_cursor = cut(rows, page, listing=_LISTING, key=lambda webhook: (webhook.id,))
     link_next(request, response, next_cursor)
@@ -126,11 +128,15 @@ def delete_webhook(webhook_id: IdPath, service: Writer, precondition: Preconditi
     responses={**PAGE_HEADERS, **problem_responses(NotFound)},
 )
 def list_webhook_deliveries(
-    webhook_id: IdPath, request: Request, response: Response, service: Reader, page: PageDep
+    webhook_id: IdPath,
+    request: Request,
+    response: Response,
+    service: Reader,
+    page: Annotated[PageQuery, Query()],
 ) -> Page[DeliveryView]:
     """List the messages for a webhook with every attempt, newest first; kept for 30 days."""
     webhook = service.get(known_id("webhook", webhook_id))
-    after = page.after(_DELIVERIES, (str,))
+    after = page.last_key(_DELIVERIES, (str,))
     rows = service.webhooks.deliveries(
         webhook.id, before_id=None if after is None else str(after[0]), limit=page.limit + 1
     )

@@ -1,8 +1,9 @@
-"""What happens inside the layers: how well each does, what its converters get, what becomes of its weights."""
+"""What happens inside layers: how well each does, what its converters get, what becomes of its weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from driftline.plots import files, style
@@ -154,7 +155,7 @@ def _edges(histogram: Mapping[str, Any]) -> list[float]:
 
 def _places(histogram: Mapping[str, Any]) -> list[float]:
     edges = _edges(histogram)
-    return [(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)]
+    return [(low + high) / 2 for low, high in pairwise(edges)]
 
 
 def _percent(counts: Sequence[int]) -> list[float]:

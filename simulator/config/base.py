@@ -176,6 +176,9 @@ class StrictModel(BaseModel):
         protected_namespaces=(),
     )
 
+    # Fields that people look for here and that are not: what to do instead.
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+
     # Whether this is a value that layers were made by: it cannot be assigned to any more.
     _is_frozen: bool = PrivateAttr(default=False)
 
@@ -238,7 +241,10 @@ class StrictModel(BaseModel):
         details = InitErrorDetails(type=kind, loc=location, input=line["input"], ctx=line.get("ctx", {}))
         is_unknown = kind == "extra_forbidden" and len(location) == 1
         places = cls._places_of(location[-1]) if guessed and (is_unknown or _is_unplaced(line)) else ()
-        if is_unknown:
+        if is_unknown and location[0] in cls.elsewhere:
+            said = Unknown(f"unknown field {location[0]!r}", cls.elsewhere[location[0]])
+            details["type"] = _unknown_field_error(said, is_unplaced=False)
+        elif is_unknown:
             said = unknown_field(location[0], cls.model_fields, places=places, guessed=guessed)
             details["type"] = _unknown_field_error(said, is_unplaced=guessed and not places)
         elif places:  # what was unknown further inside is a field here, or of another part

@@ -98,11 +98,12 @@ def _check_output(
 ) -> tuple[Task | None, list[Fault]]:
     if len(outputs) != 1:
         names = ", ".join(one["name"] for one in outputs)
-        message = (
-            f"the model has {len(outputs)} outputs ({names}) and a task uses one; upload it anew and say "
-            f"which, such as POST /v1/models?outputs={outputs[0]['name']}"
+        message = f"the model has {len(outputs)} outputs ({names}) and a task uses one"
+        hint = (
+            f"upload it once more with the output that the job is about, such as "
+            f"POST /v1/models?outputs={outputs[0]['name']}, and name that model in the job"
         )
-        return None, [Fault("/model", "dataset_mismatch", message)]
+        return None, [Fault("/model", "dataset_mismatch", message, hint)]
     shape = outputs[0]["shape"]
     sample = None if shape is None else shape[1:]
     possible = [kind for kind in _tasks_of(dataset) if _output_fault(kind, sample, dataset) is None]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from client import Driftline
-from client.api import FINAL_STATES
+from driftline import Driftline
+from driftline.resources.jobs import FINAL_STATES
 from worker.local import LocalService
 
 MODEL = Path(__file__).parents[2] / "examples" / "mnist_cnn.onnx"

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from app.db.schema import REVISION
 from app.db.session import Database
-from client import Driftline
+from driftline import Driftline
 
 from .conftest import MODEL, StartService, finished, kill, processes, runners_of, small_job, until
 from .proxy import Proxy
@@ -171,7 +171,7 @@ def test_a_worker_that_does_not_see_the_storage_takes_nothing(
 
 
 def _is_idle(driftline: Driftline, reason: str) -> bool:
-    workers = driftline._json("GET", "/v1/workers")["items"]
+    workers = driftline.workers()
     return any(reason in (worker["idle_reason"] or "") for worker in workers)
 
 
@@ -233,7 +233,7 @@ def test_what_a_restored_backup_lacks_is_computed_again(
         shutil.rmtree(service.data_dir / "blobs" / "content")
         service.start_worker("worker 1")
         assert finished(driftline, job) == undisturbed
-        again = driftline._json("POST", f"/v1/jobs/{job}/extend", json={"repeats": 6})
+        again = driftline.extend(job, repeats=6)
         shutil.rmtree(service.data_dir / "blobs" / "content")
         assert len(finished(driftline, again["id"])["cells"]) == 36
 
@@ -339,7 +339,9 @@ def test_a_runner_that_hangs_is_killed_and_its_item_is_done_again(
         in_training(driftline, job)
         _send(until(lambda: runners_of(service.process_id("worker 0")), "a runner")[0], signal.SIGSTOP)
         assert finished(driftline, job) == undisturbed
-        requeued = [event["data"] for event in driftline.events(job) if event["type"] == "item.requeued"]
+        requeued = [
+            event["data"] for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"
+        ]
         assert "stalled" in {event["reason"] for event in requeued}
 
 
@@ -370,4 +372,4 @@ def test_a_worker_without_compiled_loops_takes_the_jobs_that_need_none(
 
 
 def _able(driftline: Driftline) -> list[dict[str, Any]]:
-    return [worker for worker in driftline._json("GET", "/v1/workers")["items"] if worker["able"]]
+    return [worker for worker in driftline.workers() if worker["able"]]

@@ -52,6 +52,7 @@ class JobPage:
         events: the last ones, newest first.
         artifacts: its files.
         snippets: how to send it again.
+        execution: what fixes the last bits of its numbers.
     """
 
     job: JobView
@@ -71,6 +72,7 @@ class JobPage:
     events: Sequence[Told]
     artifacts: Sequence[ArtifactView]
     snippets: Snippets
+    execution: Mapping[str, Any]
 
     @property
     def is_open(self) -> bool:
@@ -125,6 +127,7 @@ def job_page(pages: Pages, job_id: str, layer: str | None) -> JobPage:
         ],
         artifacts=artifacts,
         snippets=snippets(job.spec, str(pages.request.base_url).rstrip("/")),
+        execution=job.execution,
     )
 
 

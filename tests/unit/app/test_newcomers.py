@@ -43,6 +43,13 @@ def test_one_value_where_a_list_is_wanted(client, job):
     assert (fault["pointer"], fault["hint"]) == ("/layers/digital", 'write ["fc*"]')
 
 
+@pytest.mark.parametrize("name", ["outputs", "output"])
+def test_an_output_chosen_in_the_job(client, job, name):
+    fault = refused(client, job, **{name: ["y"]})
+    assert (fault["pointer"], fault["code"]) == (f"/{name}", "unknown_field")
+    assert "POST /v1/models?outputs=<name>" in fault["hint"]
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("1 day", "86400"), ("2h", "7200"), ("90 s", "90"), ("1 year", "3.1536e+07"), ("5 min", "300")],

@@ -8,7 +8,7 @@ from sqlalchemy import insert, text
 
 from app.db.ids import new_id
 from app.db.tables import Job
-from tests.unit.app.jobs.submissions import body, codes, database_of, fault, put, submit
+from tests.unit.app.jobs.submissions import body, codes, database_of, put, submit
 
 
 def listed(client, **params):
@@ -72,9 +72,16 @@ def test_some_fields_of_each_job_are_as_in_the_whole(client, ids):
     assert everything == whole
 
 
-def test_unknown_fields_are_told(client):
-    answer = client.get("/v1/jobs", params={"fields": "sate,progress"})
-    assert "did you mean 'state'" in fault(answer, "/query/fields")["hint"]
+def test_every_unknown_field_is_reported_along_with_other_faults(client):
+    answer = client.get("/v1/jobs", params={"fields": "sate,id,progres", "limit": 0})
+    hints = [error.get("hint", "") for error in answer.json()["errors"] if error["code"] == "unknown_field"]
+    assert ["did you mean 'state'" in hints[0], "did you mean 'progress'" in hints[1]] == [True, True]
+    assert codes(answer) >= {("/query/limit", "greater_than_equal"), ("/query/fields", "unknown_field")}
+
+
+def test_a_list_of_fields_that_is_too_long_is_refused(client):
+    answer = client.get("/v1/jobs", params={"fields": "state," * 200})
+    assert codes(answer) == {("/query/fields", "string_too_long")}
 
 
 def plan(connection, statement, **values):

@@ -22,6 +22,7 @@ from app.kit.files import file_response
 from app.kit.inspection import Inspector
 from app.kit.middleware import RequestIdMiddleware
 from app.kit.problems import Conflict
+from app.kit.query import QueryModel
 from app.kit.routing import StrictRoute
 from app.kit.transactions import WriteSession, after_commit
 from app.kit.uploads import OCTET_STREAM, receive_upload
@@ -42,11 +43,19 @@ class Cart(StrictModel):
     load_kg: int | None = None
 
 
+class CartQuery(QueryModel):
+    speed: int = Field(default=0, ge=0)
+
+
+class TagQuery(QueryModel):
+    fail: bool = False
+
+
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 
 
 @router.post("/carts")
-def make_cart(cart: Cart, speed: Annotated[int, Query(ge=0)] = 0) -> Cart:
+def make_cart(cart: Cart, query: Annotated[CartQuery, Query()]) -> Cart:
     return cart
 
 
@@ -91,12 +100,14 @@ def send_file(
 
 
 @router.post("/tags/{job_id}")
-def add_tag(job_id: str, session: WriteSession, services: ServicesDep, *, fail: bool = False) -> str:
+def add_tag(
+    job_id: str, session: WriteSession, services: ServicesDep, query: Annotated[TagQuery, Query()]
+) -> str:
     after_commit(session, lambda: services.blobs.write("done", b"yes"))
     session.execute(text("PRAGMA defer_foreign_keys = ON"))  # the commit, not the insert, finds the fault
     session.add(JobTag(job_id=job_id, tag="new"))
     session.flush()
-    if fail:
+    if query.fail:
         raise Conflict("the endpoint refuses")
     return "added"
 

@@ -6,12 +6,12 @@ from app.kit.problems import InvalidRequest
 
 def test_a_cursor_gives_back_its_key():
     cursor = encode_cursor("models", ("0192", 3, 1.5))
-    assert PageQuery(cursor=cursor).after("models", (str, int, float)) == ("0192", 3, 1.5)
+    assert PageQuery(cursor=cursor).last_key("models", (str, int, float)) == ("0192", 3, 1.5)
     assert "=" not in cursor
 
 
 def test_there_is_no_key_without_a_cursor():
-    assert PageQuery().after("models", (str,)) is None
+    assert PageQuery().last_key("models", (str,)) is None
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_there_is_no_key_without_a_cursor():
 )
 def test_a_cursor_of_another_list_or_of_nobody_is_refused(cursor):
     with pytest.raises(InvalidRequest) as caught:
-        PageQuery(cursor=cursor).after("models", (str,))
+        PageQuery(cursor=cursor).last_key("models", (str,))
     assert [(fault.pointer, fault.code) for fault in caught.value.errors] == [
         ("/query/cursor", "invalid_cursor")
     ]
@@ -41,5 +41,5 @@ def test_a_page_is_cut_where_more_follows():
     page = PageQuery(limit=2)
     rows, cursor = cut([9, 8, 7], page, listing="n", key=lambda row: (row,))
     assert list(rows) == [9, 8]
-    assert PageQuery(cursor=cursor).after("n", (int,)) == (8,)
+    assert PageQuery(cursor=cursor).last_key("n", (int,)) == (8,)
     assert cut([9, 8], page, listing="n", key=lambda row: (row,)) == ([9, 8], None)

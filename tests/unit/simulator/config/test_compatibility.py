@@ -228,7 +228,7 @@ def test_a_model_of_several_outputs_says_how_to_choose():
     several["outputs"].append({"name": "features", "dtype": "float32", "shape": ["n", 9]})
     (fault,) = check_compatibility(several, targets("class", classes=4)).faults
     assert "features" in fault.message
-    assert "outputs=y" in fault.message
+    assert "POST /v1/models?outputs=y" in fault.hint
 
 
 def test_classes_are_values_only_if_the_job_says_so():
