@@ -80,7 +80,7 @@ def test_a_job_without_results_says_what_brings_them(client, show):
     assert "The threshold refers to the digital result, which the job does not have yet" in text
     assert "This job does no fine-tuning" in text
     assert "appear when the job has described its tiles" in text
-    assert "The job has written no file yet" in text
+    assert "More files appear as its work items end" in text
 
 
 def test_a_waiting_job_says_why_and_how_many_are_ahead(client, show):
