@@ -15,7 +15,7 @@ RUN pip install uv==0.13.9 \
     && uv pip install --no-cache --python /opt/driftline/bin/python --torch-backend="$TORCH_BACKEND" -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
-COPY client client
+COPY driftline driftline
 COPY examples examples
 COPY migrations migrations
 COPY simulator simulator

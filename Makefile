@@ -7,13 +7,14 @@ BIN    := $(VENV)/bin
 TORCH_BACKEND ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench lint format lock clean
+.PHONY: help demo run test bench docs lint format lock clean
 
 help:
 	@echo "make demo    run the whole service once, on a real job, and draw the result into demo/"
 	@echo "make run     start the service and stay; Ctrl-C stops it"
 	@echo "make test    run the tests, on all cores; some of them: make test TESTS='tests/contract -k etag'"
 	@echo "make bench   measure everything against its target (ten minutes on two cores)"
+	@echo "make docs    build the documents into build/site, check their links, run their code"
 	@echo "make lint    ruff, mypy, import contracts"
 
 demo: $(VENV)/.runtime
@@ -48,6 +49,12 @@ lock: $(VENV)/.dev
 		--no-emit-find-links --no-emit-trusted-host --unsafe-package driftline --extra api --extra worker --extra client --extra embedded --extra postgres --extra docs --extra dev \
 		-c requirements.lock -o requirements-dev.lock pyproject.toml
 	sed -i.bak 's/+cpu$$//' requirements.lock requirements-dev.lock && rm -f requirements*.lock.bak
+
+# The site, its links checked, and the code of its pages run.
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.fields
+	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m docs.snippets
 
 clean:
 	rm -rf $(VENV) demo .driftline build *.egg-info

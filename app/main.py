@@ -30,6 +30,10 @@ from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
+from app.pages import problems as page_problems
+from app.pages.assets import router as assets_router
+from app.pages.endpoints import router as pages_router
+from app.pages.report import router as report_router
 from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
@@ -115,6 +119,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=_TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,  # a page of our own, which loads nothing from other hosts
+        redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         responses=openapi.COMMON_RESPONSES,
     )
@@ -125,16 +131,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadMiddleware)
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
+    page_problems.install(app)
     openapi.describe(app)
     for router in (
         models_router,
         datasets_router,
         configs_router,
+        report_router,  # before the artifacts, of which the report is one
         jobs_router,
         results_router,
         compare_router,
         webhooks_router,
         health_router,
+        assets_router,
+        pages_router,
     ):
         app.include_router(router)
     return app

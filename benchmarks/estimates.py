@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from app.settings import Settings
-from client import Driftline
+from driftline import Driftline
 from examples.resnet import resnet20
 from worker.local import LocalService
 
@@ -32,11 +32,7 @@ def main() -> int:
             worst = 1.0
             for name, job in _jobs(driftline, Path(folder)).items():
                 estimate = _estimate(driftline, job)
-                done = driftline.wait(driftline.submit(job)["id"])
-                if done["state"] != "succeeded":
-                    print(f"{name}: {done['failure']}")
-                    return 1
-                measured = _seconds(done)
+                measured = _seconds(driftline.submit(job).wait(progress=False))
                 ratio = estimate / measured
                 worst = max(worst, ratio, 1 / ratio)
                 print(

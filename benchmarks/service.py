@@ -17,7 +17,7 @@ from typing import Any
 from app.settings import Settings
 from benchmarks.rows import Row
 from benchmarks.turns import Contestant, in_turns
-from client import Driftline
+from driftline import Driftline, Job
 from examples.demo import JOB as DEMO_JOB
 from simulator.config import InferenceRPUConfig, resolve
 from simulator.config.tasks import Task
@@ -64,20 +64,17 @@ def _await_speed(driftline: Driftline, model: str) -> None:
         time.sleep(0.5)
 
 
-def _run(driftline: Driftline, job: dict[str, Any]) -> tuple[dict[str, Any], datetime]:
+def _run(driftline: Driftline, job: dict[str, Any]) -> tuple[Job, datetime]:
     """Return the finished job, and when it was sent."""
     sent = datetime.now(UTC)
-    done = driftline.wait(driftline.submit(job)["id"])
-    if done["state"] != "succeeded":
-        raise SystemExit(f"a benchmark's job {done['state']}: {done['failure']}")
-    return done, sent
+    return driftline.submit(job).wait(), sent
 
 
 def _latency(driftline: Driftline, model: str) -> Iterator[Row]:
     first_event, first_cell = [], []
     for seed in range(10, 20):
         job, sent = _run(driftline, _job(model, {**SHORT, "repeats": 1, "max_samples": 100}, seed=seed))
-        events = driftline.events(job["id"])
+        events = list(job.events(follow=False))
         at = {event["type"]: datetime.fromisoformat(event["created_at"]) for event in reversed(events)}
         first_event.append((datetime.fromisoformat(events[0]["created_at"]) - sent).total_seconds())
         first_cell.append((at["cell.finished"] - sent).total_seconds())

@@ -69,14 +69,19 @@ def _continue(roots: list[int]) -> float:
 
 
 def _stop(roots: list[int]) -> float:
-    """Stop processes and their children, until there are no new ones; return when the first were."""
-    told = _tree(roots)
-    _signal(told, signal.SIGSTOP)
-    since = time.time()
-    while new := _tree(roots) - told:
-        _signal(new, signal.SIGSTOP)
-        told |= new
-    return since
+    """Stop processes and their children; return when the last of them stood still."""
+    while going := [pid for pid in _tree(roots) if _goes_on(pid)]:
+        _signal(going, signal.SIGSTOP)
+        time.sleep(0)  # a signal takes a moment to arrive, and a child may have begun before it did
+    return time.time()
+
+
+def _goes_on(pid: int) -> bool:
+    """Tell whether a process is neither stopped nor at its end."""
+    try:
+        return _fields(Path(f"/proc/{pid}/stat"))[0] not in "TtZX"
+    except OSError:
+        return False
 
 
 def _signal(processes: Iterable[int], what: signal.Signals) -> None:
@@ -100,6 +105,10 @@ def _children() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            fields = status.read_text().rpartition(")")[2].split()  # a name may hold anything
-            children.setdefault(int(fields[1]), []).append(int(status.parent.name))
+            children.setdefault(int(_fields(status)[1]), []).append(int(status.parent.name))
     return children
+
+
+def _fields(status: Path) -> list[str]:
+    """Return the fields of a process's status behind its name, which may hold anything: state, parent, ..."""
+    return status.read_text().rpartition(")")[2].split()

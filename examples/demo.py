@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from app.settings import Settings
-from client import Driftline
+from driftline import Driftline
 from worker.local import LocalService
 
 HERE = Path(__file__).parent

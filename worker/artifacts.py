@@ -7,16 +7,19 @@ import math
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
+from typing import Any, Final
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from simulator.nn import analog_state, analyse_layers, conversion_report
+from simulator.nn import WeightAnalysis, analog_state, analyse_layers, analyse_weights, conversion_report
 from simulator.numerics import NUMBERS
 from worker.runner.context import ItemContext
 
 _PACKAGES = ("torch", "numpy", "numba", "llvmlite", "onnx", "driftline")
+# When weights are looked at, whatever the job evaluates: an hour, a month, a year after programming.
+SHOWN_TIMES_S: Final = (3600.0, 2592000.0, 31536000.0)
 
 
 def provenance(item: ItemContext, device: torch.device) -> bytes:
@@ -47,15 +50,22 @@ def analog_state_file(model: nn.Module) -> bytes:
 
 
 def conversion_file(model: nn.Module, variant: str, inputs: tuple[Tensor, ...]) -> bytes:
-    """Return `conversion.json`: layers, tiles and devices, and how well each layer does on these inputs."""
+    """Return `conversion.json`: layers, tiles and devices, how well each layer does, what drift makes of it.
+
+    Afterwards, the model is programmed onto chip 0.
+    """
     report, seen = conversion_report(model), {found.name: found for found in analyse_layers(model, *inputs)}
+    weights = {found.name: found for found in analyse_weights(model, SHOWN_TIMES_S)}
     layers = []
     for layer in report.layers:
-        entry = {**asdict(layer), "weight_range": None, "snr_db": None}
+        entry = {**asdict(layer), "weight_range": None, "snr_db": None, "dac": None, "adc": None}
+        entry["weights"] = _weights_json(weights[layer.name]) if layer.name in weights else None
         found = seen.get(layer.name)
         if found is not None:
             entry["weight_range"] = found.weight_range
             entry["snr_db"] = "inf" if found.snr_db == math.inf else found.snr_db
+            entry["dac"] = None if found.dac is None else asdict(found.dac)
+            entry["adc"] = None if found.adc is None else asdict(found.adc)
             entry["tiles"] = [
                 {**asdict(place), **asdict(quality)}
                 for place, quality in zip(layer.tiles, found.tiles, strict=True)
@@ -71,6 +81,20 @@ def conversion_file(model: nn.Module, variant: str, inputs: tuple[Tensor, ...]) 
         "digital": report.digital,
     }
     return json.dumps(content, indent=1, allow_nan=False).encode()
+
+
+def _weights_json(found: WeightAnalysis) -> dict[str, Any]:
+    return {
+        "limit": found.target.limit,
+        "bins": found.target.bins,
+        "target": found.target.counts,
+        "programmed": found.programmed.counts,
+        "programmed_mean": found.programmed_mean,
+        "programmed_std": found.programmed_std,
+        "drifted": [
+            {"t_inference": one.t_inference_s, "counts": one.weights.counts} for one in found.drifted
+        ],
+    }
 
 
 def _version(package: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from app.kit.query import QueryModel
+from app.results.formats import DrawnFormat
 from app.results.schemas import PointView
 from simulator.config.tasks import Metric
 
@@ -15,6 +16,7 @@ class CompareQuery(QueryModel):
     """Which jobs a client compares."""
 
     job: Annotated[list[str], Field(description="Two to eight jobs; each is compared with the first.")]
+    format: Annotated[DrawnFormat | None, Field(description="Wins over `Accept`.")] = None
 
 
 class ComparedJob(BaseModel):

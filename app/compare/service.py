@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy.orm import Session
 
 from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
+from app.configs.difference import leaves
 from app.db.tables import Job
 from app.engine.specification import task_of
 from app.kit.etag import etag_of
@@ -211,27 +212,19 @@ def _half(degrees: float, squared_error: float) -> float:
     return statistics.student_t95(degrees) * math.sqrt(squared_error)
 
 
-def comparison_tag(jobs: Sequence[Job]) -> str:
+def comparison_tag(jobs: Sequence[Job], form: str) -> str:
     """Return the entity tag of a comparison: nothing of a job changes but its state and its results."""
-    return etag_of("|".join(f"{Version.of(job).tag()} {job.state}" for job in jobs))
+    return etag_of("|".join([form, *(f"{Version.of(job).tag()} {job.state}" for job in jobs)]))
 
 
 def _config_differences(jobs: Sequence[Job]) -> Iterator[ConfigDifference]:
-    leaves = [
-        dict(_leaves(job.effective_config, "/effective_config"))
-        | dict(_leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
+    fields = [
+        dict(leaves(job.effective_config, "/effective_config"))
+        | dict(leaves({k: v for k, v in job.spec.items() if k not in _NOT_COMPARED}, "/spec"))
         for job in jobs
     ]
-    for pointer in sorted({pointer for one in leaves for pointer in one}):
-        values = {job.id: one[pointer] for job, one in zip(jobs, leaves, strict=True) if pointer in one}
+    for pointer in sorted({pointer for one in fields for pointer in one}):
+        values = {job.id: one[pointer] for job, one in zip(jobs, fields, strict=True) if pointer in one}
         shown = list(values.values())
         if len(values) < len(jobs) or any(value != shown[0] for value in shown):
             yield ConfigDifference(pointer=pointer, values=values)
-
-
-def _leaves(value: Any, pointer: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _leaves(part, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
-    else:
-        yield pointer, value

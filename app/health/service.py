@@ -72,6 +72,11 @@ def workers(session: Session, settings: Settings) -> list[WorkerView]:
     ]
 
 
+def workers_alive(session: Session, settings: Settings) -> int:
+    """Return how many workers have been heard of lately."""
+    return WorkerRepository(session).count_heard_since(_alive_since_s(session, settings))
+
+
 def _alive_since_s(session: Session, settings: Settings) -> float:
     return database_time_s(session) - settings.worker_silence_s
 
@@ -83,7 +88,7 @@ def _database_and_workers(services: Services) -> dict[str, Check]:
             return {**_NO_DATABASE, "database": Check(status="failed", detail=fault)}
         with services.database.reading() as session:
             fault = storage_fault(session, services.blobs)
-            alive = WorkerRepository(session).count_heard_since(_alive_since_s(session, services.settings))
+            alive = workers_alive(session, services.settings)
         if fault is not None:
             return {**_NO_DATABASE, "database": Check(status="failed", detail=fault)}
     except SQLAlchemyError as error:

@@ -113,7 +113,8 @@ class JobsQuery(PageQuery):
         Field(
             min_length=1,
             max_length=200,
-            description="Only jobs with this text in their name, in upper or lower case.",
+            description="Only jobs with this text in their name or in a tag, in upper or lower case, or at"
+            " the beginning of their id.",
         ),
     ] = None
     order: Annotated[Order, Field(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC
@@ -141,6 +142,11 @@ class JobsQuery(PageQuery):
     def oldest_first(self) -> bool:
         """Whether the list begins with the oldest job."""
         return self.order is Order.ASC
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether there are conditions."""
+        return self.job_filter != JobFilter()
 
     @property
     def job_filter(self) -> JobFilter:

@@ -47,7 +47,7 @@ class JobFilter:
         config_hash: with this effective configuration.
         created_after: made then or later.
         created_before: made earlier than that.
-        text: somewhere in the name, in upper or lower case.
+        text: somewhere in the name or in a tag, in upper or lower case; or the id begins so.
     """
 
     states: Sequence[str] = ()
@@ -77,7 +77,12 @@ class JobFilter:
         if self.created_before is not None:
             yield Job.created_at < self.created_before
         if self.text is not None:
-            yield Job.name.icontains(self.text, autoescape=True)
+            tagged = select(JobTag.job_id).where(JobTag.tag.icontains(self.text, autoescape=True))
+            yield or_(
+                Job.name.icontains(self.text, autoescape=True),
+                Job.id.in_(tagged),
+                Job.id.startswith(self.text.lower(), autoescape=True),
+            )
 
 
 @dataclass(frozen=True)

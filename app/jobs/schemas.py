@@ -197,6 +197,9 @@ class Links(BaseModel):
 
     self: str
     results: str
+    summary: str
+    lifetime: str
+    report: str
     history: str
     events: str
     artifacts: str
@@ -277,8 +280,8 @@ class ArtifactView(BaseModel):
 
     name: str
     media_type: str
-    size_bytes: int
-    sha256: str
+    size_bytes: int | None = Field(description="Null for the report, which is rendered when it is read.")
+    sha256: str | None = Field(description="Null for the report.")
     created_at: datetime
     url: str
 

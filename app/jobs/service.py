@@ -176,7 +176,7 @@ class JobService:
         before = self.jobs.jobs_before(job.id) if job.state == JobState.QUEUED else None
         if before is None:
             return None
-        reason = _why_it_waits(job, self.jobs.workers_alive(settings.worker_silence_s))
+        reason = waits_for(job, self.jobs.workers_alive(settings.worker_silence_s))
         return QueueView(position=before + 1, reason=reason)
 
     def get(self, job_id: str) -> Job:
@@ -309,7 +309,8 @@ def _plan(spec: JobSpec, sizes: Sizes, found: Checked, settings: Settings) -> li
     )
 
 
-def _why_it_waits(job: Job, alive: Sequence[Worker]) -> WaitReason:
+def waits_for(job: Job, alive: Sequence[Worker]) -> WaitReason:
+    """Return why a queued job waits, with these workers alive."""
     able = [worker for worker in alive if worker.able is None or required(job) in worker.able]
     if not alive:
         return WaitReason.NO_WORKER

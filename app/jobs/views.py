@@ -57,13 +57,17 @@ def _links(job: Job) -> Links:
     return Links(
         self=base,
         results=f"{base}/results",
+        summary=f"{base}/summary",
+        lifetime=f"{base}/lifetime",
+        report=f"{base}/report",
         history=f"{base}/history",
         events=f"{base}/events",
         artifacts=f"{base}/artifacts",
     )
 
 
-def _progress(job: Job) -> Progress:
+def progress(job: Job) -> Progress:
+    """Return how far the job is."""
     fraction = job.progress_done / job.progress_total if job.progress_total else 0.0
     eta = None
     if job.state == JobState.RUNNING and job.started_at and job.progressed_at and fraction > 0:
@@ -77,7 +81,7 @@ def _progress(job: Job) -> Progress:
 _FIELDS: dict[str, Callable[[Job], Any]] = {
     **{name: attrgetter(name) for name in JobView.model_fields if name != "queue"},
     "state": lambda job: JobState(job.state),
-    "progress": _progress,
+    "progress": progress,
     "failure": lambda job: None if job.failure is None else FailureView.model_validate(job.failure),
     "links": _links,
 }
@@ -95,8 +99,11 @@ def history_view(job: Job, epochs: Sequence[Epoch]) -> HistoryView:
     )
 
 
+REPORT = "report.html"  # rendered when it is read
+
+
 def artifacts_view(job: Job, artifacts: Sequence[Artifact]) -> ArtifactsView:
-    """Return the files as JSON shows them."""
+    """Return the files as JSON shows them, the report last."""
     items = [
         ArtifactView(
             name=one.name,
@@ -108,4 +115,12 @@ def artifacts_view(job: Job, artifacts: Sequence[Artifact]) -> ArtifactsView:
         )
         for one in artifacts
     ]
-    return ArtifactsView(job=job.id, items=items)
+    report = ArtifactView(
+        name=REPORT,
+        media_type="text/html",
+        size_bytes=None,
+        sha256=None,
+        created_at=job.created_at,
+        url=f"/v1/jobs/{job.id}/artifacts/{REPORT}",
+    )
+    return ArtifactsView(job=job.id, items=[*items, report])

@@ -1,26 +1,48 @@
-"""`/v1/jobs/{job_id}/results`: HTTP only."""
+"""A job's results, and what follows from them: HTTP only."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.db.tables import Job
 from app.engine.states import FINAL
 from app.kit.etag import NOT_MODIFIED, ConditionalDep
 from app.kit.fields import IdPath, known_id
+from app.kit.idempotency import json_answer
 from app.kit.negotiation import negotiated
 from app.kit.polling import retry_later
 from app.kit.problems import NotAcceptable, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import snapshot
-from app.results.formats import MEDIA_TYPE_OF, PICTURES, RESULTS_CONTENT, RESULTS_MEDIA_TYPES, ResultsQuery
+from app.results import findings, layers, tabular
+from app.results.findings import JobFacts
+from app.results.formats import (
+    DRAWN_CONTENT,
+    DRAWN_MEDIA_TYPES,
+    LIFETIME_CONTENT,
+    LIFETIME_MEDIA_TYPES,
+    MEDIA_TYPE_OF,
+    PICTURES,
+    RESULTS_CONTENT,
+    RESULTS_MEDIA_TYPES,
+    DrawnFormat,
+    LayersQuery,
+    LifetimeFormat,
+    LifetimeQuery,
+    ResultsFormat,
+    ResultsQuery,
+)
+from app.results.lifetime_view import lifetime_view
 from app.results.reader import Version, find_job
-from app.results.schemas import ResultsView
+from app.results.schemas import LifetimeView, ResultsView, SummaryView
+from app.results.thresholds import ThresholdQuery
 from app.services import Services, ServicesDep
+from driftline import plots
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
@@ -60,6 +82,87 @@ async def get_job_results(
         else await reader.points(summary, results_format, test_set_ci=query.test_set_ci)
     )
     return Response(content, media_type=media_type, headers=dict(response.headers))
+
+
+@router.get(
+    "/{job_id}/summary",
+    response_model=SummaryView,
+    responses={**problem_responses(NotFound), **NOT_MODIFIED},
+)
+async def get_job_summary(
+    job_id: IdPath, services: ServicesDep, query: Annotated[ThresholdQuery, Query()]
+) -> Response:
+    """Return the job's result in words, with the numbers that it is made of."""
+    found = await findings.find(services.results, await _facts(services, job_id), query)
+    return json_answer(SummaryView.model_validate({"job": job_id, **asdict(found.in_words())}), 200, {})
+
+
+@router.get(
+    "/{job_id}/lifetime",
+    response_model=LifetimeView,
+    responses={200: LIFETIME_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
+)
+async def get_job_lifetime(
+    job_id: IdPath, request: Request, services: ServicesDep, query: Annotated[LifetimeQuery, Query()]
+) -> Response:
+    """Return when each chip first becomes worse than a threshold, and which share of them has not.
+
+    Between evaluated times, the metric is interpolated linearly in ln t. A chip that has fallen counts as
+    fallen for good. CSV and pictures have the share over time.
+    """
+    lifetime_format = negotiated(request, LIFETIME_MEDIA_TYPES, what="lifetimes", asked=query.format)
+    found = await findings.find(services.results, await _facts(services, job_id), query)
+    view = lifetime_view(found)
+    headers = {"Vary": "Accept"}
+    if lifetime_format is LifetimeFormat.JSON:
+        return json_answer(view, 200, headers)
+    media_type = MEDIA_TYPE_OF[ResultsFormat(lifetime_format)]
+    answer = view.model_dump(mode="json", by_alias=True)
+    if lifetime_format is LifetimeFormat.CSV:
+        rows = tabular.point_rows(answer["series"], "yield")
+        block = tabular.block_of(tabular.YIELD_COLUMNS, rows)
+        content = b"".join(tabular.csv_chunks(tabular.YIELD_COLUMNS, [block]))
+    else:
+        content = await services.results.drawn(
+            (found.summary.version, lifetime_format, "lifetime", view.threshold),
+            lambda: plots.to_bytes(plots.chip_yield(answer, found.summary.title), lifetime_format),
+        )
+    return Response(content, media_type=media_type, headers=headers)
+
+
+@router.get(
+    "/{job_id}/layers",
+    response_model=dict[str, Any],
+    responses={200: DRAWN_CONTENT, **problem_responses(NotFound, NotAcceptable), **NOT_MODIFIED},
+)
+async def get_job_layers(
+    job_id: IdPath, request: Request, services: ServicesDep, query: Annotated[LayersQuery, Query()]
+) -> Response:
+    """Return what the job found about its analog layers, all of them or one.
+
+    JSON is the artifact `conversion.json`, or a layer's entry in it. Pictures of all layers show
+    signal-to-noise ratios and clipping; that of one layer shows programmed weights, drift, and what its
+    converters get.
+    """
+    layers_format = negotiated(request, DRAWN_MEDIA_TYPES, what="layers", asked=query.format)
+    known_id("job", job_id)
+
+    def read() -> layers.Layers:
+        with snapshot(services) as session:
+            return layers.find(session, services.blobs, job_id, query.layer)
+
+    found = await run_in_threadpool(read)
+    headers = {"Vary": "Accept"}
+    if layers_format is DrawnFormat.JSON:
+        return JSONResponse(found.content, headers=headers)
+    picture = await services.results.drawn(
+        (found.sha256, found.title, layers_format), lambda: found.picture(layers_format)
+    )
+    return Response(picture, media_type=MEDIA_TYPE_OF[ResultsFormat(layers_format)], headers=headers)
+
+
+async def _facts(services: Services, job_id: str) -> JobFacts:
+    return JobFacts.of(await run_in_threadpool(_read_job, services, job_id))
 
 
 def _read_job(services: Services, job_id: str) -> Job:

@@ -23,11 +23,12 @@ from app.engine.specification import task_of
 from app.engine.states import FINAL, JobState
 from app.kit.etag import etag_of
 from app.kit.fields import not_found
-from app.results import plots, statistics, tabular
+from app.results import statistics, tabular
 from app.results.cells import Cells
 from app.results.formats import ResultsFormat
 from app.results.repository import ResultRepository
 from app.results.schemas import ResultsView
+from driftline import plots
 from simulator.config.tasks import TASKS
 
 _AT_ONCE: Final = 2
@@ -136,13 +137,30 @@ class ResultReader:
 
     async def picture(self, summary: Summary, file_format: ResultsFormat) -> bytes:
         """Return the results as a picture."""
-        key = (summary.version, file_format)
+
+        def draw() -> bytes:
+            return plots.to_bytes(plots.accuracy(summary.answer, summary.title), file_format)
+
+        return await self.drawn((summary.version, file_format), draw)
+
+    async def drawn(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
+        """Return a picture, drawn unless it is kept.
+
+        Args:
+            key: what the picture is of, as of which version, and its form.
+            draw: draws it.
+        """
         async with self._one_at_a_time(key):
             picture = self._pictures.get(key)
             if picture is None:
-                picture = await self.in_turn(lambda: plots.draw(summary.answer, summary.title, file_format))
+                picture = await self.in_turn(draw)
                 self._pictures.put(key, picture)
             return picture
+
+    async def with_cells(self, job_id: str) -> tuple[Summary, Cells]:
+        """Return a job's results with its cells, as of one moment; NotFound if there is no such job."""
+        async with self._one_at_a_time(job_id):
+            return await self.in_turn(lambda: self._with_cells(job_id))
 
     async def points(self, summary: Summary, file_format: ResultsFormat, *, test_set_ci: bool) -> bytes:
         """Return the results as JSON or as a table, without cells."""
@@ -152,8 +170,7 @@ class ResultReader:
         self, job_id: str, file_format: ResultsFormat, *, test_set_ci: bool
     ) -> tuple[Version, AsyncIterator[bytes]]:
         """Return the results with every cell, as of now, in pieces; tables have the cells alone."""
-        async with self._one_at_a_time(job_id):
-            summary, cells = await self.in_turn(lambda: self._with_cells(job_id))
+        summary, cells = await self.with_cells(job_id)
         return summary.version, self._written(_cells(summary, cells, file_format, test_set_ci=test_set_ci))
 
     def cells_of(self, session: Session, job: Job) -> Cells:

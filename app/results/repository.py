@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db.tables import Baseline, Job
+from app.db.tables import Artifact, Baseline, Job
 
 
 class ResultRepository:
@@ -19,6 +19,10 @@ class ResultRepository:
     def job(self, job_id: str) -> Job | None:
         """Return the job."""
         return self._session.get(Job, job_id)
+
+    def artifact(self, job_id: str, name: str) -> Artifact | None:
+        """Return one of the job's files."""
+        return self._session.get(Artifact, (job_id, name))
 
     def baselines(self, job_id: str) -> Sequence[Baseline]:
         """Return the floating-point results of the job's models."""

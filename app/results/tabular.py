@@ -55,12 +55,24 @@ CELL_COLUMNS: tuple[Column, ...] = (
     _TIME,
     *(Column(count.name, count.kind, count.meaning) for count in COUNTS),
 )
+YIELD_COLUMNS: tuple[Column, ...] = (
+    _VARIANT,
+    _TIME,
+    Column("share", "real", "share of chips that hold the threshold"),
+    Column("ci95_low", "real", "Wilson's interval for the number of chips, lower end"),
+    Column("ci95_high", "real", "Wilson's interval for the number of chips, upper end"),
+)
 
 
-def point_rows(all_series: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-    """Yield the points of all series, intervals as two values."""
+def point_rows(all_series: Iterable[Mapping[str, Any]], points: str = "points") -> Iterator[Row]:
+    """Yield the points of all series, intervals as two values.
+
+    Args:
+        all_series: as answers have them.
+        points: where a series has them.
+    """
     for series in all_series:
-        for point in series["points"]:
+        for point in series[points]:
             row = {"variant": series["variant"], **point}
             for name in ("ci95", "test_set_ci95"):
                 row[f"{name}_low"], row[f"{name}_high"] = row.pop(name, None) or (None, None)

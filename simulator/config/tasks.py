@@ -68,6 +68,11 @@ class Metric(StrEnum):
     MSE = "mse"
     PERPLEXITY = "perplexity"
 
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value is the better one."""
+        return self is Metric.ACCURACY
+
 
 class Form(StrEnum):
     """How a quantity follows from the ratio of two counts."""

@@ -24,6 +24,7 @@ from simulator.nn.readout import CoarseReadout, coarse_readouts
 from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
 from simulator.nn.tile import NotProgrammedWarning
+from simulator.nn.weight_analysis import DriftedWeights, WeightAnalysis, analyse_weights
 
 __all__ = [
     "AnalogConv1d",
@@ -39,14 +40,17 @@ __all__ = [
     "CalibratedTile",
     "CoarseReadout",
     "ConversionReport",
+    "DriftedWeights",
     "LayerAnalysis",
     "LayerReport",
     "NotProgrammedWarning",
     "TileAnalysis",
     "TileReport",
+    "WeightAnalysis",
     "analog_layers",
     "analog_state",
     "analyse_layers",
+    "analyse_weights",
     "bind_noise_context",
     "calibrate_input_ranges",
     "coarse_readouts",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from simulator.nn.layer import AnalogLayer
 from simulator.nn.model import analog_layers, noise_context
 from simulator.nn.tile import AS_CONFIGURED, TileMode
 from simulator.tile import ClippingMeter
+from simulator.tile.histogram import Histogram
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,16 @@ class LayerAnalysis:
         snr_db: power of the digital layer's outputs over that of the analog layer's error, in dB; infinite
             where they are equal, None where the digital outputs are zero or the analog ones not finite.
         tiles: the layer's tiles.
+        dac: histogram of what its DACs get, in units of what they clip at; None where nothing is converted.
+        adc: the same of its ADCs.
     """
 
     name: str
     weight_range: tuple[float, float]
     snr_db: float | None
     tiles: tuple[TileAnalysis, ...]
+    dac: Histogram | None
+    adc: Histogram | None
 
 
 @torch.no_grad()
@@ -134,7 +139,18 @@ class _Watch:
             weight_range=(float(weight.min()), float(weight.max())),
             snr_db=_decibels(self.signal, self.error),
             tiles=tuple(tiles),
+            dac=_pooled(meter.dac for meter in self.meters if meter.inputs),
+            adc=_pooled(meter.adc for meter in self.meters if meter.outputs),
         )
+
+
+def _pooled(histograms: Iterable[Histogram]) -> Histogram | None:
+    total = None
+    for one in histograms:
+        if total is None:
+            total = Histogram(one.limit, one.bins)
+        total.merge(one)
+    return total
 
 
 def _decibels(signal: float, error: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from client import Driftline
-from client.api import FINAL_STATES
+from driftline import Driftline
+from driftline.resources.jobs import FINAL_STATES
 from tests.waiting import until
 from worker.local import LocalService
 
@@ -69,6 +70,19 @@ def runners_of(worker: int) -> list[int]:
         pid for pid, ppid, args in processes() if ppid == worker and "worker.supervision.zygote" in args
     ]
     return [runner for zygote in zygotes for runner in children_of(zygote)]
+
+
+@contextmanager
+def watched(service: LocalService) -> Iterator[None]:
+    """Start again what ends, as `make run` does."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=service.watch, args=(stop,))
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
 
 
 def kill(pid: int) -> None:

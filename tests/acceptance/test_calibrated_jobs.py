@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from client import Driftline
+from driftline import Driftline
 from simulator.config import CalibrationSpec, FinetuneSpec, resolve
 from simulator.config.tasks import Task
 from simulator.data.loading import load_dataset
@@ -159,12 +159,14 @@ def test_kills_in_every_phase_change_nothing(
             until(lambda variant=variant: _cells(driftline, job, variant), "a cell")
             kill_all("a runner that evaluates")
         assert finished(driftline, job) == undisturbed
-        requeued = [event for event in driftline.events(job) if event["type"] == "item.requeued"]
+        requeued = [
+            event for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"
+        ]
         assert len(requeued) >= 4, "killed too late to tell anything"
 
 
 def _started(driftline: Driftline, job: str, item: str) -> bool:
-    events = driftline.events(job)
+    events = list(driftline.events(job, follow=False))
     return any(event["type"] == "item.started" and event["data"]["item"] == item for event in events)
 
 

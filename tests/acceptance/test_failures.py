@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from client import Driftline
+from driftline import Driftline
 from tests.waiting import until
 
 from .conftest import MODEL, StartService, small_job
@@ -58,7 +58,7 @@ def test_a_job_for_a_device_that_no_worker_has_waits_and_says_so(start_service: 
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
     with start_service() as (_, driftline):
-        until(lambda: driftline._json("GET", "/v1/workers")["items"], "a worker")
+        until(driftline.workers, "a worker")
         model = driftline.upload_model(MODEL)
         job = driftline.submit(small_job(model["id"], device="cuda"))["id"]
         waits = until(lambda: _waits_for(driftline, job) == "no_worker_is_able", "the reason", 30)

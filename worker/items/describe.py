@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.engine import recording
-from simulator.nn import coarse_readouts, program_analog_weights
+from simulator.nn import coarse_readouts
 from worker.artifacts import analog_state_file, conversion_file
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
@@ -18,9 +18,8 @@ def handle(item: ItemContext) -> None:
     model = models.ready(variant)
     item.save_artifact("analog_state.safetensors", "application/octet-stream", analog_state_file(model))
     samples = models.train.first(DESCRIBED_SAMPLES)
-    content = conversion_file(model, variant, samples.inputs)
+    content = conversion_file(model, variant, samples.inputs)  # programs chip 0
     item.save_artifact("conversion.json", "application/json", content)
-    program_analog_weights(model, repeat=0)
     if coarse := coarse_readouts(model):
         others = f" So it is with {len(coarse) - 1} more tiles." if len(coarse) > 1 else ""
         message = f"{coarse[0]}.{others}"

@@ -5,10 +5,10 @@ import pytest
 
 from app.db.session import Database
 from app.db.tables import Cell, Job
-from app.results import plots
 from app.results.cells import Cells
 from app.results.formats import ResultsFormat
 from app.results.reader import ResultReader, _Kept
+from driftline import plots
 from tests.unit.app.conftest import MakeJob
 
 
@@ -35,7 +35,7 @@ def job_id(database: Database, make_job: MakeJob) -> str:
 def reads(monkeypatch):
     """How often cells were read from the database, and pictures drawn."""
     found = {"cells": 0, "pictures": 0}
-    read, draw = Cells.read.__func__, plots.draw
+    read, draw = Cells.read.__func__, plots.accuracy
 
     def counted_read(cls, session, job):
         found["cells"] += 1
@@ -46,7 +46,7 @@ def reads(monkeypatch):
         return draw(*arguments)
 
     monkeypatch.setattr(Cells, "read", classmethod(counted_read))
-    monkeypatch.setattr(plots, "draw", counted_draw)
+    monkeypatch.setattr(plots, "accuracy", counted_draw)
     return found
 
 

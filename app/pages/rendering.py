@@ -1,0 +1,138 @@
+"""Templates become answers: what all pages have in common, and the headers that keep them safe."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Depends, Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette._utils import get_route_path
+from starlette.responses import HTMLResponse
+
+from app.kit.transactions import ReadSession
+from app.pages import words
+from app.pages.assets import assets
+from app.pages.views.service_state import ServiceState, service_state
+from app.services import ServicesDep
+
+# Nothing from other hosts, nothing inline, no frames around a page.
+POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'self'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        duration=words.duration,
+        about=words.about,
+        exact=words.exact,
+        metric=words.metric,
+        interval=words.interval,
+        difference=words.difference,
+        count=words.count,
+        plural=words.plural,
+        size=words.size,
+        shape=words.shape,
+        moment=words.moment,
+        value=words.value,
+        field=words.field,
+        pretty=pretty,
+        prose=prose,
+    )
+    environment.globals.update(VARIANT_MEANINGS=words.VARIANT_MEANINGS, inf=math.inf)
+    environment.globals["ui"] = environment.get_template("parts/macros.html").module
+    return environment
+
+
+def pretty(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def prose(text: str) -> Markup:
+    """Return a text with what stands between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    marked = (f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+    return Markup("".join(marked))  # noqa: S704 - every part is escaped
+
+
+def root_of(request: Request) -> str:
+    """Return the relative address of the application's root, whatever prefix a proxy puts before it."""
+    depth = get_route_path(request.scope).count("/") - 1
+    return "../" * depth or "./"
+
+
+def render(
+    request: Request,
+    template: str,
+    model: Mapping[str, Any],
+    *,
+    service: ServiceState | None,
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HTMLResponse:
+    """Return a page.
+
+    Args:
+        request: what it answers.
+        template: its file.
+        model: what the template shows.
+        service: the state of the service for the page's header; None where it is not known.
+        status_code: of the answer.
+        headers: more of them.
+    """
+    root = root_of(request)
+    found = _environment().get_template(template)
+    content = found.render(
+        **model,
+        root=root,
+        asset=lambda name: root + assets().path(name),
+        service=service,
+        asked=request.query_params.get("q", ""),
+        api_url=str(request.base_url).rstrip("/"),
+    )
+    return HTMLResponse(content, status_code, headers={**_HEADERS, **(headers or {})})
+
+
+class Pages:
+    """What an endpoint of a page works with: the request's snapshot of the database, and its answer."""
+
+    def __init__(self, request: Request, session: ReadSession, services: ServicesDep) -> None:
+        self.request = request
+        self.session = session
+        self.services = services
+
+    def address_with(self, **changes: str | None) -> str:
+        """Return the page's own address with parameters replaced; None takes one away."""
+        kept = [pair for pair in self.request.query_params.multi_items() if pair[0] not in changes]
+        return "?" + urlencode(kept + [(name, value) for name, value in changes.items() if value is not None])
+
+    def show(self, template: str, **model: Any) -> HTMLResponse:
+        """Return a page with the state of the service in its header."""
+        state = service_state(self.session, self.services.settings)
+        return render(self.request, template, model, service=state)
+
+
+PagesDep = Annotated[Pages, Depends()]

@@ -1,0 +1,81 @@
+"""The page of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.compare.schemas import ComparedPoint, ComparisonView
+from app.compare.service import Compared
+from app.pages.views.job_list import name_of
+
+
+@dataclass(frozen=True)
+class ComparedName:
+    """A compared job: its letter stands for it in tables and legends."""
+
+    id: str
+    index: int
+    letter: str
+    name: str
+    state: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class VariantTable:
+    """A variant at all times, in the jobs that have it.
+
+    Attributes:
+        variant: which network.
+        points: in the order of time.
+        jobs: that have it.
+        others: those of them that are compared with the first of all jobs; none where that has not got it.
+    """
+
+    variant: str
+    points: Sequence[ComparedPoint]
+    jobs: Sequence[ComparedName]
+    others: Sequence[ComparedName]
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """What the page shows.
+
+    Attributes:
+        jobs: the first is what the others are compared with.
+        metric: of all of them.
+        tables: one for each variant.
+        view: as the API has it.
+    """
+
+    jobs: Sequence[ComparedName]
+    metric: str
+    tables: Sequence[VariantTable]
+    view: ComparisonView
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether the differences are over equal chips."""
+        return len({job.seed for job in self.jobs}) == 1
+
+
+def compare_page(compared: Compared) -> ComparePage:
+    """Return the page of a comparison."""
+    view = compared.view()
+    by_variant: dict[str, list[ComparedPoint]] = {}
+    for point in view.points:
+        by_variant.setdefault(point.variant, []).append(point)
+    jobs = [
+        ComparedName(job.id, index, chr(ord("A") + index), name_of(job), job.state, job.seed)
+        for index, job in enumerate(compared.jobs)
+    ]
+    tables = [_table(variant, points, jobs) for variant, points in by_variant.items()]
+    return ComparePage(jobs, view.metric, tables, view)
+
+
+def _table(variant: str, points: Sequence[ComparedPoint], jobs: Sequence[ComparedName]) -> VariantTable:
+    having = [job for job in jobs if any(job.id in point.points for point in points)]
+    compared = {difference.job for point in points for difference in point.differences}
+    return VariantTable(variant, points, having, [job for job in having if job.id in compared])

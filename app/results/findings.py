@@ -1,0 +1,91 @@
+"""What is said of a job's results beyond the numbers of single times: lifetime, yield, words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.db.tables import Job
+from app.engine.specification import task_of
+from app.results import words
+from app.results.lifetime import Life, lives
+from app.results.reader import ResultReader, Summary
+from app.results.thresholds import Threshold, ThresholdQuery, threshold_of
+from simulator.config import Variant
+from simulator.config.tasks import Metric, Task
+
+if TYPE_CHECKING:
+    from app.results.cells import Cells
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What findings need to know of a job besides its results.
+
+    Attributes:
+        job_id: its id.
+        state: its state.
+        task: what its network is asked to do.
+        cells_total: cells that it asks for.
+    """
+
+    job_id: str
+    state: str
+    task: Task
+    cells_total: int
+
+    @classmethod
+    def of(cls, job: Job) -> JobFacts:
+        """Return the facts of a job; a specification that is no longer taken is read, too."""
+        evaluate = job.spec["evaluate"]
+        analog = [one for one in evaluate["variants"] if Variant(one).is_analog]
+        cells = len(analog) * len(evaluate["t_inference"]) * evaluate["repeats"]
+        return cls(job.id, job.state, task_of(job), cells)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A job's results, measured against a threshold.
+
+    Attributes:
+        facts: of the job.
+        summary: its results.
+        threshold: None where it refers to a digital result that is not there.
+        lives: how long chips hold it, by variant; empty without a threshold.
+        cells_done: cells that are there.
+    """
+
+    facts: JobFacts
+    summary: Summary
+    threshold: Threshold | None
+    lives: list[Life]
+    cells_done: int
+
+    def in_words(self) -> words.Summary:
+        """Return the sentences that say it."""
+        found = words.Found(
+            answer=self.summary.answer,
+            threshold=self.threshold,
+            lives=self.lives,
+            state=self.facts.state,
+            cells_done=self.cells_done,
+            cells_total=self.facts.cells_total,
+        )
+        return words.summarise(found)
+
+
+async def find(reader: ResultReader, facts: JobFacts, query: ThresholdQuery) -> Findings:
+    """Return a job's results, measured against the threshold that a client asks for.
+
+    Raises:
+        InvalidRequest: the threshold does not fit the job's metric.
+    """
+    summary, cells = await reader.with_cells(facts.job_id)
+    return await reader.in_turn(lambda: _measured(facts, summary, cells, query))
+
+
+def _measured(facts: JobFacts, summary: Summary, cells: Cells, query: ThresholdQuery) -> Findings:
+    answer = summary.answer
+    threshold = threshold_of(Metric(answer["metric"]), answer["baseline"], query)
+    found = [] if threshold is None else lives(facts.task, cells, threshold.value)
+    return Findings(facts, summary, threshold, found, len(cells))

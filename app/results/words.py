@@ -1,0 +1,238 @@
+"""A job's result in words: the sentences of its page, its report and `/v1/jobs/{id}/summary`.
+
+Every number in them comes from `app.results.statistics` and `app.results.lifetime`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from app.results.lifetime import Censored, Life
+from app.results.thresholds import DEFAULT_DROP, DEFAULT_FACTOR, Threshold
+from driftline.times import DAY_S, MONTH_S, in_words
+from simulator.config import Variant
+from simulator.config.tasks import Metric
+
+FEWEST_CHIPS_FOR_A_SHARE: Final = 10
+_WITH = {
+    Variant.DIRECT: "",
+    Variant.HWA: " with HWA fine-tuning",
+    Variant.CONTROL: " with noise-free fine-tuning",
+}
+_METRIC_WORDS = {Metric.ACCURACY: "", Metric.MSE: "mean squared error ", Metric.PERPLEXITY: "perplexity "}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a job has found so far.
+
+    Attributes:
+        answer: results as JSON has them, without cells.
+        threshold: that chips have to hold; None where there is none.
+        lives: how long chips hold it, by variant.
+        state: the job's.
+        cells_done: cells that are there.
+        cells_total: cells that the job asks for.
+    """
+
+    answer: Mapping[str, Any]
+    threshold: Threshold | None
+    lives: Sequence[Life]
+    state: str
+    cells_done: int
+    cells_total: int
+
+    @property
+    def metric(self) -> Metric:
+        """What the job is judged by."""
+        return Metric(self.answer["metric"])
+
+    @property
+    def times_s(self) -> list[float]:
+        """All evaluated times, rising."""
+        return sorted({point["t_inference"] for one in self.answer["series"] for point in one["points"]})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A job's result in words.
+
+    Attributes:
+        headline: the sentences that matter most, as one text.
+        sentences: all of them, those of the headline first.
+        facts: the numbers in them.
+    """
+
+    headline: str
+    sentences: list[str]
+    facts: dict[str, Any]
+
+
+def summarise(found: Found) -> Summary:
+    """Say in words what a job has found."""
+    facts: dict[str, Any] = {
+        "metric": found.metric,
+        "digital": found.answer["baseline"].get(Variant.DIGITAL, {}).get(found.metric),
+        "threshold": None if found.threshold is None else found.threshold.value,
+        "times": [],
+        "time_to_threshold": [
+            {"variant": one.variant, **asdict(one.time_to_threshold_s)} for one in found.lives
+        ],
+        "holding": None,
+    }
+    main = [_digital(found, facts)]
+    more = []
+    if found.times_s:
+        chosen = _nearest(found.times_s, DAY_S)
+        main.append(_at(found, chosen, facts, with_interval=True))
+        if found.threshold is not None and found.lives:
+            main.append(_holding(found, found.threshold, facts))
+        last = found.times_s[-1]
+        if last != chosen:
+            more.append(_at(found, last, facts, with_interval=False))
+        more += _cautions(found)
+    main += _unfinished(found)
+    return Summary(" ".join(main), main + more, facts)
+
+
+def _digital(found: Found, facts: Mapping[str, Any]) -> str:
+    if facts["digital"] is None:
+        return f"The digital {_METRIC_WORDS[found.metric] or 'accuracy '}is not known."
+    return f"Digital {_METRIC_WORDS[found.metric]}{_value(found.metric, facts['digital'])}."
+
+
+def _at(found: Found, time_s: float, facts: dict[str, Any], *, with_interval: bool) -> str:
+    """Say what the variants reach at a time."""
+    shown: list[str] = []
+    values: dict[str, Any] = {}
+    for one in found.answer["series"]:
+        point = next((point for point in one["points"] if point["t_inference"] == time_s), None)
+        if point is None:
+            continue
+        values[one["variant"]] = {name: point[name] for name in ("mean", "ci95", "repeats")}
+        words = _value(found.metric, point["mean"]) + _WITH[Variant(one["variant"])]
+        if with_interval and not shown:
+            words += _spread(found.metric, point)
+        shown.append(words)
+    facts["times"].append({"t_inference": time_s, "variants": values})
+    return f"{_after_programming(time_s)} {', '.join(shown)}."
+
+
+def _spread(metric: Metric, point: Mapping[str, Any]) -> str:
+    if point["repeats"] == 1:
+        return " (one chip)"
+    if point["ci95"] is None:
+        return f" ({point['repeats']} chips)"
+    ends = point["ci95"]
+    if metric is Metric.ACCURACY:  # Student's interval knows no limits, an accuracy does
+        ends = [min(max(end, 0.0), 1.0) for end in ends]
+    low, high = (_value(metric, end).removesuffix(" %") for end in ends)
+    return f" (95 % interval {low} to {high} over {point['repeats']} chips)"
+
+
+def _holding(found: Found, threshold: Threshold, facts: dict[str, Any]) -> str:
+    """Say when the median chip falls below the threshold, and how many chips hold it."""
+    bound = _bound(threshold)
+    falls, fall = ("Falls", "fall below") if threshold.metric.higher_is_better else ("Rises", "rise above")
+    alive = [one for one in found.lives if one.chips]
+    if not alive:
+        return f"No chip has been evaluated at all times yet, to see it {fall} {bound}."
+    what = f"{fall} {bound}{_origin(threshold)}"
+    if all(one.time_to_threshold_s.censored is Censored.ABOVE for one in alive):
+        names = ", ".join(one.variant for one in alive)
+        sentence = f"Does not {what} within {in_words(alive[0].times_s[-1])} ({names})"
+    else:
+        times = ", ".join(f"{_time_words(one)} ({one.variant})" for one in alive)
+        sentence = f"{falls}{what.removeprefix(fall.split()[0])} {times}"
+    life = max(alive, key=_preference)
+    if len(life.chips) < FEWEST_CHIPS_FOR_A_SHARE:
+        return sentence + "; fewer than 10 chips were evaluated, so no share of chips is given."
+    horizon_s = min(max(MONTH_S, life.times_s[0]), life.times_s[-1])
+    holding = life.holding(horizon_s)
+    facts["holding"] = {
+        "variant": life.variant,
+        "t_inference": horizon_s,
+        "chips": holding,
+        "of": len(life.chips),
+    }
+    variant = f" ({life.variant})" if len(found.lives) > 1 else ""
+    hold = "holds" if holding == 1 else "hold"
+    share = f"{holding} of {len(life.chips)} chips {hold} {bound}"
+    return f"{sentence}; {share} for {_article(in_words(horizon_s))}{variant}."
+
+
+def _article(duration: str) -> str:
+    """Return `1 month` as `a month`."""
+    if not duration.startswith("1 "):
+        return duration
+    return f"{'an' if duration == '1 hour' else 'a'}{duration[1:]}"
+
+
+def _time_words(life: Life) -> str:
+    median = life.time_to_threshold_s
+    if median.censored is Censored.ABOVE:
+        return f"not within {in_words(life.times_s[-1])}"
+    if median.censored is Censored.BELOW or median.median is None:
+        first = _after_programming(life.times_s[0])
+        return f"already {first[0].lower()}{first[1:]}"
+    return f"after about {in_words(median.median)}"
+
+
+def _preference(life: Life) -> int:
+    return (Variant.CONTROL, Variant.DIRECT, Variant.HWA).index(Variant(life.variant))
+
+
+def _cautions(found: Found) -> list[str]:
+    """Say where the result rests on little."""
+    fewest = min((point["repeats"] for one in found.answer["series"] for point in one["points"]), default=0)
+    if fewest == 1:
+        return ["One chip was evaluated: how much chips differ is not known."]
+    if fewest < FEWEST_CHIPS_FOR_A_SHARE:
+        return [f"{fewest} chips were evaluated, fewer than 10: intervals and medians are rough."]
+    return []
+
+
+def _unfinished(found: Found) -> list[str]:
+    """Say that the numbers are not the last, if so."""
+    if found.state == "succeeded":
+        return []
+    if found.state in ("failed", "cancelled"):
+        what = "was cancelled" if found.state == "cancelled" else "failed"
+        return [f"The job {what} after {found.cells_done} of {found.cells_total} cells."]
+    return [f"So far {found.cells_done} of {found.cells_total} cells are evaluated."]
+
+
+def _nearest(times_s: Sequence[float], wanted_s: float) -> float:
+    """Return the time that is nearest on a logarithmic axis, the earlier of two."""
+    return min(times_s, key=lambda time_s: abs(math.log(max(time_s, 1e-3) / wanted_s)))
+
+
+def _after_programming(time_s: float) -> str:
+    if time_s == 0:
+        return "Right after programming"
+    words = in_words(time_s)
+    return f"{'One' + words[1:] if words.startswith('1 ') else words} after programming"
+
+
+def _value(metric: Metric, value: float | None) -> str:
+    if value is None:
+        return "not finite"
+    return f"{100 * value:.1f} %" if metric is Metric.ACCURACY else f"{value:.4g}"
+
+
+def _bound(threshold: Threshold) -> str:
+    """Return the threshold as it was asked for: to two digits behind the point of a percentage."""
+    if threshold.metric is not Metric.ACCURACY:
+        return f"{threshold.value:.4g}"
+    return f"{100 * threshold.value:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def _origin(threshold: Threshold) -> str:
+    if not threshold.is_default:
+        return ""
+    if threshold.metric.higher_is_better:
+        return f" ({100 * DEFAULT_DROP:g} point below digital)".replace("(1 point", "(one point")
+    return f" ({100 * (DEFAULT_FACTOR - 1):.0f} % more than digital)"

@@ -1,5 +1,0 @@
-"""A thin Python client of the Driftline API."""
-
-from client.api import ApiError, Driftline
-
-__all__ = ["ApiError", "Driftline"]

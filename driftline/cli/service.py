@@ -1,0 +1,70 @@
+"""`driftline up` and `driftline open`: the service on this machine, and its pages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline.cli.connection import connect, find_job
+from driftline.cli.output import note, say
+from driftline.errors import MissingExtra
+from driftline.extras import is_installed
+
+# What the extras `api` and `worker` bring, by the modules that no other extra has.
+_NEEDED = ("fastapi", "uvicorn", "celery", "sqlalchemy", "torch", "numba", "onnxruntime")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command("open")(open_page)
+
+
+def up(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on (127.0.0.1).", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port (8000); 0 is any free one.", show_default=False)
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of database and files (.driftline).", show_default=False)
+    ] = None,
+) -> None:
+    """Start the service on this machine.
+
+    That is the API, a worker and a broker. Ctrl-C stops them.
+    """
+    missing = [name for name in _NEEDED if not is_installed(name)]
+    if missing:
+        raise MissingExtra(
+            f"a service on this machine needs {', '.join(missing)}: "
+            "pip install 'driftline[api,worker,embedded]'; to use one elsewhere, set DRIFTLINE_URL"
+        )
+    given = {"DRIFTLINE_HOST": host, "DRIFTLINE_PORT": port, "DRIFTLINE_DATA_DIR": data_dir}
+    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+    sys.stdout.flush()
+    # The service takes this process's place, so that signals reach it alone.
+    os.execv(sys.executable, [sys.executable, "-m", "worker.local"])  # noqa: S606 - no shell is meant
+
+
+def open_page(
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB]", help="The job whose page to open; the list of jobs by default."),
+    ] = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the address only.")] = False,
+) -> None:
+    """Open a job's page in the browser."""
+    import webbrowser
+
+    with connect() as driftline:
+        path = "/" if job is None else f"/jobs/{driftline.job(find_job(driftline, job)).id}"
+        url = f"{driftline.base_url}{path}"
+    say(url)
+    if not print_only and not webbrowser.open(url):
+        note("no browser was found; open the address yourself")

@@ -1,0 +1,62 @@
+"""What one can ask of the service, each written once, as a generator for either client."""
+
+from driftline.operations.anything import request
+from driftline.operations.configs import preset, presets, validate_config, workers
+from driftline.operations.datasets import dataset, datasets, delete_dataset, upload_dataset
+from driftline.operations.events import events
+from driftline.operations.jobs import cancel, delete, dry_run, extend, job, jobs, retry, submit
+from driftline.operations.models import delete_model, model, models, upload_model
+from driftline.operations.results import (
+    artifact,
+    artifacts,
+    compare,
+    download,
+    history,
+    lifetime,
+    plot,
+    report,
+    results,
+    results_as,
+    summary,
+)
+from driftline.operations.running import map_jobs, run
+from driftline.operations.waiting import wait
+
+__all__ = [
+    "artifact",
+    "artifacts",
+    "cancel",
+    "compare",
+    "dataset",
+    "datasets",
+    "delete",
+    "delete_dataset",
+    "delete_model",
+    "download",
+    "dry_run",
+    "events",
+    "extend",
+    "history",
+    "job",
+    "jobs",
+    "lifetime",
+    "map_jobs",
+    "model",
+    "models",
+    "plot",
+    "preset",
+    "presets",
+    "report",
+    "request",
+    "results",
+    "results_as",
+    "retry",
+    "run",
+    "submit",
+    "summary",
+    "upload_dataset",
+    "upload_model",
+    "validate_config",
+    "wait",
+    "workers",
+]

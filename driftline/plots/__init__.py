@@ -1,0 +1,15 @@
+"""Pictures of results, in one look: for the API, its pages and reports, the client and notebooks.
+
+Each function takes what the API answers, as JSON, and returns a matplotlib figure; `to_bytes` makes a file
+of it. Needs matplotlib, and neither torch nor the service.
+"""
+
+from __future__ import annotations
+
+from driftline.plots.accuracy import accuracy
+from driftline.plots.comparison import compare
+from driftline.plots.files import to_bytes
+from driftline.plots.layers import layer, layers, transfer
+from driftline.plots.lifetime import chip_yield
+
+__all__ = ["accuracy", "chip_yield", "compare", "layer", "layers", "to_bytes", "transfer"]

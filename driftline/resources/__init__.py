@@ -1,0 +1,1 @@
+"""What the service answers, as typed, read-only records."""
