@@ -91,6 +91,13 @@ def results(one: Mapping[str, Any]) -> str:
     return _block("Results", "", f"job {one['job']}", facts) + _table(header, rows, numbers=4)
 
 
+def summary(one: Mapping[str, Any]) -> str:
+    """Return a job's answer in words: the headline, and what else there is to say."""
+    rest = [sentence for sentence in one["sentences"] if sentence not in one["headline"]]
+    more = f'<div style="{_FAINT}">{escape(" ".join(rest))}</div>' if rest else ""
+    return f"<div><b>{escape(one['headline'])}</b></div>{more}"
+
+
 def comparison(one: Mapping[str, Any]) -> str:
     """Return jobs side by side: each job's mean, and its difference from the first."""
     metric = one["metric"]

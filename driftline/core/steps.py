@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,7 +40,7 @@ class Request:
 
     def once(self) -> Self:
         """Return the request with an `Idempotency-Key`: however often it is sent, it is done once."""
-        key = str(uuid.uuid4())
+        key = os.urandom(16).hex()
         return replace(self, headers={**self.headers, "Idempotency-Key": key}, repeatable=True)
 
     def harmless(self) -> Self:
