@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -45,8 +47,11 @@ class JobModels:
             raise ItemFailedError("device_unavailable", "this job runs on CUDA and this worker has none")
         return torch.device(wanted)
 
-    @cached_property
+    @property
     def _dataset(self) -> Dataset:
+        return self.item.runner.keep("dataset", self._load_dataset)
+
+    def _load_dataset(self) -> Dataset:
         row = self.item.dataset_row
         if row is not None and not self.item.blobs.exists(row.blob_key):
             raise BlobMissing(row.blob_key)
@@ -80,7 +85,11 @@ class JobModels:
 
     @cached_property
     def imported(self) -> ImportedModel:
-        """The user's model."""
+        """The user's model; the module is the item's own, which may train it or load weights into it."""
+        kept = self.item.runner.keep("model", self._import_model)
+        return replace(kept, module=copy.deepcopy(kept.module))
+
+    def _import_model(self) -> ImportedModel:
         outputs = [output["name"] for output in self.item.model.report["outputs"]]
         return import_model(self.item.blobs.read(self.item.model.blob_key), outputs=outputs)
 

@@ -29,7 +29,8 @@ from app.engine.storage import UnusedBlobs, storage_fault
 from app.settings import Settings
 from worker.protocol import Abilities
 from worker.speed.schedule import Gauge
-from worker.supervision.supervisor import Outcome, Supervisor, ZygoteHandle
+from worker.supervision.handle import ZygoteHandle
+from worker.supervision.supervisor import Outcome, Slot, Supervisor
 from worker.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,10 @@ class Node:
 
     def _carry_all(self) -> None:
         try:
-            while (lease := self._claim()) is not None:
-                self._carry(lease)
-                self._ring_for_others()
+            with self.supervisor.slot() as slot:
+                while (lease := self._claim()) is not None:
+                    self._carry(slot, lease)
+                    self._ring_for_others()
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -128,12 +130,12 @@ class Node:
                 self._held.add(lease.item_id)
         return lease
 
-    def _carry(self, lease: Lease) -> None:
+    def _carry(self, slot: Slot, lease: Lease) -> None:
         log.info("job %s: %s starts, attempt %d", lease.job_id, lease.key, lease.attempt)
         begun = time.monotonic()
         self._gauge.give_way()
         try:
-            outcome = self.supervisor.carry(lease)
+            outcome = slot.carry(lease)
         finally:
             with self._claiming:
                 self._held.discard(lease.item_id)

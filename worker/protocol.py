@@ -1,6 +1,7 @@
 """What a supervisor, the zygote and a runner say to each other: JSON, a line a message, on a unix socket.
 
 supervisor -> zygote: `{"run": {...request...}}`, later perhaps `{"signal": 15}`
+runner -> supervisor: `{"done": {}}` when its item has succeeded; it waits for another `{"run": ...}` then
 zygote -> supervisor: `{"exit": status}` once, where status is as `os.waitstatus_to_exitcode` gives it
 worker -> zygote: `{"abilities": {}}`, answered by `{"abilities": {...}}`
 Either side closing the socket ends the runner.
@@ -9,7 +10,9 @@ Either side closing the socket ends the runner.
 from __future__ import annotations
 
 import json
+import os
 import socket
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,6 +79,24 @@ class RunRequest:
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
     """Send one message."""
     connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def requests(first: dict[str, Any], connection: socket.socket, more: int) -> Iterator[RunRequest]:
+    """Yield the items that a runner is given; to ask for the next one says that the last one has succeeded.
+
+    Args:
+        first: the request that the runner was forked for.
+        connection: leads to the supervisor.
+        more: file descriptor on which the zygote passes on what the supervisor sends next.
+    """
+    yield RunRequest.from_json(first)
+    with os.fdopen(more, "rb") as lines:
+        while True:
+            send(connection, {"done": {}})
+            line = lines.readline()
+            if not line:
+                return
+            yield RunRequest.from_json(json.loads(line))
 
 
 class LineReader:

@@ -183,6 +183,16 @@ def renew(session: Session, lease: Lease, *, lease_s: float) -> bool:
     return result.rowcount == 1
 
 
+def has_succeeded(session: Session, lease: Lease) -> bool:
+    """Return whether the item has succeeded under this lease."""
+    query = select(WorkItem.id).where(
+        WorkItem.id == lease.item_id,
+        WorkItem.lease_token == lease.token,
+        WorkItem.state == ItemState.SUCCEEDED,
+    )
+    return session.scalars(query).one_or_none() is not None
+
+
 def hold(session: Session, lease: Lease) -> tuple[Job, WorkItem]:
     """Lock the job and check that the lease still stands: the fence before every write of a worker.
 
@@ -203,7 +213,7 @@ def hold(session: Session, lease: Lease) -> tuple[Job, WorkItem]:
 
 
 def stop_requested(session: Session, lease: Lease) -> bool:
-    """Tell whether the item's runner should stop: its job is being cancelled, or the lease is lost."""
+    """Return whether the item's runner should stop: its job is being cancelled, or the lease is lost."""
     query = (
         select(Job.state)
         .join(WorkItem, WorkItem.job_id == Job.id)
@@ -223,7 +233,7 @@ def hear_of(item: WorkItem) -> None:
 
 
 def is_silent(session: Session, lease: Lease, *, for_s: float) -> bool:
-    """Tell whether the item's runner has given no sign of life for so long."""
+    """Return whether the item's runner has given no sign of life for so long."""
     query = select(WorkItem.id).where(
         WorkItem.id == lease.item_id,
         WorkItem.lease_token == lease.token,

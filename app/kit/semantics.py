@@ -139,8 +139,15 @@ def allowed_methods(request: Request) -> list[str]:
 
 
 def path_like(request: Request) -> str | None:
-    """Return the path that a client probably meant: without a slash at its end, with `/v1`, or misspelt."""
-    patterns = [route.path for route in iter_route_contexts(request.app.routes) if route.path is not None]
+    """Return the path that a client probably meant: without a slash at its end, with `/v1`, or misspelt.
+
+    It is one that the OpenAPI document has: pages are for people, who find them by links.
+    """
+    patterns = [
+        route.path
+        for route in iter_route_contexts(request.app.routes)
+        if route.path is not None and getattr(route, "include_in_schema", True)
+    ]
     asked = request.url.path[:_LONGEST_PATH]
     plain = asked.rstrip("/")
     for candidate in (plain, f"/v1{plain}", plain.replace("/api/", "/").replace("/v2/", "/v1/")):

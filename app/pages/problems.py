@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette._utils import get_route_path
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from app.kit.negotiation import accept_of, preferred
 from app.kit.problems import MEDIA_TYPE
+from app.pages.endpoints import router
 from app.pages.rendering import render
 from app.pages.route import IS_PAGE
 
@@ -33,6 +36,8 @@ def _as_page(handler: Any) -> Handler:
         told: Response = await handler(request, error)
         if told.media_type != MEDIA_TYPE or not _is_for_people(request):
             return told
+        if told.status_code == 404 and (page := _without_slash(request)) is not None:
+            return RedirectResponse(page)
         headers = {name: told.headers[name] for name in _CARRIED if name in told.headers}
         problem = json.loads(bytes(told.body))
         model = {"problem": problem}
@@ -41,6 +46,15 @@ def _as_page(handler: Any) -> Handler:
         )
 
     return answer
+
+
+def _without_slash(request: Request) -> str | None:
+    """Return the relative address of the page that a path with a slash at its end means; None if none."""
+    path = get_route_path(request.scope)
+    is_page = path.endswith("/") and any(
+        isinstance(page, APIRoute) and page.path_regex.fullmatch(path[:-1]) for page in router.routes
+    )
+    return f"../{path[:-1].rpartition('/')[2]}" if is_page else None
 
 
 def _is_for_people(request: Request) -> bool:

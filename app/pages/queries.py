@@ -47,6 +47,9 @@ class ComparePageQuery(TableQuery):
     """Which jobs are compared."""
 
     job: Annotated[list[str] | None, Field(description="Two to eight jobs.")] = None
+    variant: Annotated[
+        list[str] | None, Field(description="Variants that a script draws; all by default.")
+    ] = None
 
 
 class NewJobQuery(QueryModel):

@@ -36,12 +36,13 @@ def sparkline(curves: Mapping[str, Curve], digital: float | None, title: str) ->
     left, right = min(positions), max(positions)
     low, high = min(levels), max(levels)
     missing = max(0.0, _SMALLEST_SPAN - (high - low)) if max(map(abs, levels)) <= 1 else 0.0
-    low, high = low - missing, high + 1e-12
+    low -= missing
 
     def place(seconds: float, level: float) -> tuple[float, float]:
         share = (_position(seconds) - left) / (right - left) if right > left else 0.5
         x = _MARGIN + share * (_WIDTH - 2 * _MARGIN)
-        y = _HEIGHT - _MARGIN - (level - low) / (high - low) * (_HEIGHT - 2 * _MARGIN)
+        rise = (level - low) / (high - low) if high > low else 0.5
+        y = _HEIGHT - _MARGIN - rise * (_HEIGHT - 2 * _MARGIN)
         return round(x, 1), round(y, 1)
 
     def parts() -> Iterator[str]:

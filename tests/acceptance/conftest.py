@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -81,6 +82,19 @@ def runners_of(worker: int) -> list[int]:
         pid for pid, ppid, args in processes() if ppid == worker and "worker.supervision.zygote" in args
     ]
     return [runner for zygote in zygotes for runner in children_of(zygote)]
+
+
+@contextmanager
+def watched(service: LocalService) -> Iterator[None]:
+    """Start again what ends, as `make run` does."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=service.watch, args=(stop,))
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
 
 
 def kill(pid: int) -> None:

@@ -8,8 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +16,9 @@ import pytest
 import torch
 
 from driftline import AsyncDriftline, Driftline, InvalidRequest, JobFailed
-from tests.acceptance.conftest import MODEL, StartService, kill, small_job, until
-from worker.local import LocalService
+from tests.acceptance.conftest import MODEL, StartService, kill, small_job, until, watched
 
 ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def watched(service: LocalService) -> Iterator[None]:
-    """Start again what ends, as `make run` does."""
-    stop = threading.Event()
-    watcher = threading.Thread(target=service.watch, args=(stop,))
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
 
 
 def test_from_a_torch_module_to_tables_pictures_and_words(

@@ -51,6 +51,35 @@ class InputGone(Exception):  # noqa: N818 - not a fault
         self.source_key = source_key
 
 
+class Runner:
+    """The process: what it keeps from one item of its job to the next.
+
+    Attributes:
+        database: where results go.
+        blobs: where files go.
+        is_terminated: whether the process was asked to stop. It is asked once: nobody gives it another item
+            then.
+    """
+
+    def __init__(self, request: RunRequest) -> None:
+        self.database = Database(request.database_url)
+        self.blobs = BlobStore(Path(request.blob_folder))
+        self.is_terminated = False
+        self._kept: dict[str, Any] = {}
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the zygote holds it back
+
+    def keep(self, name: str, make: Callable[[], Result]) -> Result:
+        """Return what was made for an earlier item of the job, or make it now. Nobody changes it."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        kept: Result = self._kept[name]
+        return kept
+
+    def _on_terminate(self, *_: object) -> None:
+        self.is_terminated = True
+
+
 class ItemContext:
     """The item as its handler sees it: what is to be done, and where to put what was found.
 
@@ -58,16 +87,14 @@ class ItemContext:
     when the database is away for a moment.
     """
 
-    def __init__(self, request: RunRequest) -> None:
+    def __init__(self, runner: Runner, request: RunRequest) -> None:
+        self.runner = runner
         self.lease: Lease = request.lease
-        self.blobs = BlobStore(Path(request.blob_folder))
+        self.blobs = runner.blobs
         self._patience_s = request.lease_s
-        self._database = Database(request.database_url)
-        self._terminated = False
+        self._database = runner.database
         self._looked_at = 0.0
         self._told_at = self._heard_at = self._started_at = time.monotonic()
-        signal.signal(signal.SIGTERM, self._on_terminate)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the zygote holds it back
         self.job: Job
         self.row: WorkItem
         self.model: Model
@@ -109,7 +136,7 @@ class ItemContext:
     def check_stop(self) -> None:
         """Raise Stopped when the item should stop; asks the database now and then."""
         now = time.monotonic()
-        if self._terminated:
+        if self.runner.is_terminated:
             raise Stopped
         if now - self._looked_at < _LOOK_S:
             return
@@ -182,6 +209,3 @@ class ItemContext:
     def wait_for(self, source_key: str) -> None:
         """Give the item back until another item of its job has been done again."""
         self.tell(items.compute_again, source_key=source_key)
-
-    def _on_terminate(self, *_: object) -> None:
-        self._terminated = True

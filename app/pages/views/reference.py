@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 _REFERENCE: Final = "#/components/schemas/"
 _SAMPLE_URL: Final = "$api"
-_QUOTE: Final = "'"
-_ESCAPED: Final = "'\\''"
 
 
 @dataclass(frozen=True)
@@ -141,10 +140,7 @@ def _curl(method: str, path: str, content: Mapping[str, Any], example: str | Non
     words = ["curl"] + ([] if method == "get" else ["-X", method.upper()])
     words.append(f'"{_SAMPLE_URL}{path}"')
     if "application/json" in content:
-        words += [
-            "-H 'Content-Type: application/json'",
-            f"-d '{(example or '{...}').replace(_QUOTE, _ESCAPED)}'",
-        ]
+        words += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(example or '{...}')}"]
     elif "application/octet-stream" in content:
         words += ["-H 'Content-Type: application/octet-stream'", "--data-binary @FILE"]
     return " ".join(words)

@@ -18,7 +18,8 @@ from app.db.tables import Event, Job, Model, WorkItem
 from app.engine import items
 from app.engine.items import Lease
 from app.settings import Settings
-from worker.supervision.supervisor import Outcome, Supervisor, ZygoteHandle
+from worker.supervision.handle import ZygoteHandle
+from worker.supervision.supervisor import Outcome, Supervisor
 
 from .handlers import KIND
 
@@ -104,12 +105,16 @@ class Desk:
         return lease
 
     def carry(self) -> Outcome:
-        """Claim the next item and carry it to its end."""
-        return self.supervisor.carry(self.claim())
+        """Claim the next item and carry it to its end, on a runner of its own."""
+        return self._carried(self.claim())
 
     def begin(self) -> Future[Outcome]:
         """Claim the next item and have it carried while the test goes on."""
-        return self.pool.submit(self.supervisor.carry, self.claim())
+        return self.pool.submit(self._carried, self.claim())
+
+    def _carried(self, lease: Lease) -> Outcome:
+        with self.supervisor.slot() as slot:
+            return slot.carry(lease)
 
     def outcome(self, future: Future[Outcome]) -> Outcome:
         return future.result(DEADLINE_S)

@@ -10,7 +10,7 @@ from app.db.tables import Speed, Worker
 from app.engine.broker import make_celery
 from worker.node import Node
 from worker.protocol import SPEED_REVISION
-from worker.supervision.supervisor import ZygoteHandle
+from worker.supervision.handle import ZygoteHandle
 
 from .conftest import REQUIRED, until
 

@@ -222,10 +222,10 @@ def test_an_item_whose_input_is_gone_waits_until_that_is_made_again(desk):
 
 
 def test_a_zygote_that_does_not_start_costs_an_attempt(make_desk, monkeypatch):
-    from worker.supervision import supervisor
+    from worker.supervision import handle
 
-    monkeypatch.setattr(supervisor, "_ZYGOTE_START_S", 0.2)
-    zygote = supervisor.ZygoteHandle("tests.integration.worker.no_such_zygote")
+    monkeypatch.setattr(handle, "_START_S", 0.2)
+    zygote = handle.ZygoteHandle("tests.integration.worker.no_such_zygote")
     desk = make_desk(zygote)
     job = desk.job_of(["succeed"])
     try:

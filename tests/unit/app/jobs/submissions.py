@@ -49,7 +49,9 @@ def add_cells(client, job_id: str, *cells: tuple[str, int, float, int | None, fl
         for variant, repeat, t_inference, correct, loss_sum in cells:
             found = {"correct": correct, "total": 10, "loss_sum": loss_sum}
             counts = {name: value for name, value in found.items() if value is not None}
+            metric = None if correct is None else correct / 10
             cell = Cell(job_id=job_id, variant=variant, repeat=repeat, t_inference=t_inference, counts=counts)
+            cell.metric = metric
             session.add(cell)
         session.get_one(Job, job_id).results_version += 1
 

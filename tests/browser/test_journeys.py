@@ -1,0 +1,176 @@
+"""What people do: submit a job, watch it, measure it, compare it; with the mouse, and once without."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playwright.sync_api import expect
+
+from tests.acceptance.conftest import MODEL, kill, small_job
+from tests.browser.conftest import Site, StartVisit
+
+JOB_MS = 120_000.0
+
+
+def lifetimes(page) -> list[str]:
+    """The addresses of the requests for lifetimes from now on."""
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "/lifetime" in one.url else None)
+    return asked
+
+
+def test_a_job_is_submitted_watched_and_compared_through_pages_alone(site: Site, visit: StartVisit):
+    window = visit()
+    page = window.open("/new")
+    page.set_input_files("#model-file", MODEL)
+    expect(page.locator("#model-found")).to_contain_text("4 of 6 layers on tiles")
+    expect(page.locator("#model-found")).to_contain_text("normalisation is computed in digital")
+    page.select_option("#dataset", "builtin:mnist10k")
+    expect(page.locator("#dataset-found")).to_contain_text("10 classes")
+    page.fill("#overrides", '{"forward": {"out_noise": 0.06}}')
+    page.fill("#repeats", "3")
+    page.fill("#max-samples", "100")
+    page.fill("#name", "Sent from a page")
+    expect(page.locator("#overrides-state")).to_have_text("This can be simulated.")
+    expect(page.locator("#dry")).to_contain_text("Tiles")
+    spec = json.loads(page.locator("#as-json").text_content() or "")
+    assert spec["rpu_config"]["overrides"] == {"forward": {"out_noise": 0.06}}
+    page.click("#submit")
+    page.wait_for_url(re.compile("/jobs/"))
+    expect(page.locator("h1")).to_have_text("Sent from a page")
+    expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=JOB_MS)
+    expect(page.locator(".headline")).to_contain_text("One day after programming")
+    expect(page.locator("#table-title + .scroll tbody tr")).to_have_count(5)
+    expect(page.locator("#curve canvas")).to_be_visible()
+    page.click("text=Compare")
+    page.check(f"input[name=job][value='{site.second}']")
+    page.click("#compare")
+    expect(page.locator("h1")).to_have_text("Comparison")
+    expect(page.locator("#compare-plot canvas")).to_be_visible()
+    expect(page.locator("#differ-title ~ .scroll")).to_contain_text("forward.out_noise")
+
+
+def test_faults_stand_beside_their_fields(site: Site, visit: StartVisit):
+    page = visit(allowed=("422",)).open(f"/new?model={site.model}&dataset=builtin:mnist10k")
+    page.fill("#overrides", '{"forward": {"out_nois": 0.06}}')
+    expect(page.locator("[data-fault='/rpu_config']")).to_contain_text("out_noise")
+    page.fill("#overrides", "")
+    page.fill("#repeats", "0")
+    expect(page.locator("[data-fault='/evaluate/repeats']")).to_be_visible()
+    page.fill("#repeats", "2")
+    expect(page.locator("[data-fault='/evaluate/repeats']")).to_be_hidden()
+    page.fill("#more-times", "2 weeks, tomorrow")
+    expect(page.locator("[data-fault='/evaluate/t_inference']")).to_contain_text("tomorrow")
+
+
+def test_the_editor_completes_names_of_fields(site: Site, visit: StartVisit):
+    page = visit(allowed=("422",)).open(f"/new?model={site.model}")
+    page.click("#overrides")
+    page.keyboard.type('{"forw')
+    expect(page.locator("#completions li").first).to_contain_text("forward")
+    page.keyboard.press("Enter")
+    page.keyboard.type('"out_noi')
+    expect(page.locator("#completions li").first).to_contain_text("out_noise")
+    page.keyboard.press("Enter")
+    page.keyboard.type("0.05")
+    expect(page.locator("#overrides")).to_have_value('{"forward": {"out_noise": 0.05}')
+    page.keyboard.press("End")
+    page.keyboard.type("}")
+    expect(page.locator("#overrides-state")).to_have_text("This can be simulated.")
+
+
+def test_the_threshold_is_dragged_and_typed(site: Site, visit: StartVisit):
+    page = visit().open(f"/jobs/{site.first}")
+    handle = page.locator("#curve .handle")
+    expect(handle).to_be_visible()
+    before = page.locator(".headline .lead").inner_text()
+    asked = lifetimes(page)
+    box = handle.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 80, box["y"] + 9)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 80, box["y"] + 60, steps=4)
+    page.mouse.up()
+    page.wait_for_url(re.compile("accuracy="))
+    expect(page.locator(".headline .lead")).not_to_have_text(before)
+    assert 1 <= len(asked) <= 2  # it asks when the line rests
+    page.fill("#threshold", "80")
+    page.wait_for_url(re.compile("accuracy=0.8$"))
+    expect(page.locator(".headline .lead")).to_contain_text("80 %")
+    page.reload()
+    expect(page.locator("#threshold")).to_have_value("80")
+
+
+def test_chips_and_layers_are_chosen_and_kept_in_the_address(site: Site, visit: StartVisit):
+    page = visit().open(f"/jobs/{site.first}")
+    with page.expect_response(re.compile("cells=true")):
+        page.check("#chips")
+    page.wait_for_url(re.compile("chips=true"))
+    page.click("table[data-sortable=layers] a >> text=fc2")
+    page.wait_for_url(re.compile("layer=fc2"))
+    expect(page.locator("#layer h3")).to_contain_text("fc2")
+    assert page.locator("#layer svg.histogram").count() >= 3
+    page.click("table[data-sortable=layers] button.sort >> text=Signal to noise")
+    page.wait_for_url(re.compile("sort=layers"))
+    page.reload()
+    expect(page.locator("#chips")).to_be_checked()
+    expect(page.locator("#layer h3")).to_contain_text("fc2")
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_the_keyboard_is_enough(site: Site, visit: StartVisit):
+    """From the list to a job, its threshold, more chips of it, and its deletion, without a mouse."""
+    page = visit().open("/")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+
+    def tab_to(selector: str) -> None:
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement?.matches(selector)", selector):
+                return
+        raise AssertionError(f"no way by Tab to {selector}")
+
+    tab_to(f"a[href='./jobs/{site.second}']")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("A noisier chip")
+    expect(page.locator("#curve canvas")).to_be_visible()
+    tab_to("button[data-dialog=extend-dialog]")
+    page.keyboard.press("Enter")
+    expect(page.locator("#extend-dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#extend-dialog")).to_be_hidden()
+    tab_to("#threshold")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("50")
+    page.wait_for_url(re.compile("accuracy=0.5$"))
+    page.locator("button[data-dialog=extend-dialog]").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("6")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "/jobs/" in url and site.second not in url)
+    expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=JOB_MS)
+    made = page.url.rpartition("/")[2].partition("?")[0]
+    tab_to("button[data-dialog=delete-dialog]")
+    page.keyboard.press("Enter")
+    tab_to("#delete-dialog button.danger")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.url}/")
+    assert made not in page.content()
+
+
+def test_a_page_recovers_when_the_service_comes_back(site: Site, visit: StartVisit):
+    lost = ("ERR_CONNECTION", "ERR_INCOMPLETE", "ERR_EMPTY", "503", "ERR_NETWORK", "Failed to load resource")
+    spec = small_job(site.model, name="Through a restart", seed=8)
+    spec["finetune"]["epochs"] = 6
+    job = site.client.submit(spec)
+    page = visit(allowed=lost).open(f"/jobs/{job.id}")
+    expect(page.locator(".facts .state")).to_have_text("running", timeout=JOB_MS)
+    kill(site.service.process_id("api"))  # and it is started again, as `make run` does
+    expect(page.locator("#connection")).to_contain_text("does not answer")
+    expect(page.locator("#connection")).to_contain_text("is back", timeout=JOB_MS)
+    expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=JOB_MS)
+    expect(page.locator("#table-title + .scroll tbody tr")).to_have_count(3)
