@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 _BROKER_ANSWER_S = 2.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# A thread that works through large results gives way to the others after so long (Python's default: 5 ms). A
+# A thread that works through large results gives way to others after this time (Python's default: 5 ms). A
 # request changes threads a dozen times, and waits that long at each.
 _SWITCH_S = 0.0005
 
@@ -61,7 +61,7 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
-    {"name": "webhooks", "description": "Being told what happens to jobs."},
+    {"name": "webhooks", "description": "Messages about what happens to jobs."},
     {"name": "service", "description": "Health and workers."},
 ]
 
@@ -156,7 +156,7 @@ def _mark_storage(database: Database, blobs: BlobStore) -> None:
     except OSError as error:
         log.warning(
             "the storage could not be marked as this database's: %s", error
-        )  # readiness tells it, too
+        )  # readiness reports it, too
 
 
 def _version() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +27,7 @@ from worker.runner.context import InputGone, ItemContext, ItemFailedError
 
 
 class JobModels:
-    """What a step works with; each part is made when it is first asked for."""
+    """The parts that an item works with; each is made when it is first used."""
 
     def __init__(self, item: ItemContext) -> None:
         self.item = item
@@ -40,13 +42,16 @@ class JobModels:
         wanted: str = self.spec.device
         if wanted == "auto":
             found = "cuda" if torch.cuda.is_available() else "cpu"
-            wanted = self.item.tell(recording.pin_device, found=found)
+            wanted = self.item.write(recording.pin_device, found=found)
         if wanted == "cuda" and not torch.cuda.is_available():
             raise ItemFailedError("device_unavailable", "this job runs on CUDA and this worker has none")
         return torch.device(wanted)
 
-    @cached_property
+    @property
     def _dataset(self) -> Dataset:
+        return self.item.runner.keep("dataset", self._load_dataset)
+
+    def _load_dataset(self) -> Dataset:
         row = self.item.dataset_row
         if row is not None and not self.item.blobs.exists(row.blob_key):
             raise BlobMissing(row.blob_key)
@@ -80,7 +85,11 @@ class JobModels:
 
     @cached_property
     def imported(self) -> ImportedModel:
-        """The user's model."""
+        """The user's model; the module is the item's own, which may train it or load weights into it."""
+        kept = self.item.runner.keep("model", self._import_model)
+        return replace(kept, module=copy.deepcopy(kept.module))
+
+    def _import_model(self) -> ImportedModel:
         outputs = [output["name"] for output in self.item.model.report["outputs"]]
         return import_model(self.item.blobs.read(self.item.model.blob_key), outputs=outputs)
 
@@ -111,7 +120,7 @@ class JobModels:
     def ready(self, variant: Variant) -> nn.Module:
         """Return the analog model of a variant with its final input ranges."""
         analog = self.analog(variant)
-        if self.item.ask(recording.has_item, self.item.job.id, str(ItemKey(ItemKind.CALIBRATE, variant))):
+        if self.item.read(recording.has_item, self.item.job.id, str(ItemKey(ItemKind.CALIBRATE, variant))):
             self._load(analog, ItemKey(ItemKind.CALIBRATE, variant))
         return analog
 
@@ -165,7 +174,7 @@ class JobModels:
         Raises:
             InputGone: the storage has them no more.
         """
-        where = self.item.ask(recording.checkpoint_of, self.item.job.id, str(key))
+        where = self.item.read(recording.checkpoint_of, self.item.job.id, str(key))
         if where is None:
             raise InputGone(str(key))
         try:

@@ -1,6 +1,7 @@
-"""What a supervisor, the zygote and a runner say to each other: JSON, a line a message, on a unix socket.
+"""The messages between supervisor, zygote and runner: JSON, one per line, on a unix socket.
 
 supervisor -> zygote: `{"run": {...request...}}`, later perhaps `{"signal": 15}`
+runner -> supervisor: `{"done": {}}` when its item has succeeded; it waits for another `{"run": ...}` then
 zygote -> supervisor: `{"exit": status}` once, where status is as `os.waitstatus_to_exitcode` gives it
 worker -> zygote: `{"abilities": {}}`, answered by `{"abilities": {...}}`
 Either side closing the socket ends the runner.
@@ -9,7 +10,9 @@ Either side closing the socket ends the runner.
 from __future__ import annotations
 
 import json
+import os
 import socket
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,8 +22,8 @@ from app.engine.items import Lease
 # Raised when `worker.speed.measure` measures something else, so that machines are measured anew.
 SPEED_REVISION = 5
 
-# The exit codes of a runner. Where it is not EXIT_TOLD, the database has still to be told how it ended.
-EXIT_TOLD = 0
+# The exit codes of a runner. Unless it is EXIT_RECORDED, the supervisor has to record how the item ended.
+EXIT_RECORDED = 0
 EXIT_OUT_OF_MEMORY = 77
 EXIT_STORAGE_FULL = 78
 EXIT_DATABASE_AWAY = 79
@@ -47,11 +50,11 @@ class Abilities:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a runner has to know: its lease, and where database and blobs are.
+    """What a runner needs: the lease of its item, and where database and blobs are.
 
     Attributes:
         lease: of its item.
-        lease_s: how long the database may be away before the item is given up.
+        lease_s: how long the database may be away before the runner gives the item up.
         database_url: of the database.
         blob_folder: of the blob store.
         memory_bytes: limit of its memory; None is none.
@@ -76,6 +79,24 @@ class RunRequest:
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
     """Send one message."""
     connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def requests(first: dict[str, Any], connection: socket.socket, more: int) -> Iterator[RunRequest]:
+    """Yield the items of a runner; asking for the next one reports that the last one has succeeded.
+
+    Args:
+        first: the request that the runner was forked for.
+        connection: leads to the supervisor.
+        more: file descriptor on which the zygote passes on what the supervisor sends next.
+    """
+    yield RunRequest.from_json(first)
+    with os.fdopen(more, "rb") as lines:
+        while True:
+            send(connection, {"done": {}})
+            line = lines.readline()
+            if not line:
+                return
+            yield RunRequest.from_json(json.loads(line))
 
 
 class LineReader:

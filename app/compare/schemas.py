@@ -35,7 +35,7 @@ class Difference(BaseModel):
     job: str
     mean: float | None = Field(description="Null where the metric of a chip was not finite.")
     ci95: tuple[float, float] | None = Field(
-        description="Of the mean difference; null for one chip, and where the mean is null."
+        description="Interval of the mean difference; null for one chip, and where the mean is null."
     )
     method: Literal["paired", "welch"] = Field(
         description="`paired` over chips of equal number, where the seeds agree; else Welch's interval."

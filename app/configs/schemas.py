@@ -47,7 +47,7 @@ class ConfigAssumption(BaseModel):
 class ImportedConfig(CheckedConfig):
     """A configuration of another program as ours; the warnings' pointers go into `effective`."""
 
-    dialect: Dialect = Field(description="How the body was read.")
+    dialect: Dialect = Field(description="Dialect that the body was read as.")
     assumed: list[ConfigAssumption]
 
 
@@ -55,7 +55,7 @@ class Preset(BaseModel):
     """A named configuration."""
 
     name: str
-    description: str = Field(description="What it describes, and the publication it follows.")
+    description: str = Field(description="Hardware of the preset, and the publication that it follows.")
     config_hash: str
     effective: dict[str, Any]
 
@@ -70,11 +70,11 @@ class StoredReference(StrictModel):
     """A stored configuration, in part replaced."""
 
     stored: str = Field(description="The id of a stored configuration.")
-    overrides: dict[str, Any] | None = Field(default=None, description="What to replace in it.")
+    overrides: dict[str, Any] | None = Field(default=None, description="Fields to replace in it.")
 
 
 def is_reference(spec: Any) -> bool:
-    """Tell whether a spec names a stored configuration."""
+    """Return whether a spec names a stored configuration."""
     return isinstance(spec, dict) and STORED in spec
 
 
@@ -83,8 +83,10 @@ class ConfigCreate(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CREATE_EXAMPLE]})
 
-    name: Name = Field(description="What to call it; names need not be unique.")
-    description: str | None = Field(default=None, max_length=2000, description="What it is for.")
+    name: Name = Field(description="Name of the configuration; names need not be unique.")
+    description: str | None = Field(
+        default=None, max_length=2000, description="Purpose of the configuration."
+    )
     config: dict[str, Any] = Field(
         description='An RPU configuration, or `{"preset": name, "overrides": {...}}`.'
     )
@@ -108,8 +110,8 @@ class StoredConfigSummary(BaseModel):
 class StoredConfig(StoredConfigSummary):
     """A stored configuration."""
 
-    config: dict[str, Any] = Field(description="As it was written.")
+    config: dict[str, Any] = Field(description="Configuration as it was written.")
     effective: dict[str, Any] = Field(
-        description="What it meant when it was stored, every default filled in; this is what counts."
+        description="The configuration with every default that held when it was stored; jobs use this."
     )
     warnings: list[ConfigWarning]

@@ -36,16 +36,18 @@ class WorkerView(BaseModel):
     pid: int
     concurrency: int = Field(description="Work items at once.")
     running_items: int = Field(description="Work items that it holds now.")
-    alive: bool = Field(description="Whether it has been heard of lately.")
+    alive: bool = Field(description="Whether the worker has reported lately.")
     able: list[str] | None = Field(
-        default=None, description="What it can do: devices and loops, as jobs need them."
+        default=None, description="Abilities of the worker: devices and loops, as jobs need them."
     )
-    idle_reason: str | None = Field(default=None, description="Why it takes no work; null when it does.")
+    idle_reason: str | None = Field(
+        default=None, description="Why the worker takes no work; null when it does."
+    )
     started_at: datetime
     last_seen_at: datetime
 
 
 class WorkerList(BaseModel):
-    """All workers that are known, the latest heard of first."""
+    """All workers that are known, the latest report first."""
 
     items: list[WorkerView]

@@ -1,7 +1,7 @@
-"""Looking into files of clients in a limited child process, never in the API's own.
+"""The inspection of clients' files in a limited child process, never in the API's own.
 
-The child is one of the simulator's command lines; it limits its own memory and processor time. Here it gets
-an empty folder, next to no environment, and a wall-clock limit.
+The child is one of the simulator's command lines, which limits its own memory and processor time. It gets an
+empty folder, next to no environment, and a wall-clock limit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CODE_ROOT = Path(simulator.config.__file__).resolve().parents[2]
 
 
 class Inspector:
-    """Runs inspections: two at a time, of one client one of each kind, and few wait."""
+    """Runs inspections: two at a time, one of each kind for one client, and few wait."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -55,11 +55,12 @@ class Inspector:
             path: the client's file.
             options: further arguments.
             too_complex: the code of a file whose inspection exceeds the child's limits.
-            client: who sent it.
+            client: the sender's address.
 
         Raises:
-            InvalidRequest: the child rejected the file (its code and all its faults), or exceeded a limit, or
-                the file has names that cannot be stored.
+            InvalidRequest: the child rejected the file (its code and all its faults), exceeded a limit
+                (`too_complex`) or ended unexpectedly (`inspection_failed`), or the file has names that cannot
+                be stored.
             TooLarge: the child rejected the file for its size.
             Unavailable: too many files wait already.
         """
@@ -83,9 +84,7 @@ class Inspector:
                     return result
                 raise _rejection(result["error"])
             log.error("%s ended with %s: %s", module, code, _tail(complaints))
-            message = f"looking into the file exceeded the limits of {self._timeout_s:g} s or of memory"
-            fault = Fault(pointer="", code=too_complex, message=message, hint="send a smaller file")
-            raise InvalidRequest(message, code=too_complex, errors=[fault])
+            raise _breakdown(code, self._timeout_s, too_complex)
 
 
 def _run(
@@ -146,6 +145,31 @@ def _tail(complaints: IO[bytes]) -> str:
     size = complaints.seek(0, os.SEEK_END)
     complaints.seek(max(0, size - 4000))
     return complaints.read().decode("utf-8", "replace")
+
+
+def _breakdown(code: int | None, timeout_s: float, too_complex: str) -> Problem:
+    """Return the problem of a file whose inspection ended without an answer.
+
+    Args:
+        code: the child's exit code, None where it was killed when its time was over.
+        timeout_s: the wall-clock limit.
+        too_complex: the code of a file that exceeds a limit.
+    """
+    limits = {
+        None: f"it took longer than {timeout_s:g} s",
+        -signal.SIGXCPU: "it took too much processor time",
+        -signal.SIGKILL: "it took too much memory",  # the kernel's killer of processes sends this
+    }
+    if code in limits:
+        message = f"the inspection of the file exceeded a limit: {limits[code]}"
+        fault = Fault(pointer="", code=too_complex, message=message, hint="send a smaller file")
+    else:
+        message = "the inspection of the file ended unexpectedly"
+        hint = (
+            "check that the file is whole and that other programs read it; the service's log has the details"
+        )
+        fault = Fault(pointer="", code="inspection_failed", message=message, hint=hint)
+    return InvalidRequest(message, code=fault.code, errors=[fault])
 
 
 def _rejection(error: dict[str, Any]) -> Problem:

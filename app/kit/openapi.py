@@ -67,7 +67,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application's document hold the schema of problems, and the problems of JSON bodies."""
+    """Add the schema of problems, and the problems of JSON bodies, to the application's document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -112,7 +112,7 @@ def _add_links(schema: dict[str, Any]) -> None:
 
 
 _HEADERS = {
-    "Location": "Where what was made is.",
+    "Location": "Path of the new resource.",
     "ETag": "The version of this answer, for `If-None-Match` and `If-Match`.",
     "Retry-After": "Seconds after which to ask again.",
 }
@@ -121,7 +121,7 @@ _UNTAGGED = ("get_liveness", "get_readiness", "list_job_events")
 
 
 def _add_headers(schema: dict[str, Any]) -> None:
-    """Name the headers that answers of a kind have: FastAPI cannot see them."""
+    """Add the headers of answers, which FastAPI does not know."""
     for path in schema.get("paths", {}).values():
         for method, operation in path.items():
             name = operation["operationId"]
@@ -139,7 +139,7 @@ def _add_headers(schema: dict[str, Any]) -> None:
 
 
 def _write_whole_bounds(node: Any) -> None:
-    """Write bounds of integers as integers, none of them beyond what is taken."""
+    """Write bounds of integers as integers, none of them beyond what the service accepts."""
     if isinstance(node, dict):
         if node.get("type") == "integer":
             for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
@@ -154,7 +154,7 @@ def _write_whole_bounds(node: Any) -> None:
 
 
 def _restore_examples(schema: dict[str, Any], app: FastAPI) -> None:
-    """Put the examples of answers back as they were written: FastAPI leaves out what is null in them."""
+    """Restore the examples of answers as they were written: FastAPI omits their null fields."""
     for route in iter_route_contexts(app.routes):
         model = getattr(route, "response_model", None)
         if isinstance(model, type) and issubclass(model, BaseModel):

@@ -1,4 +1,4 @@
-"""What clients read about models."""
+"""Models as clients read them, and the options of an upload."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class OutputInfo(TensorInfo):
     activation: Literal["sigmoid", "softmax", "log_softmax", "probabilities", "log_probabilities"] | None = (
         Field(
             default=None,
-            description="What it ends in, where that says that its numbers are probabilities or logarithms "
-            "of them; jobs then train and score on the logits. Null: values or logits.",
+            description="Activation that the output ends in, where its numbers are probabilities or their "
+            "logarithms; jobs then train and score on the logits. Null: values or logits.",
         )
     )
 
@@ -64,17 +64,18 @@ class LayerInfo(BaseModel):
     """A layer of the network, under the name that jobs use for it."""
 
     name: str
-    op: str = Field(description="What it computes, as PyTorch calls it.")
-    kind: Literal["analog", "digital"] = Field(description="Where it is computed.")
+    op: str = Field(description="Operation of the layer, as PyTorch names it.")
+    kind: Literal["analog", "digital"] = Field(description="Whether the layer can lie on tiles.")
     weight_shape: list[int] | None = None
-    reason: str | None = Field(default=None, description="Why it is not analog.")
-    groups: int = Field(default=1, description="Of a convolution.")
-    bias: bool = Field(default=False, description="Whether it has one.")
+    reason: str | None = Field(default=None, description="Why the layer is not analog.")
+    groups: int = Field(default=1, description="Groups of a convolution.")
+    bias: bool = Field(default=False, description="Whether the layer has a bias.")
     matrices: list[list[int]] | None = Field(
         default=None, description="Shapes of a recurrent layer's matrices: input and hidden, every direction."
     )
     positions: int | None = Field(
-        default=None, description="How often its matrix is applied to one sample; null: depends on the input."
+        default=None,
+        description="Applications of the layer's matrix to one sample; null where they depend on the input.",
     )
 
 
@@ -104,7 +105,7 @@ class Verification(BaseModel):
 
 
 class ModelQuery(NameQuery):
-    """What a client says of a model besides its file."""
+    """Name and outputs of an uploaded model."""
 
     outputs: Annotated[
         str | None,

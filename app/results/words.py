@@ -126,7 +126,10 @@ def _spread(metric: Metric, point: Mapping[str, Any]) -> str:
         return " (one chip)"
     if point["ci95"] is None:
         return f" ({point['repeats']} chips)"
-    low, high = (_value(metric, end).removesuffix(" %") for end in point["ci95"])
+    ends = point["ci95"]
+    if metric is Metric.ACCURACY:  # Student's interval knows no limits, an accuracy does
+        ends = [min(max(end, 0.0), 1.0) for end in ends]
+    low, high = (_value(metric, end).removesuffix(" %") for end in ends)
     return f" (95 % interval {low} to {high} over {point['repeats']} chips)"
 
 

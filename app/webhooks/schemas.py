@@ -47,9 +47,9 @@ class WebhookCreate(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    url: WebhookUrl = Field(description="Where messages are posted to.")
-    events: Events | None = Field(default=None, description="What to tell of; null: everything.")
-    description: Description | None = Field(default=None, description="What it is for.")
+    url: WebhookUrl = Field(description="URL that messages are posted to.")
+    events: Events | None = Field(default=None, description="Events to send; null: all.")
+    description: Description | None = Field(default=None, description="Purpose of the webhook.")
 
 
 class WebhookChange(StrictModel):
@@ -57,9 +57,11 @@ class WebhookChange(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
-    url: WebhookUrl | None = Field(default=None, description="Where to; null: as it was.")
-    events: Events | None = Field(default=None, description="What to tell of; null: everything.")
-    description: Description | None = Field(default=None, description="What it is for.")
+    url: WebhookUrl | None = Field(
+        default=None, description="URL that messages are posted to; null: unchanged."
+    )
+    events: Events | None = Field(default=None, description="Events to send; null: all.")
+    description: Description | None = Field(default=None, description="Purpose of the webhook.")
     enabled: Switch | None = Field(default=None, description="Whether messages are sent; null: as it was.")
 
 
@@ -68,10 +70,12 @@ class WebhookView(BaseModel):
 
     id: str = Field(examples=[EXAMPLE_ID])
     url: str
-    events: list[EventType] | None = Field(description="What it is told of; null: everything.")
+    events: list[EventType] | None = Field(description="Events that are sent; null: all.")
     description: str | None
     enabled: bool
-    disabled_reason: str | None = Field(description="Why the service disabled it; null if it did not.")
+    disabled_reason: str | None = Field(
+        description="Why the service disabled the webhook; null if it did not."
+    )
     failing_since: datetime | None = Field(description="First failed attempt since the last good one.")
     created_at: datetime
 
@@ -91,7 +95,7 @@ class AttemptView(BaseModel):
     """One attempt at a delivery."""
 
     at: datetime
-    status_code: int | None = Field(description="What the receiver answered; null if it did not.")
+    status_code: int | None = Field(description="Status of the receiver's answer; null if there was none.")
     latency_ms: float
     error: str | None
 
@@ -101,7 +105,7 @@ class DeliveryView(BaseModel):
 
     id: str = Field(description="The message's `webhook-id`, the same at every attempt.")
     type: str
-    job: str | None = Field(description="The job that it tells of.")
+    job: str | None = Field(description="Job that the message is about.")
     state: DeliveryState
     attempts: list[AttemptView]
     next_attempt_at: datetime | None = Field(description="Null unless it waits.")

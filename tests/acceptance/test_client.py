@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from driftline import AsyncDriftline, Driftline, InvalidRequest, JobFailed
-from tests.acceptance.conftest import MODEL, StartService, kill, small_job, until, watched
+from tests.acceptance.conftest import MODEL, StartService, kill, small_job, watched
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,9 +118,9 @@ def test_many_jobs_come_back_in_order(start_service: StartService) -> None:
 
 def test_a_failure_is_told_in_plain_words(start_service: StartService) -> None:
     with start_service() as (_, driftline):
-        spec = small_job(driftline.upload_model(MODEL).id)
-        spec["finetune"]["optimizer"] = {"type": "sgd", "lr": 1000.0, "momentum": 0.99}
-        with pytest.raises(JobFailed, match=r"failed while fine-tuning: .*non_finite_loss") as told:
+        wild = {"epochs": 3, "max_samples": 640, "loss": "mse", "optimizer": {"type": "sgd", "lr": 1000.0}}
+        spec = small_job(driftline.upload_model(MODEL).id, finetune=wild)
+        with pytest.raises(JobFailed, match=r"failed.*: the loss became .*lower the learning rate") as told:
             driftline.submit(spec).wait(progress=False)
         assert told.value.job["failure"]["code"] == "non_finite_loss"
 

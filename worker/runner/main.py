@@ -1,12 +1,13 @@
-"""A runner: the process that does one work item and tells the database everything it finds."""
+"""A runner: the process that does work items of one job and writes everything it finds to the database."""
 
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -15,38 +16,56 @@ from sqlalchemy.exc import OperationalError
 from app.db.blobs import BlobMissing
 from app.db.session import is_transient, reason
 from app.engine.abilities import loops_of
-from app.engine.items import Failure, LeaseLost
+from app.engine.items import Failure, Lease, LeaseLost
 from simulator.intake import IntakeError
 from simulator.memory import keep_freed_memory
 from worker.protocol import (
     EXIT_DATABASE_AWAY,
     EXIT_OUT_OF_MEMORY,
+    EXIT_RECORDED,
     EXIT_STORAGE_FULL,
-    EXIT_TOLD,
     RunRequest,
 )
-from worker.runner.context import InputGone, ItemContext, ItemFailedError, Stopped
+from worker.runner.context import InputGone, ItemContext, ItemFailedError, Runner, Stopped
 
 log = logging.getLogger(__name__)
 
 
-def run(request: RunRequest) -> int:
-    """Do the item; return the process's exit code."""
-    lease = request.lease
+def run(requests: Iterable[RunRequest]) -> int:
+    """Do items of one job until one does not succeed; return the process's exit code."""
+    runner: Runner | None = None
+    for request in requests:
+        _say_where(request.lease)
+        if runner is None:
+            if request.memory_bytes is not None and sys.platform == "linux":
+                resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
+            keep_freed_memory()
+            runner = Runner(request)
+        code = _attempt(runner, request)
+        if code is not None:
+            return code
+        gc.collect()  # networks are cycles of objects: the next item needs their memory
+    return EXIT_RECORDED
+
+
+def _say_where(lease: Lease) -> None:
+    """Have every line of the log name the item."""
     where = f"job {lease.job_id}: {lease.key}, attempt {lease.attempt}"
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
         format=f"%(asctime)s %(levelname)s %(name)s: {where}: %(message)s",
+        force=True,
     )
-    if request.memory_bytes is not None and sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
-    keep_freed_memory()
+
+
+def _attempt(runner: Runner, request: RunRequest) -> int | None:
+    """Do one item; return the exit code, None when it has succeeded and another one can follow."""
     try:
-        return _carry_out(ItemContext(request))
+        return _carry_out(ItemContext(runner, request))
     except LeaseLost as lost:
         log.info("%s", lost)
-        return EXIT_TOLD
+        return EXIT_RECORDED
     except Exception as error:
         if is_full(error):
             log.warning("%s", error)
@@ -60,7 +79,7 @@ def run(request: RunRequest) -> int:
         raise
 
 
-def _carry_out(item: ItemContext) -> int:
+def _carry_out(item: ItemContext) -> int | None:
     from worker.items import HANDLERS
 
     torch.set_num_threads(int(item.job.execution["threads"]))
@@ -80,7 +99,9 @@ def _carry_out(item: ItemContext) -> int:
             raise
         log.exception("the item failed")
         item.fail(_failure_of(error))
-    return EXIT_TOLD
+    else:
+        return None
+    return EXIT_RECORDED
 
 
 @contextmanager
@@ -108,7 +129,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether there was no room left, in the storage or for the database."""
+    """Return whether there was no room left, in the storage or for the database."""
     if isinstance(error, OperationalError):
         return any(what in str(error.orig) for what in ("disk is full", "No space left on device"))
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

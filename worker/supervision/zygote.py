@@ -1,4 +1,4 @@
-"""The zygote: imports torch once, runs no torch operation, and forks a runner per work item.
+"""The zygote: imports torch once, runs no torch operation, and forks runners.
 
 A child forked from a process that has run a torch operation may hang, and a fresh import takes seconds; a
 fork of this process takes milliseconds. It has one thread and lives as long as its worker: when the worker's
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import json
 import os
 import selectors
 import signal
@@ -20,7 +21,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
-from worker.protocol import Abilities, LineReader, RunRequest, send
+from worker.protocol import Abilities, LineReader, requests, send
 
 _STDIN = 0
 _OPTIONAL = ("psycopg", "simulator.tile.fast.kernels")  # an extra; and what the worker says is missing
@@ -44,6 +45,7 @@ class _Client:
     connection: socket.socket
     reader: LineReader = field(default_factory=LineReader)
     child: int | None = None
+    more: int | None = None  # the end of a pipe, on which the child reads the requests after the first
 
 
 class Zygote:
@@ -101,7 +103,10 @@ class Zygote:
             self._forget(client)
             return
         for message in client.reader.feed(data):
-            if "run" in message:
+            if "run" in message and client.more is not None:
+                with contextlib.suppress(BrokenPipeError):  # it has just died, and is reaped next
+                    os.write(client.more, json.dumps(message["run"]).encode() + b"\n")
+            elif "run" in message:
                 self._fork(client, message["run"])
             elif "abilities" in message:
                 with contextlib.suppress(OSError):
@@ -115,16 +120,19 @@ class Zygote:
         self._selector.unregister(client.connection)
         del self._clients[client.connection.fileno()]
         client.connection.close()
+        if client.more is not None:
+            os.close(client.more)
         if client.child is not None:
             os.kill(client.child, signal.SIGKILL)
 
     def _fork(self, client: _Client, request: dict[str, Any]) -> None:
-        child = os.fork()
-        if child == 0:
-            self._become_runner(request)
-        client.child = child
+        more, client.more = os.pipe()
+        client.child = os.fork()
+        if client.child == 0:
+            self._become_runner(client, request, more)
+        os.close(more)
 
-    def _become_runner(self, request: dict[str, Any]) -> NoReturn:
+    def _become_runner(self, own: _Client, request: dict[str, Any], more: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -132,12 +140,15 @@ class Zygote:
             self._selector.close()
             self._listener.close()
             for client in self._clients.values():
-                client.connection.close()
+                if client.more is not None:
+                    os.close(client.more)
+                if client is not own:
+                    client.connection.close()
             os.close(self._life_write)
             threading.Thread(target=_die_with, args=(self._life_read,), daemon=True).start()
             from worker.runner.main import run
 
-            code = run(RunRequest.from_json(request))
+            code = run(requests(request, own.connection, more))
         except BaseException:  # noqa: BLE001 - nothing above would say it
             traceback.print_exc()
         finally:

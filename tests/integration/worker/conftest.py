@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ from app.db.tables import Event, Job, Model, WorkItem
 from app.engine import items
 from app.engine.items import Lease
 from app.settings import Settings
-from worker.supervision.supervisor import Outcome, Supervisor, ZygoteHandle
+from tests.waiting import until
+from worker.supervision.handle import ZygoteHandle
+from worker.supervision.supervisor import Outcome, Supervisor
 
 from .handlers import KIND
 
@@ -26,17 +27,6 @@ FAKE_ZYGOTE = "tests.integration.worker.fake_zygote"
 DEADLINE_S = 30.0
 OWNER = "a worker"
 REQUIRED = "cpu/plain"
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Poll until the condition holds; return what it returned."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    pytest.fail(f"waited {DEADLINE_S:g} s for {what}")
 
 
 def is_alive(pid: int) -> bool:
@@ -104,12 +94,16 @@ class Desk:
         return lease
 
     def carry(self) -> Outcome:
-        """Claim the next item and carry it to its end."""
-        return self.supervisor.carry(self.claim())
+        """Claim the next item and carry it to its end, on a runner of its own."""
+        return self._carried(self.claim())
 
     def begin(self) -> Future[Outcome]:
         """Claim the next item and have it carried while the test goes on."""
-        return self.pool.submit(self.supervisor.carry, self.claim())
+        return self.pool.submit(self._carried, self.claim())
+
+    def _carried(self, lease: Lease) -> Outcome:
+        with self.supervisor.slot() as slot:
+            return slot.carry(lease)
 
     def outcome(self, future: Future[Outcome]) -> Outcome:
         return future.result(DEADLINE_S)

@@ -20,11 +20,14 @@ KIND = "fake"
 TOO_MUCH_BYTES = 8 << 30
 _FOREVER_S = 600.0
 _STEP_S = 0.02
+_MOMENT_S = 0.6
+_handled: list[str] = []  # by this process
 
 
 def handle(item: ItemContext) -> None:
     """Leave a mark with the runner's process id and do what this attempt is to do."""
     mark(item, "started")
+    _handled.append(item.lease.key)
     does = item.payload["does"]
     _BEHAVIOURS[does[min(item.lease.attempt, len(does)) - 1]](item)
 
@@ -35,13 +38,19 @@ def mark(item: ItemContext, what: str) -> None:
 
 
 def succeed(item: ItemContext) -> None:
-    item.tell(recording.save_warning, code="fake", message="written by a runner")
+    item.write(recording.save_warning, code="fake", message="written by a runner")
 
 
 def work(item: ItemContext) -> None:
     """Work until the test says that it is enough, asking whether to stop as real handlers do."""
     enough = Path(item.payload["folder"], "enough")
     _wait(enough.exists, item.check_stop)
+
+
+def pause(item: ItemContext) -> None:
+    """Work for a moment."""
+    end = time.monotonic() + _MOMENT_S
+    _wait(lambda: time.monotonic() > end, item.check_stop)
 
 
 def write_when_told(item: ItemContext) -> None:
@@ -72,6 +81,13 @@ def leave(_: ItemContext) -> None:
 
 def raise_memory_error(_: ItemContext) -> None:
     raise MemoryError
+
+
+def need_a_fresh_process(item: ItemContext) -> None:
+    """Run out of memory in a process that has done another item before."""
+    if len(_handled) > 1:
+        raise MemoryError
+    succeed(item)
 
 
 def allocate(_: ItemContext) -> None:
@@ -105,6 +121,6 @@ _BEHAVIOURS: dict[str, Callable[[ItemContext], None]] = {
     one.__name__: one
     for one in (
         succeed, work, write_when_told, hang, ignore_sigterm, be_killed, leave, raise_memory_error, allocate, fail,
-        err, find_storage_full, miss_input,
+        err, find_storage_full, miss_input, need_a_fresh_process, pause,
     )
 }  # fmt: skip

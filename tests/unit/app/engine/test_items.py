@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -138,6 +139,15 @@ def test_a_lease_that_is_renewed_is_not_reaped(database: Database, make_job: Mak
     with database.transaction() as session:
         assert items.renew(session, lease, lease_s=60)
     assert reap_expired(database, max_attempts=3) == []
+
+
+def test_an_item_succeeds_under_the_lease_of_who_did_it(database: Database, make_job: MakeJob) -> None:
+    lease = take(database, make_job(("evaluate:0", []), ("evaluate:1", [])))
+    with database.transaction() as session:
+        assert not items.has_succeeded(session, lease)
+        items.succeed(session, lease, next_round=next_round)
+        assert items.has_succeeded(session, lease)
+        assert not items.has_succeeded(session, replace(lease, token=lease.token + 1))
 
 
 def test_the_third_crash_fails_the_job(database: Database, make_job: MakeJob) -> None:

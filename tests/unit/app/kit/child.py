@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,6 +30,12 @@ elif behaviour == "too large":
     sys.exit(3)
 elif behaviour == "hang":
     time.sleep(600)
+elif behaviour == "compute":
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 2))
+    while True:
+        pass
+elif behaviour == "be killed":
+    os.kill(os.getpid(), signal.SIGKILL)
 elif behaviour == "crash":
     os.abort()
 elif behaviour == "babble":

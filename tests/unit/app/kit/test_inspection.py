@@ -47,15 +47,26 @@ def test_a_rejection_for_size_is_a_413(inspect):
 
 
 @pytest.mark.parametrize("behaviour", ["crash", "babble", "fail"])
-def test_a_child_that_breaks_down_means_too_complex_and_is_logged(inspect, caplog, behaviour):
+def test_a_child_that_breaks_down_is_a_failed_inspection_and_is_logged(inspect, caplog, behaviour):
+    with pytest.raises(InvalidRequest) as caught:
+        inspect(behaviour)
+    assert caught.value.code == "inspection_failed"
+    assert "limit" not in caught.value.errors[0].message
+    assert MODULE in caplog.text
+
+
+@pytest.mark.parametrize(("behaviour", "said"), [("compute", "processor time"), ("be killed", "memory")])
+def test_a_child_that_exceeds_a_limit_means_too_complex_and_says_which(inspect, behaviour, said):
     with pytest.raises(InvalidRequest) as caught:
         inspect(behaviour)
     assert caught.value.code == "thing_too_complex"
-    assert MODULE in caplog.text
+    assert said in caught.value.errors[0].message
 
 
 def test_a_child_that_hangs_is_killed_in_time(inspect):
     begun = time.monotonic()
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as caught:
         inspect("hang", timeout_s=0.5)
+    assert caught.value.code == "thing_too_complex"
+    assert "0.5 s" in caught.value.errors[0].message
     assert time.monotonic() - begun < 5

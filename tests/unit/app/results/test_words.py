@@ -88,6 +88,11 @@ def test_one_chip_says_nothing_of_the_spread() -> None:
     assert "One chip was evaluated: how much chips differ is not known." in found.sentences
 
 
+def test_an_interval_of_an_accuracy_ends_at_100_percent() -> None:
+    found = said({"direct": lambda chip, _: 1.0 - 0.02 * chip}, chips=2)
+    assert "to 100.0 over 2 chips" in found.headline
+
+
 def test_a_network_that_is_too_bad_at_once_is_said_to_be() -> None:
     found = said({"direct": falling(0.0, start=0.5)})
     assert "already one second after programming (direct)" in found.headline
