@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 
 _BROKER_ANSWER_S = 2.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# A thread that works through large results gives way to the others after so long (Python's default: 5 ms). A
+# A thread that works through large results gives way to others after this time (Python's default: 5 ms). A
 # request changes threads a dozen times, and waits that long at each.
 _SWITCH_S = 0.0005
 
@@ -61,7 +62,7 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
-    {"name": "webhooks", "description": "Being told what happens to jobs."},
+    {"name": "webhooks", "description": "Messages about what happens to jobs."},
     {"name": "service", "description": "Health and workers."},
 ]
 
@@ -123,6 +124,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         responses=openapi.COMMON_RESPONSES,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"name": "The Driftline authors"},
     )
     # The last one is the outermost.
     app.add_middleware(FramingMiddleware)
@@ -132,7 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     page_problems.install(app)
-    openapi.describe(app)
+    openapi.describe(app, Path(__file__).with_name("openapi_examples.json"))
     for router in (
         models_router,
         datasets_router,
@@ -156,7 +159,7 @@ def _mark_storage(database: Database, blobs: BlobStore) -> None:
     except OSError as error:
         log.warning(
             "the storage could not be marked as this database's: %s", error
-        )  # readiness tells it, too
+        )  # readiness reports it, too
 
 
 def _version() -> str:

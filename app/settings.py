@@ -1,6 +1,6 @@
-"""What a deployment may set, read from the environment once, at start.
+"""The settings of a deployment, read from the environment once, at the start of a process.
 
-`DATABASE_URL` and `REDIS_URL` go by their usual names; everything else is `DRIFTLINE_<NAME>`.
+`DATABASE_URL` and `REDIS_URL` have their usual names; every other setting is `DRIFTLINE_<NAME>`.
 """
 
 from __future__ import annotations
@@ -25,62 +25,76 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DRIFTLINE_", extra="ignore", populate_by_name=True)
 
     data_dir: Annotated[
-        Path, Field(description="Folder of the blobs, the SQLite database and the embedded broker.")
+        Path, Field(description="Folder that holds the blobs, the SQLite database and the embedded broker.")
     ] = Path(".driftline")
     database_url: Annotated[
         str | None,
         Field(
             validation_alias=AliasChoices("DATABASE_URL", "database_url"),
-            description="SQLAlchemy URL; SQLite in the data folder when unset.",
+            description="SQLAlchemy URL of the database. Unset: SQLite in the data folder.",
         ),
     ] = None
     redis_url: Annotated[
         str | None,
         Field(
             validation_alias=AliasChoices("REDIS_URL", "redis_url"),
-            description="Redis or Valkey URL of the broker; an embedded one when unset.",
+            description="URL of the broker, Redis or Valkey. Unset: an embedded broker.",
         ),
     ] = None
 
     host: Annotated[str, Field(description="Address that `make run` listens on.")] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="Its port; 0 is any free one.")] = 8000
+    port: Annotated[
+        int, Field(ge=0, le=65535, description="Port that `make run` listens on. 0: any free port.")
+    ] = 8000
 
-    max_upload_bytes: Annotated[int, Field(gt=0, description="Largest model or dataset file.")] = 256 * MIB
-    max_json_bytes: Annotated[int, Field(gt=0, description="Largest JSON body.")] = MIB
+    max_upload_bytes: Annotated[
+        int, Field(gt=0, description="Size of the largest model or dataset file that is accepted.")
+    ] = 256 * MIB
+    max_json_bytes: Annotated[
+        int, Field(gt=0, description="Size of the largest JSON body that is accepted.")
+    ] = MIB
     upload_read_timeout_s: Annotated[
-        float, Field(gt=0, description="An upload that sends nothing for so long is dropped.")
+        float, Field(gt=0, description="The service drops an upload that sends no data for this long.")
     ] = 30.0
     refusal_linger_s: Annotated[
         float,
         Field(
             ge=0,
-            description="What is left of a refused body is read for so long, so that the answer is seen.",
+            description="The service reads the rest of a refused body for this long, so that the client sees "
+            "the answer.",
         ),
     ] = 10.0
     inspection_timeout_s: Annotated[
         float, Field(gt=0, description="Wall-clock limit of a file's inspection.")
     ] = 60.0
-    max_cells_per_job: Annotated[int, Field(gt=0, description="Variants x repeats x times of one job.")] = (
-        200_000
-    )
+    max_cells_per_job: Annotated[
+        int, Field(gt=0, description="Largest number of cells (variants x repeats x times) of one job.")
+    ] = 200_000
 
     watch_interval_s: Annotated[
-        float, Field(gt=0, description="How often the database is asked for those who wait for a change.")
+        float, Field(gt=0, description="Time between two looks for changes that clients wait for.")
     ] = 0.2
     stream_heartbeat_s: Annotated[
-        float, Field(gt=0, description="An event stream sends a comment after so long without an event.")
+        float, Field(gt=0, description="An event stream without events sends a comment after this time.")
     ] = 15.0
     stream_lifetime_s: Annotated[
         float,
-        Field(gt=0, description="An event stream ends after so long; clients come again by themselves."),
+        Field(gt=0, description="An event stream ends after this time; clients reconnect by themselves."),
     ] = 900.0
 
     lease_s: Annotated[
-        float, Field(gt=0, description="A work item whose worker is silent for so long goes to another.")
+        float,
+        Field(
+            gt=0, description="A work item whose worker is silent for this long is given to another worker."
+        ),
     ] = 20.0
-    heartbeat_s: Annotated[float, Field(gt=0, description="How often leases are renewed.")] = 4.0
+    heartbeat_s: Annotated[float, Field(gt=0, description="Time between two renewals of a lease.")] = 4.0
     sweep_s: Annotated[
-        float, Field(gt=0, description="How often workers look for items nobody took or whose lease ran out.")
+        float,
+        Field(
+            gt=0,
+            description="Time between two looks of a worker for items that wait or whose lease ran out.",
+        ),
     ] = 5.0
     item_timeout_s: Annotated[
         float, Field(gt=0, description="Wall-clock limit of one attempt at a work item.")
@@ -89,56 +103,69 @@ class Settings(BaseSettings):
         float,
         Field(
             gt=0,
-            description="A runner that gives no sign of life for so long is killed; an attempt is spent.",
+            description="A runner without a sign of life for this long is killed, which spends an attempt.",
         ),
     ] = 1800.0
     item_memory_bytes: Annotated[
         int | None,
-        Field(description="Memory limit of a work item's process (Linux, data segment); unset: none."),
+        Field(description="Memory limit of a runner (data segment; Linux only). Unset: no limit."),
     ] = None
     max_attempts: Annotated[
         int,
         Field(
             ge=1,
-            description="Attempts in a row at a work item that make no progress before the job fails.",
+            description="A job fails after this many attempts in a row at a work item without progress.",
         ),
     ] = 3
     cancel_grace_s: Annotated[
         float,
-        Field(gt=0, description="Seconds from asking a runner to stop to SIGTERM, and again to SIGKILL."),
+        Field(
+            gt=0,
+            description="A runner that should stop gets SIGTERM after this time, and SIGKILL after the same "
+            "time again.",
+        ),
     ] = 10.0
     threads_per_item: Annotated[
-        int, Field(ge=1, description="CPU threads of one work item; stored with each job at submission.")
+        int,
+        Field(
+            ge=1,
+            description="CPU threads of one work item. A job keeps the number at its submission.",
+        ),
     ] = Field(default_factory=_default_threads)
     loops: Annotated[
         Literal["compiled", "plain"],
         Field(
-            description="How the CPU computes: loops that numba compiles, or plain torch, which is several "
-            "times slower; stored with each job at submission, since sums differ in the last bits."
+            description="Loops on the CPU: `compiled` by numba, or `plain` torch, which is several times "
+            "slower. A job keeps the kind at its submission, since sums differ in the last bits."
         ),
     ] = "compiled"
     repeats_per_shard: Annotated[
-        int, Field(ge=1, description="At least so many chip instances in one evaluation work item.")
+        int, Field(ge=1, description="Smallest number of chips in one evaluation item.")
     ] = 5
     worker_concurrency: Annotated[
-        int | None, Field(ge=1, description="Work items at once on one worker; unset: cores / threads.")
+        int | None,
+        Field(ge=1, description="Work items that one worker does at once. Unset: cores / threads per item."),
     ] = None
 
     webhook_allow_private: Annotated[
-        bool, Field(description="Whether webhooks may point to private, loopback and link-local addresses.")
+        bool, Field(description="Allow webhooks to private, loopback and link-local addresses.")
     ] = False
     webhook_timeout_s: Annotated[
         float,
-        Field(gt=0, description="Time for one attempt at a webhook's message, to the answer's headers."),
+        Field(
+            gt=0,
+            description="Time limit of one delivery of a message, up to the headers of the answer.",
+        ),
     ] = 15.0
     webhook_retry_s: Annotated[
-        float, Field(gt=0, description="First wait before a message is sent again; each is twice the last.")
+        float, Field(gt=0, description="Wait before the first repetition of a message; it doubles each time.")
     ] = 5.0
     webhook_give_up_s: Annotated[
-        float, Field(gt=0, description="A message that was not taken for so long is given up.")
+        float,
+        Field(gt=0, description="A message that the receiver has not accepted for this long is given up."),
     ] = 24 * 3600.0
     webhook_disable_after_s: Annotated[
-        float, Field(gt=0, description="A webhook that has failed for so long is disabled.")
+        float, Field(gt=0, description="A webhook whose deliveries have failed for this long is disabled.")
     ] = 5 * 24 * 3600.0
 
     @property
@@ -159,11 +186,11 @@ class Settings(BaseSettings):
 
     @property
     def worker_silence_s(self) -> float:
-        """A worker that has said nothing for so long is taken for dead; it speaks with every sweep."""
+        """A worker that is silent for this long counts as dead; it reports with every sweep."""
         return 4 * self.sweep_s
 
     def to_environment(self) -> dict[str, str]:
-        """Return the environment variables that give a child process the same settings."""
+        """Return the environment variables that give the same settings to a child process."""
         names = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
         values = {**self.model_dump(), "data_dir": self.data_dir.absolute()}
         values["database_url"] = self.resolved_database_url

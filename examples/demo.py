@@ -1,7 +1,7 @@
 """The demonstration: how accurate is a small digit classifier on a phase-change chip, 1 s to 1 year on?
 
 `make demo` runs it: it starts the whole service, uploads `examples/mnist_cnn.onnx`, submits a job, shows its
-progress, prints the accuracy over time and leaves the pictures in `demo/`.
+progress, prints the accuracy over time, leaves the pictures in `demo/`, and says where the job's page is.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def main() -> int:
         on_tiles = ", ".join(model.analog_layers)
         console.print(f"Uploaded the model: {model.parameters:,} parameters, on tiles: {on_tiles}")
         job = driftline.submit({**JOB, "model": model})
+        console.print(f"Watch it at {service.url}/jobs/{job.id}", soft_wrap=True)
         try:
             job.wait()
         except JobFailed as failure:
@@ -68,6 +69,10 @@ def main() -> int:
         for kind in ("svg", "png", "csv"):
             (OUTPUT / f"accuracy.{kind}").write_bytes(job.results_as(kind))
     console.print("Written: demo/accuracy.svg, demo/accuracy.png, demo/accuracy.csv")
+    console.print(
+        "See the job's page: start the service with DRIFTLINE_DATA_DIR=demo/service make run, and open"
+    )
+    console.print(f"http://{settings.host}:{Settings().port}/jobs/{job.id}", soft_wrap=True)
     return 0
 
 

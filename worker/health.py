@@ -1,4 +1,4 @@
-"""Whether this machine's worker lives: `python -m worker.health` ends with 0 if its heartbeat is fresh."""
+"""The health of this machine's worker: `python -m worker.health` ends with 0 if its report is recent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.settings import Settings
 
 
 def main() -> int:
-    """Return 0 when a worker of this host has been heard of lately, else 1."""
+    """Return 0 when a worker of this host has reported lately, else 1."""
     settings = Settings()
     database = Database(settings.resolved_database_url)
     try:

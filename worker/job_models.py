@@ -27,7 +27,7 @@ from worker.runner.context import InputGone, ItemContext, ItemFailedError
 
 
 class JobModels:
-    """What a step works with; each part is made when it is first asked for."""
+    """The parts that an item works with; each is made when it is first used."""
 
     def __init__(self, item: ItemContext) -> None:
         self.item = item
@@ -42,7 +42,7 @@ class JobModels:
         wanted: str = self.spec.device
         if wanted == "auto":
             found = "cuda" if torch.cuda.is_available() else "cpu"
-            wanted = self.item.tell(recording.pin_device, found=found)
+            wanted = self.item.write(recording.pin_device, found=found)
         if wanted == "cuda" and not torch.cuda.is_available():
             raise ItemFailedError("device_unavailable", "this job runs on CUDA and this worker has none")
         return torch.device(wanted)
@@ -120,7 +120,7 @@ class JobModels:
     def ready(self, variant: Variant) -> nn.Module:
         """Return the analog model of a variant with its final input ranges."""
         analog = self.analog(variant)
-        if self.item.ask(recording.has_item, self.item.job.id, str(ItemKey(ItemKind.CALIBRATE, variant))):
+        if self.item.read(recording.has_item, self.item.job.id, str(ItemKey(ItemKind.CALIBRATE, variant))):
             self._load(analog, ItemKey(ItemKind.CALIBRATE, variant))
         return analog
 
@@ -174,7 +174,7 @@ class JobModels:
         Raises:
             InputGone: the storage has them no more.
         """
-        where = self.item.ask(recording.checkpoint_of, self.item.job.id, str(key))
+        where = self.item.read(recording.checkpoint_of, self.item.job.id, str(key))
         if where is None:
             raise InputGone(str(key))
         try:

@@ -229,7 +229,7 @@ def _await(condition: Callable[[], bool], complaint: str, broken: Callable[[], s
 
 
 def _die_with_parent() -> None:
-    """Linux: be told to stop when the parent is gone, however it went."""
+    """Linux: get SIGTERM when the parent ends, however it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -1,4 +1,4 @@
-"""One worker: takes items from the queue while it is able to, and keeps house. It imports no torch."""
+"""One worker: takes items from the queue while it can, and does the housekeeping. It imports no torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from worker.webhook_sender import WebhookSender
 log = logging.getLogger(__name__)
 
 _TIDY_S = 600.0
-_FORGOTTEN_S = 600.0  # a worker that was silent for so long leaves the list
+_FORGOTTEN_S = 600.0  # a worker that was silent for this long leaves the list
 
 
 class Node:
@@ -173,7 +173,7 @@ class Node:
             self._try("measuring the speed", self._gauge.give_way if self._held else self._gauge.tick)
 
     def _try(self, what: str, chore: Callable[[], object]) -> None:
-        """Do a chore; say once that it fails, however often it is tried again."""
+        """Do a chore; log its failure once, however often it is repeated."""
         outage = self._outages.setdefault(what, Outage(log, what))
         try:
             chore()
@@ -183,7 +183,7 @@ class Node:
             outage.worked()
 
     def _look_at_itself(self) -> None:
-        """Find out whether this worker can work at all, and say when that changes."""
+        """Find out whether this worker can take work, and log when that changes."""
         if self._able is None:
             self._able = self.zygote.abilities()
             if self._able.missing:
@@ -208,7 +208,7 @@ class Node:
     def _schema_is_right(self) -> bool:
         try:
             return self._schema.fault() is None
-        except Exception:  # noqa: BLE001 - told where this worker looks at itself
+        except Exception:  # noqa: BLE001 - logged where this worker looks at itself
             return False
 
     def _be_idle(self, fault: str | None) -> None:
@@ -242,7 +242,7 @@ class Node:
     def _look_for_work(self) -> None:
         """Start on what waits and this worker can do, broker or not, and ring for others."""
         if self.stopping or self._idle_reason is not None or self._able is None:
-            return  # who rings has to be one who works: the others are told once in a while only
+            return  # only a worker that takes work rings: its messages are few
         with self.database.reading() as session:  # mostly there is nothing, and no need of the write lock
             count = items.count_waiting(session, self._able.names())
         if not count:

@@ -1,4 +1,4 @@
-"""What a supervisor, the zygote and a runner say to each other: JSON, a line a message, on a unix socket.
+"""The messages between supervisor, zygote and runner: JSON, one per line, on a unix socket.
 
 supervisor -> zygote: `{"run": {...request...}}`, later perhaps `{"signal": 15}`
 runner -> supervisor: `{"done": {}}` when its item has succeeded; it waits for another `{"run": ...}` then
@@ -22,8 +22,8 @@ from app.engine.items import Lease
 # Raised when `worker.speed.measure` measures something else, so that machines are measured anew.
 SPEED_REVISION = 5
 
-# The exit codes of a runner. Where it is not EXIT_TOLD, the database has still to be told how it ended.
-EXIT_TOLD = 0
+# The exit codes of a runner. Unless it is EXIT_RECORDED, the supervisor has to record how the item ended.
+EXIT_RECORDED = 0
 EXIT_OUT_OF_MEMORY = 77
 EXIT_STORAGE_FULL = 78
 EXIT_DATABASE_AWAY = 79
@@ -50,11 +50,11 @@ class Abilities:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a runner has to know: its lease, and where database and blobs are.
+    """What a runner needs: the lease of its item, and where database and blobs are.
 
     Attributes:
         lease: of its item.
-        lease_s: how long the database may be away before the item is given up.
+        lease_s: how long the database may be away before the runner gives the item up.
         database_url: of the database.
         blob_folder: of the blob store.
         memory_bytes: limit of its memory; None is none.
@@ -82,7 +82,7 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
 
 
 def requests(first: dict[str, Any], connection: socket.socket, more: int) -> Iterator[RunRequest]:
-    """Yield the items that a runner is given; to ask for the next one says that the last one has succeeded.
+    """Yield the items of a runner; asking for the next one reports that the last one has succeeded.
 
     Args:
         first: the request that the runner was forked for.

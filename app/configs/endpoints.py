@@ -123,7 +123,7 @@ def validate_rpu_config(
 def import_rpu_config(
     spec: Annotated[dict[str, Any], Body(openapi_examples=_FOREIGN_EXAMPLES)],
 ) -> ImportedConfig:
-    """Read aihwkit's JSON or its Composer's dictionary as ours, and tell what was assumed.
+    """Read aihwkit's JSON or its Composer's dictionary as ours, and list what was assumed.
 
     Nothing is stored: send `effective` on, to `POST /v1/rpu-configs` or within a job.
     """

@@ -24,8 +24,8 @@ class ConfigWarning(BaseModel):
     """Something that works as configured, but hardly is what was meant."""
 
     pointer: str = Field(description="JSON pointer into the body.")
-    code: str
-    message: str
+    code: str = Field(description="What is wrong, as a word that stays the same.")
+    message: str = Field(description="What is wrong, in words.")
 
 
 class CheckedConfig(BaseModel):
@@ -33,48 +33,52 @@ class CheckedConfig(BaseModel):
 
     config_hash: str = Field(description="sha256 of the effective configuration's canonical JSON.")
     effective: dict[str, Any] = Field(description="The configuration with every default filled in.")
-    warnings: list[ConfigWarning]
+    warnings: list[ConfigWarning] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )
 
 
 class ConfigAssumption(BaseModel):
     """Something that was assumed, left out, or means something else here."""
 
     pointer: str = Field(description="JSON pointer into the body.")
-    code: str
-    message: str
+    code: str = Field(description="What is wrong, as a word that stays the same.")
+    message: str = Field(description="What is wrong, in words.")
 
 
 class ImportedConfig(CheckedConfig):
     """A configuration of another program as ours; the warnings' pointers go into `effective`."""
 
-    dialect: Dialect = Field(description="How the body was read.")
-    assumed: list[ConfigAssumption]
+    dialect: Dialect = Field(description="Dialect that the body was read as.")
+    assumed: list[ConfigAssumption] = Field(description="What was assumed, left out, or is done otherwise.")
 
 
 class Preset(BaseModel):
     """A named configuration."""
 
-    name: str
-    description: str = Field(description="What it describes, and the publication it follows.")
-    config_hash: str
-    effective: dict[str, Any]
+    name: str = Field(description="Name of this preset, for people.")
+    description: str = Field(description="Hardware of the preset, and the publication that it follows.")
+    config_hash: str = Field(
+        description="Hash of the effective configuration: equal hashes mean equal hardware."
+    )
+    effective: dict[str, Any] = Field(description="The configuration with every field.")
 
 
 class PresetList(BaseModel):
     """All named configurations."""
 
-    items: list[Preset]
+    items: list[Preset] = Field(description="The presets.")
 
 
 class StoredReference(StrictModel):
     """A stored configuration, in part replaced."""
 
     stored: str = Field(description="The id of a stored configuration.")
-    overrides: dict[str, Any] | None = Field(default=None, description="What to replace in it.")
+    overrides: dict[str, Any] | None = Field(default=None, description="Fields to replace in it.")
 
 
 def is_reference(spec: Any) -> bool:
-    """Tell whether a spec names a stored configuration."""
+    """Return whether a spec names a stored configuration."""
     return isinstance(spec, dict) and STORED in spec
 
 
@@ -83,8 +87,10 @@ class ConfigCreate(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CREATE_EXAMPLE]})
 
-    name: Name = Field(description="What to call it; names need not be unique.")
-    description: str | None = Field(default=None, max_length=2000, description="What it is for.")
+    name: Name = Field(description="Name of the configuration; names need not be unique.")
+    description: str | None = Field(
+        default=None, max_length=2000, description="Purpose of the configuration."
+    )
     config: dict[str, Any] = Field(
         description='An RPU configuration, or `{"preset": name, "overrides": {...}}`.'
     )
@@ -93,11 +99,11 @@ class ConfigCreate(StrictModel):
 class StoredConfigSummary(BaseModel):
     """A stored configuration, in a list."""
 
-    id: str = Field(examples=[EXAMPLE_ID])
-    name: str
-    description: str | None
+    id: str = Field(examples=[EXAMPLE_ID], description="Id of this configuration, a UUID of version 7.")
+    name: str = Field(description="Name of this configuration, for people.")
+    description: str | None = Field(description="What this configuration is for, for people.")
     config_hash: str = Field(description="sha256 of the effective configuration's canonical JSON.")
-    created_at: datetime
+    created_at: datetime = Field(description="When this configuration was made.")
 
     @classmethod
     def of(cls, row: RpuConfig) -> StoredConfigSummary:
@@ -108,8 +114,10 @@ class StoredConfigSummary(BaseModel):
 class StoredConfig(StoredConfigSummary):
     """A stored configuration."""
 
-    config: dict[str, Any] = Field(description="As it was written.")
+    config: dict[str, Any] = Field(description="Configuration as it was written.")
     effective: dict[str, Any] = Field(
-        description="What it meant when it was stored, every default filled in; this is what counts."
+        description="The configuration with every default that held when it was stored; jobs use this."
     )
-    warnings: list[ConfigWarning]
+    warnings: list[ConfigWarning] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )

@@ -1,4 +1,4 @@
-"""Which files a dataset may come as, told by media type or name; what is in them a child process tells."""
+"""Which files a dataset may come as, recognised by media type or name; a child process looks inside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEDIA_TYPES = (OCTET_STREAM, *(media_type for types, _ in _FORMATS.values() for 
 
 
 def format_of(media_type: str, filename: str | None) -> str:
-    """Return the format of a file, `npz` when neither its type nor its name tells."""
+    """Return the format of a file, `npz` when neither its type nor its name says."""
     for name, (media_types, _) in _FORMATS.items():
         if media_type in media_types:
             return name

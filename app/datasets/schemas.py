@@ -1,4 +1,4 @@
-"""What clients read about datasets, and how they say that one is split."""
+"""Datasets as clients read them, and the options of an upload."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _EXAMPLE: JsonDict = {
 class SampleInput(BaseModel):
     """One input of a sample."""
 
-    name: str
-    dtype: str
-    shape: list[int] = Field(description="Of one sample.")
+    name: str = Field(description="Name of the input; `x` where there is one.")
+    dtype: str = Field(description="Number format of the input.")
+    shape: list[int] = Field(description="Shape of one sample.")
 
 
 class Targets(BaseModel):
     """What a network is to find."""
 
-    dtype: str
-    shape: list[int] = Field(description="Of one sample.")
+    dtype: str = Field(description="Number format of the targets.")
+    shape: list[int] = Field(description="Shape of one sample.")
     kind: Literal["class", "class_or_value", "one_hot", "class_per_position", "labels", "real"] = Field(
         description="A class per sample or per position (a number, or one-hot), zeros and ones, or values; "
         "class_or_value: one whole number a sample, stored as a float or in a column of its own."
@@ -57,29 +57,33 @@ class DatasetView(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str
-    name: str
-    origin: Literal["builtin", "upload"]
-    sha256: str = Field(description="Of the file.")
-    format: str | None = Field(description="Of the uploaded file.")
-    size_bytes: int | None = Field(description="Of the uploaded file.")
-    options: dict[str, float | list[float] | str] = Field(
-        description="What was said of its split and preprocessing."
+    id: str = Field(description="Id of this dataset; `builtin:` and a name for built-in ones.")
+    name: str = Field(description="Name of this dataset, for people.")
+    origin: Literal["builtin", "upload"] = Field(
+        description="Whether the dataset is built in or was uploaded."
     )
-    inputs: list[SampleInput]
-    targets: Targets
+    sha256: str = Field(description="SHA-256 of the file.")
+    format: str | None = Field(description="Format of the uploaded file; null for a built-in dataset.")
+    size_bytes: int | None = Field(description="Size of the uploaded file; null for a built-in dataset.")
+    options: dict[str, float | list[float] | str] = Field(
+        description="Options of split and preprocessing that the upload gave."
+    )
+    inputs: list[SampleInput] = Field(
+        description="The arrays that go into a model, without the dimension of samples."
+    )
+    targets: Targets = Field(description="What the model is judged against.")
     classes: int | None = Field(description="Number of classes; null where targets are not classes.")
     class_names: list[str] | None = Field(
-        default=None, description="Of labels that were words in the file, in the order of their numbers."
+        default=None, description="Labels that were words in the file, in the order of their numbers."
     )
     train_size: int = Field(description="Samples for training.")
     test_size: int = Field(description="Samples for testing.")
-    warnings: list[str]
-    description: str | None = Field(description="What a built-in dataset holds.")
-    preprocessing: str | None = Field(description="What was done to a built-in dataset.")
-    licence: str | None = Field(description="Of a built-in dataset.")
-    source: str | None = Field(description="Where a built-in dataset comes from.")
-    created_at: datetime | None
+    warnings: list[str] = Field(description="What is probably not intended, in words.")
+    description: str | None = Field(description="Contents of a built-in dataset.")
+    preprocessing: str | None = Field(description="Preprocessing of a built-in dataset.")
+    licence: str | None = Field(description="Licence of a built-in dataset.")
+    source: str | None = Field(description="Source of a built-in dataset.")
+    created_at: datetime | None = Field(description="When this dataset was made.")
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetView:
@@ -131,13 +135,13 @@ _NUMBERS = r"^-?\d+(\.\d+)?([eE]-?\d{1,2})?(,-?\d+(\.\d+)?([eE]-?\d{1,2})?)*$"
 
 
 class DatasetQuery(NameQuery):
-    """What a client says of a dataset besides its file; None where that is left to the service."""
+    """Name and options of an uploaded dataset; None leaves an option to the service."""
 
     test_fraction: Annotated[
         float | None,
         Field(gt=0, lt=1, description="Share of `x, y` that is set apart for testing.", examples=[0.2]),
     ] = None
-    seed: Annotated[int | None, Field(ge=0, lt=2**63, description="Of that split.")] = None
+    seed: Annotated[int | None, Field(ge=0, lt=2**63, description="Seed of that split.")] = None
     mean: Annotated[
         str | None,
         Field(
@@ -152,12 +156,12 @@ class DatasetQuery(NameQuery):
         Field(
             pattern=_NUMBERS,
             max_length=10_000,
-            description="What `x` is divided by then: a number, or one per channel.",
+            description="Divisor of `x` after the subtraction: a number, or one per channel.",
             examples=["0.229,0.224,0.225"],
         ),
     ] = None
     layout: Annotated[
-        Literal["nchw", "nhwc"], Field(description="Of images in the file; networks get `nchw`.")
+        Literal["nchw", "nhwc"], Field(description="Layout of images in the file; networks get `nchw`.")
     ] = "nchw"
 
     @property

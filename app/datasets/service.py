@@ -21,7 +21,7 @@ from simulator.config.datasets import builtin_datasets
 
 
 def identity_of(sha256: str, file_format: str, options: dict[str, Any]) -> str:
-    """Return what tells datasets apart: content, format and options together."""
+    """Return what distinguishes datasets: content, format and options together."""
     parts = [sha256, file_format, options]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -69,7 +69,7 @@ class BlobStore:
         return self._folder / key
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such a blob."""
+        """Return whether there is such a blob."""
         return self.path(key).is_file()
 
     def read(self, key: str) -> bytes:
@@ -134,7 +134,7 @@ class BlobStore:
         shutil.rmtree(self.path(prefix), ignore_errors=True)
 
     def keys(self, *, older_than_s: float) -> Iterator[str]:
-        """Iterate over the keys of what jobs made, as far as it was written so long ago."""
+        """Iterate over the keys of what jobs made, as far as it is at least this old."""
         limit = time.time() - older_than_s
         for prefix in (_CONTENT, "jobs"):
             for path in self.path(prefix).rglob("*"):

@@ -20,7 +20,7 @@ def find(session: Session, key: str) -> IdempotencyKey | None:
 
 
 def is_kept(session: Session, key: str) -> bool:
-    """Tell whether something is kept under the key that has not expired."""
+    """Return whether something is kept under the key that has not expired."""
     query = select(IdempotencyKey.key).where(IdempotencyKey.key == key, IdempotencyKey.expires_at > utc_now())
     return session.scalars(query).one_or_none() is not None
 

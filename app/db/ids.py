@@ -26,5 +26,5 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Tell whether the text is a UUIDv7 as this service writes them."""
+    """Return whether the text is a UUIDv7 as this service writes them."""
     return _PATTERN.fullmatch(text) is not None

@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether a database error may be gone at another attempt.
+    """Return whether a database error may be gone at another attempt.
 
     Such are lost, refused and cut connections, a server that restarts, deadlocks, locks that were not had in
     time, and a pool without a free connection.
@@ -137,8 +137,8 @@ class Database:
 
 def reason(error: BaseException) -> str:
     """Return a database error in one line."""
-    told = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
-    return (told.strip().splitlines() or [type(error).__name__])[0]
+    text = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+    return (text.strip().splitlines() or [type(error).__name__])[0]
 
 
 def _to_json(value: Any) -> str:

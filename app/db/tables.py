@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from app.db.ids import new_id
 from app.db.types import Json, UtcDateTime, utc_now
 
-# Of items of before this was told: any device, compiled loops.
+# For items from before this column: any device, compiled loops.
 DEFAULT_ABILITY = "auto/compiled"
 
 _ID = String(36)
@@ -329,7 +329,7 @@ class RpuConfig(Base):
 
 
 class Webhook(Base):
-    """Where a client wants to be told what happens to jobs."""
+    """Where a client wants messages about what happens to jobs."""
 
     __tablename__ = "webhooks"
 
@@ -348,7 +348,7 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """A message for one webhook: the outbox, written with what it tells of, sent by whichever worker."""
+    """A message for one webhook: the outbox, written with what it is about, sent by whichever worker."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (

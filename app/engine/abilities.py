@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from app.db.tables import Job
-from app.engine.specification import spec_of
+from app.engine.specification import device_of
 
 AUTO = "auto"
 
 
 def required(job: Job) -> str:
     """Return what the job's items require: `<device>/<loops>`."""
-    device = job.execution.get("device") or spec_of(job).device
+    device = job.execution.get("device") or device_of(job)
     return f"{device}/{loops_of(job)}"
 
 

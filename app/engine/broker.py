@@ -1,4 +1,4 @@
-"""The doorbell: Celery messages that say "there is work". The database says what work, to whoever comes.
+"""The doorbell: Celery messages that say "there is work". The database says which work.
 
 A message that is lost costs a few seconds, until a worker's sweep finds the work; it never costs a job.
 """
@@ -28,7 +28,7 @@ def make_celery(settings: Settings, *, answer_timeout_s: float = 30.0) -> Celery
 
     Args:
         settings: which broker.
-        answer_timeout_s: how long the broker is waited for once it has taken a connection.
+        answer_timeout_s: how long to wait for an answer of the broker on an open connection.
     """
     celery = Celery("driftline", set_as_current=False)
     celery.conf.update(
@@ -73,7 +73,7 @@ def _transport(settings: Settings, answer_timeout_s: float) -> dict[str, Any]:
 
 
 class Doorbell:
-    """Rings for workers, after a commit. It never fails and nobody waits for it.
+    """Rings for workers after a commit. It never fails, and nobody waits for it.
 
     A thread of its own sends the messages, so a broker that takes connections and answers nothing holds up
     nothing but that thread. After a failure it lets the broker alone for a moment: a worker's sweep finds the
@@ -86,10 +86,10 @@ class Doorbell:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._outage = Outage(log, "telling workers of work, which they find by sweeping too,")
+        self._outage = Outage(log, "ringing for workers, which find work by sweeping too,")
 
     def ring(self, times: int = 1) -> None:
-        """Have so many messages sent, soon."""
+        """Send messages soon, from another thread."""
         with self._changed:
             if self._closed:
                 return
@@ -100,7 +100,7 @@ class Doorbell:
             self._changed.notify()
 
     def close(self, timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
-        """Send what is left, if the broker takes it in time, and ring no more."""
+        """Send what is left, if the broker accepts it in time, and ring no more."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""What any process of the service may do for all: take back the items of workers that went silent."""
+"""Housekeeping that any process of the service does for all: it takes back items of silent workers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LostItems:
     Args:
         database: where the items are.
         max_attempts: attempts in a row without progress before a job fails.
-        interval_s: how often it looks.
-        grace_s: how long it waits after a pause.
+        interval_s: time between two looks, in s.
+        grace_s: how long it waits after a pause, in s.
         spared_owner: the worker whose own items are left to it.
     """
 

@@ -68,15 +68,15 @@ def claim(
     able: Collection[str] | None = None,
     job_id: str | None = None,
 ) -> Lease | None:
-    """Claim the first queued item by priority and age, or return None when nothing is to be done.
+    """Claim the first queued item by priority and age; return None when there is none.
 
     At most one job is locked at a time, so that no two claims wait for each other.
 
     Args:
         session: of a transaction that does nothing else.
         owner: the worker.
-        lease_s: how long the claim stands without being renewed.
-        able: what the worker is able to do, as items require it; None is anything.
+        lease_s: how long the claim holds without renewal.
+        able: what the worker is able to do, as items require it; None: anything.
         job_id: the job of the item; None is any.
     """
     query = (
@@ -130,14 +130,14 @@ def _lease_of(item: WorkItem) -> Lease:
 
 
 def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
-    """Let an evaluation item go on with the chip instances of the next item, if that is such a one.
+    """Let an evaluation item take over the chips of the next item, if that evaluates the same variant.
 
     The next item is the one that `claim` would give, if it evaluates the same variant of the same job. A
     runner that has all loaded saves its start. What was taken over is in the item's payload, so another
     attempt at it goes on with that, too.
 
     Returns:
-        All ranges of chip instances that the item has now, and how far what was taken over is, in
+        All ranges of chips that the item has now, and the progress of what was taken over, in
         sample-forwards.
     """
     job, item = hold(session, lease)
@@ -162,7 +162,7 @@ def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
 
 
 def repeats_of(payload: dict[str, Any]) -> list[list[int]]:
-    """Return the ranges of chip instances of an evaluation item: its own, and what it took over."""
+    """Return the ranges of chips of an evaluation item: its own, and those that it took over."""
     return [payload["repeats"], *payload.get("taken_over", [])]
 
 
@@ -227,13 +227,13 @@ def stop_requested(session: Session, lease: Lease) -> bool:
     return state is None or state == JobState.CANCELLING or state in FINAL
 
 
-def hear_of(item: WorkItem) -> None:
-    """Note that the item's runner gave a sign of life."""
+def record_sign_of_life(item: WorkItem) -> None:
+    """Record a sign of life of the item's runner."""
     item.heard_at_s = database_now_s()  # the database puts its clock there
 
 
 def is_silent(session: Session, lease: Lease, *, for_s: float) -> bool:
-    """Return whether the item's runner has given no sign of life for so long."""
+    """Return whether the item's runner has given no sign of life for this long."""
     query = select(WorkItem.id).where(
         WorkItem.id == lease.item_id,
         WorkItem.lease_token == lease.token,
@@ -246,16 +246,16 @@ def is_silent(session: Session, lease: Lease, *, for_s: float) -> bool:
 def set_progress(job: Job, item: WorkItem, done: int) -> None:
     """Set a held item's progress, in sample-forwards, and the job's with it.
 
-    The job's version stays: it tells of what lasts, and those who wait for it are not woken twice a second.
+    The job's version stays, since it counts what lasts; those who wait for it are not woken twice a second.
     """
     job.progress_done += done - item.progress_done
     item.progress_done = done
     job.progressed_at = utc_now()
-    hear_of(item)
+    record_sign_of_life(item)
 
 
 def made_progress(item: WorkItem) -> None:
-    """Note that the item has something that lasts: its attempts are counted anew."""
+    """Start the count of attempts without progress anew, since the item has found something that lasts."""
     item.barren_attempts = 0
 
 
@@ -323,7 +323,7 @@ def release(session: Session, lease: Lease, *, reason: str = "worker_shutdown") 
 
 
 def compute_again(session: Session, lease: Lease, source_key: str) -> None:
-    """Have another item of the job done again, because what it made is gone; the item waits for it.
+    """Queue another item of the job again, because its result is gone; this item waits for it.
 
     Equal seeds give equal numbers, so nothing but time is lost.
     """
@@ -347,7 +347,7 @@ def crash(session: Session, lease: Lease, failure: Failure, *, max_attempts: int
 
 
 def stopped(session: Session, lease: Lease) -> None:
-    """Note that the item's runner has stopped because the job is being cancelled."""
+    """Record that the item's runner has stopped because the job is being cancelled."""
     job, item = hold(session, lease)
     _end(item, ItemState.CANCELLED)
     session.flush()
@@ -404,7 +404,7 @@ def _has_expired() -> ColumnElement[bool]:
 
 
 def unrung(session: Session, *, older_than_s: float) -> list[str]:
-    """Return the jobs of queued items whose bell has not rung lately, one entry an item; note the ringing."""
+    """Return the jobs of queued items without a recent message, one entry an item; record the new message."""
     now = database_time_s(session)
     rows = session.execute(
         select(WorkItem.id, WorkItem.job_id)
@@ -424,7 +424,7 @@ def unrung(session: Session, *, older_than_s: float) -> list[str]:
 
 
 def count_waiting(session: Session, able: Collection[str]) -> int:
-    """Return how many items wait for a worker of these abilities, up to a number that is more than enough."""
+    """Return how many items wait for a worker of these abilities, up to a limit."""
     waiting = select(WorkItem.id).where(WorkItem.state == ItemState.QUEUED, WorkItem.requires.in_(able))
     return len(session.scalars(waiting.limit(_CANDIDATES)).all())
 

@@ -1,4 +1,4 @@
-"""What a runner writes as it finds it: cells, epochs, baselines, artifacts. Each behind the lease's fence."""
+"""What a runner writes as it finds it, each write behind the lease's fence; results are with the kinds."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sqlalchemy.orm import Session
 from app.db.blobs import StoredBlob
 from app.db.tables import Artifact, Dataset, Job, JobBlob, Model, WorkItem
 from app.engine.abilities import required
-from app.engine.items import Lease, hear_of, hold, set_progress
+from app.engine.items import Lease, hold, record_sign_of_life, set_progress
 from app.engine.states import record
 
 
 def save_checkpoint(session: Session, lease: Lease, blob_key: str) -> None:
-    """Note where what the item made is."""
+    """Record the blob that holds what the item made."""
     job, item = hold(session, lease)
     item.checkpoint = {"blob_key": blob_key}
     use_blob(session, job.id, f"checkpoint:{item.key}", blob_key)
 
 
 def use_blob(session: Session, job_id: str, role: str, blob_key: str) -> str | None:
-    """Note that a job uses a blob; return the key of what was in its place if nothing uses that any more."""
+    """Record that a job uses a blob; return the key of the one it replaces if no job uses that any more."""
     use = session.get(JobBlob, (job_id, role))
     if use is None:
         session.add(JobBlob(job_id=job_id, role=role, blob_key=blob_key))
@@ -36,13 +36,13 @@ def use_blob(session: Session, job_id: str, role: str, blob_key: str) -> str | N
 
 
 def save_sign_of_life(session: Session, lease: Lease) -> None:
-    """Note that the item's runner is at work, where it counts nothing."""
+    """Record that the item's runner is at work, where it counts nothing."""
     _, item = hold(session, lease)
-    hear_of(item)
+    record_sign_of_life(item)
 
 
 def save_progress(session: Session, lease: Lease, done: int) -> None:
-    """Note how far the item is, in sample-forwards."""
+    """Record the item's progress, in sample-forwards."""
     job, item = hold(session, lease)
     set_progress(job, item, min(done, item.progress_total))
 
@@ -66,8 +66,8 @@ def save_artifact(session: Session, lease: Lease, *, name: str, media_type: str,
     artifact.sha256 = blob.sha256
     artifact.blob_key = blob.key
     session.add(artifact)
-    told = {"name": name, "size_bytes": blob.size_bytes, "sha256": blob.sha256}
-    record(session, job, "artifact.created", told)
+    data = {"name": name, "size_bytes": blob.size_bytes, "sha256": blob.sha256}
+    record(session, job, "artifact.created", data)
 
 
 def load_item(session: Session, lease: Lease) -> tuple[Job, WorkItem, Model]:
@@ -92,13 +92,13 @@ def pin_device(session: Session, lease: Lease, found: str) -> str:
 
 
 def checkpoint_of(session: Session, job_id: str, key: str) -> dict[str, Any] | None:
-    """Return where what an item of the job made is; None while it is made again."""
+    """Return the blob that holds what an item of the job made; None while it is made again."""
     query = select(WorkItem.checkpoint).where(WorkItem.job_id == job_id, WorkItem.key == key)
     checkpoint: dict[str, Any] | None = session.scalars(query).one()
     return checkpoint
 
 
 def has_item(session: Session, job_id: str, key: str) -> bool:
-    """Tell whether the job has an item of that key."""
+    """Return whether the job has an item of that key."""
     query = select(WorkItem.id).where(WorkItem.job_id == job_id, WorkItem.key == key)
     return session.scalars(query).one_or_none() is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.db.tables import Job
 from simulator.config import InferenceRPUConfig
-from simulator.config.job import JobSpec
+from simulator.config.job import Device, JobSpec
 from simulator.config.tasks import Task
 
 
@@ -25,6 +25,11 @@ def config_of(job: Job) -> InferenceRPUConfig:
         pydantic.ValidationError: this version of the service does not take what an earlier one stored.
     """
     return InferenceRPUConfig.model_validate(job.effective_config)
+
+
+def device_of(job: Job) -> str:
+    """Return the device that the job asks for: `auto`, `cpu` or `cuda`."""
+    return str(job.spec.get("device", Device.AUTO))
 
 
 def task_of(job: Job) -> Task:

@@ -53,7 +53,7 @@ _ALLOWED: dict[JobState, frozenset[JobState]] = {
 
 
 class TransitionError(Exception):
-    """A job was asked to go where its state does not lead."""
+    """The job cannot move from its state to the wanted one."""
 
 
 def lock(session: Session, job_id: str) -> Job | None:

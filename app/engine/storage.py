@@ -1,4 +1,4 @@
-"""The storage as one with the database: whose it is, and what nothing uses any more."""
+"""The storage beside the database: which installation it belongs to, and blobs that no job uses any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.db.session import Database
 from app.db.tables import JobBlob, ServiceFact
 
 _INSTALLATION = "installation"
-_YOUNG_S = 3600.0  # what a runner has written and not yet told the database of is younger
+_YOUNG_S = 3600.0  # files that a runner has written and not yet recorded in the database are younger
 _AT_ONCE = 500
 
 
@@ -23,7 +23,7 @@ def installation(session: Session) -> str | None:
 
 
 def claim_storage(database: Database, blobs: BlobStore) -> None:
-    """Make the storage known as this database's, unless it is another's: what an API does when it starts."""
+    """Mark the storage as this database's, unless it is another's; an API does so when it starts."""
     with database.transaction() as session:
         name = installation(session)
         if name is None:
@@ -34,7 +34,7 @@ def claim_storage(database: Database, blobs: BlobStore) -> None:
 
 
 def storage_fault(session: Session, blobs: BlobStore) -> str | None:
-    """Say why the storage is not the one that belongs to the database; None when it is."""
+    """Return why the storage is not the one that belongs to the database; None when it is."""
     name, found = installation(session), blobs.identity()
     if name is None or name == found:
         return None
@@ -43,10 +43,10 @@ def storage_fault(session: Session, blobs: BlobStore) -> str | None:
 
 
 class UnusedBlobs:
-    """Removes what no job uses any more.
+    """Removes blobs that no job uses any more.
 
-    A blob goes when nothing uses it at two looks in a row: a job that took it over from one that was deleted
-    in that moment has told the database by then.
+    A blob is removed when no job uses it at two looks in a row: a job that took it over from one that was
+    deleted in that moment is in the database by then.
     """
 
     def __init__(self, database: Database, blobs: BlobStore, *, young_s: float = _YOUNG_S) -> None:

@@ -26,7 +26,7 @@ class _Waiter:
     changed: asyncio.Future[None]
 
     def go_on(self, error: Exception | None = None) -> None:
-        """Let the waiter go, if it still waits."""
+        """Wake the waiter, if it still waits."""
         if self.changed.done():
             return
         if error is None:
@@ -36,11 +36,11 @@ class _Waiter:
 
 
 class JobWatch:
-    """Tells whoever waits when a job has a newer version. Belongs to one event loop.
+    """Wakes those who wait for a newer version of a job. Belongs to one event loop.
 
     Args:
         database: where the jobs are.
-        interval_s: between two looks, in s.
+        interval_s: time between two looks, in s.
     """
 
     def __init__(self, database: Database, interval_s: float) -> None:
@@ -52,7 +52,7 @@ class JobWatch:
 
     @property
     def stopped(self) -> bool:
-        """Whether the service is about to end, so that nobody should wait any more."""
+        """Whether the service ends, so that nobody should wait any more."""
         return self._stopped
 
     @property
@@ -78,7 +78,7 @@ class JobWatch:
             self._waiters.discard(waiter)
 
     def stop(self) -> None:
-        """Let everybody go who waits, and wait for nothing any more."""
+        """Wake all who wait, and let nobody wait any more."""
         self._stopped = True
         for waiter in self._waiters:
             waiter.go_on()
@@ -102,7 +102,7 @@ class JobWatch:
         asked = frozenset(waiter.job_id for waiter in self._waiters)
         try:
             versions = await run_sync(self._versions, asked)
-        except Exception as error:  # noqa: BLE001 - it is for those who wait to hear of it
+        except Exception as error:  # noqa: BLE001 - those who wait raise it
             for waiter in self._waiters:
                 waiter.go_on(error)
             return

@@ -25,7 +25,7 @@ async def get_liveness(response: Response) -> Live:
 
 @router.get("/healthz/ready", summary="Readiness")
 async def get_readiness(response: Response, services: ServicesDep) -> Readiness:
-    """Tell whether requests can be served: 200 while database and storage work, else 503."""
+    """Report whether requests can be served: 200 while database and storage work, else 503."""
     found = await service.readiness(services)
     if found.status != "failed":
         response.headers.update(_NO_STORE)
@@ -41,5 +41,5 @@ async def get_readiness(response: Response, services: ServicesDep) -> Readiness:
 
 @router.get("/v1/workers", summary="List workers")
 def list_workers(session: ReadSession, services: ServicesDep) -> WorkerList:
-    """List the workers that are known, the latest heard of first."""
+    """List the workers that are known, the latest report first."""
     return WorkerList(items=service.workers(session, services.settings))

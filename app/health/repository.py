@@ -18,12 +18,12 @@ class WorkerRepository:
         self._session = session
 
     def count_heard_since(self, since_s: float) -> int:
-        """Return how many workers have been heard of since a time of the database's clock, in s."""
+        """Return how many workers have reported since a time of the database's clock, in s."""
         query = select(func.count()).select_from(Worker).where(Worker.heartbeat_at_s >= since_s)
         return self._session.scalars(query).one()
 
     def listing(self) -> Sequence[tuple[Worker, int]]:
-        """Return the workers, each with the number of its running items, the latest heard of first."""
+        """Return the workers, each with the number of its running items, the latest report first."""
         running = (
             select(func.count())
             .where(WorkItem.lease_owner == Worker.id, WorkItem.state == ItemState.RUNNING)

@@ -96,7 +96,7 @@ def _database_and_workers(services: Services) -> dict[str, Check]:
         return _NO_DATABASE
     if alive:
         return {"database": Check(status="ok"), "workers": Check(status="ok", detail=f"{alive} alive")}
-    jobs_wait = Check(status="degraded", detail="no worker has been heard of lately: jobs wait")
+    jobs_wait = Check(status="degraded", detail="no worker has reported lately: jobs wait")
     return {"database": Check(status="ok"), "workers": jobs_wait}
 
 

@@ -197,7 +197,7 @@ def _check_overrides(request: JobCreate, rules: LayerRules, analog: Iterable[str
         faults += [one.model_copy(update={"pointer": where + one.pointer}) for one in judged[content]]
     found.faults += faults
     if faults:
-        return  # what does not fit alone would be told again
+        return  # what does not fit alone would be reported again
     combinations = rules.matching(analog).values()
     try:
         merged = rules.merged(combinations, request.config)

@@ -298,7 +298,7 @@ async def list_job_events(
             heartbeat_s=settings.stream_heartbeat_s,
             lifetime_s=settings.stream_lifetime_s,
         )
-        # The answer that tells a browser not to come again.
+        # A 204 keeps browsers from reconnecting.
         return Response(status_code=204) if await stream.is_over() else sse.respond(stream.frames())
     return await run_in_threadpool(_events_page, request, response, services, job_id, query)
 
@@ -341,7 +341,7 @@ def list_job_artifacts(
 )
 def get_job_artifact(
     job_id: IdPath,
-    name: Annotated[str, Path(max_length=128, description="As the list names it.")],
+    name: Annotated[str, Path(max_length=128, description="Name of the file, as the list has it.")],
     response: Response,
     session: ReadSession,
     services: ServicesDep,

@@ -135,7 +135,7 @@ def _measure(report: dict[str, Any], base: InferenceRPUConfig, rules: LayerRules
 
 
 def _is_static(config: InferenceRPUConfig) -> bool:
-    """Tell whether the input scale is the same for all vectors, which is computed faster."""
+    """Return whether the input scale is the same for all vectors, which is computed faster."""
     fixed = (NoiseManagementType.NONE, NoiseManagementType.CONSTANT)
     is_calibrated = config.pre_post.input_range.enable  # a job calibrates every range
     return is_calibrated or config.forward.is_perfect or config.forward.noise_management in fixed

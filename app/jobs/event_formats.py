@@ -1,4 +1,4 @@
-"""In which forms events come, as clients ask for it: a list of those so far, or a stream."""
+"""The forms in which events are sent: a list of those so far, or a stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, PageQuery
 
 
 class EventsFormat(StrEnum):
-    """How events are told: those so far, or as they come."""
+    """How events are sent: those so far, or as they come."""
 
     LIST = "list"
     STREAM = "stream"
@@ -34,7 +34,7 @@ EVENTS_CONTENT: dict[str, Any] = {
 
 
 class EventsQuery(PageQuery):
-    """Which of a job's events a client asks for."""
+    """The events of a job that a client asks for."""
 
     after: Annotated[
         int, Field(ge=0, le=MOST_INTEGER, description="Only events with a larger number than this.")

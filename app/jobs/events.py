@@ -25,11 +25,11 @@ class EventStream:
 
     Args:
         database: where the events are.
-        watch: tells when there may be more.
+        watch: notices when there may be more.
         job_id: whose events.
         after: the number of the last event that the client has.
-        heartbeat_s: after so long without an event a comment is sent, so that nobody drops the connection.
-        lifetime_s: after so long the stream ends; the client comes again and goes on where it was.
+        heartbeat_s: after this time without an event the stream sends a comment, so that nobody drops it.
+        lifetime_s: after this time the stream ends; the client reconnects and goes on where it was.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EventStream:
         self._lifetime_s = lifetime_s
 
     async def is_over(self) -> bool:
-        """Tell whether the job has ended and the client has all of its events.
+        """Return whether the job has ended and the client has all of its events.
 
         Raises:
             NotFound: there is no such job.

@@ -233,7 +233,7 @@ class JobRepository:
         return self._session.scalars(query).one()
 
     def workers_alive(self, silence_s: float) -> Sequence[Worker]:
-        """Return the workers that were heard of within so many seconds of the database's clock."""
+        """Return the workers that have reported within the last seconds of the database's clock."""
         alive = select(Worker).where(Worker.heartbeat_at_s >= database_now_s() - silence_s)
         return self._session.scalars(alive).all()
 

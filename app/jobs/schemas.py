@@ -48,7 +48,7 @@ _OUTPUTS = (
 
 
 def _not_a_name(value: object) -> object:
-    """Say how a preset is named to whom writes its name alone."""
+    """Explain how to name a preset to a client that writes its name alone."""
     if not isinstance(value, str):
         return value
     name = value if value in PRESETS else nearest(value, PRESETS)
@@ -61,7 +61,9 @@ def _not_a_name(value: object) -> object:
 class SubmitQuery(QueryModel):
     """How a job is submitted."""
 
-    dry_run: Annotated[bool, Field(description="Check and estimate only.")] = False
+    dry_run: Annotated[bool, Field(description="Check the job and estimate its time without storing it.")] = (
+        False
+    )
 
 
 class JobQuery(QueryModel):
@@ -70,28 +72,30 @@ class JobQuery(QueryModel):
     wait: Annotated[
         float,
         Field(
-            ge=0, le=LONGEST_WAIT_S, description="With `If-None-Match`: seconds to wait for another version."
+            ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for another version; needs `If-None-Match`."
         ),
     ] = 0
 
 
 class JobCreate(JobSpec):
-    """A job: whose model, on what data, on which hardware, evaluated how."""
+    """A job: which model on which data and hardware, and how it is evaluated."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(("outputs", "output"), _OUTPUTS)
 
-    name: str | None = Field(default=None, max_length=200, description="A name for people.")
-    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="Labels to filter by.")
-    model: str = Field(description="The id of an uploaded model.")
+    name: str | None = Field(default=None, max_length=200, description="Name of the job, for people.")
+    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="Labels of the job, for filters.")
+    model: str = Field(description="Id of an uploaded model.")
     dataset: str = Field(
-        description="A built-in dataset such as `builtin:mnist10k`, or an uploaded one's id."
+        description="Name of a built-in dataset such as `builtin:mnist10k`, or id of an uploaded one."
     )
     rpu_config: Annotated[dict[str, Any], BeforeValidator(_not_a_name)] = Field(
-        description="An RPU configuration; or a preset or a stored configuration, in part replaced:"
+        description="RPU configuration; or a preset or a stored configuration, with overrides:"
         ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
     )
-    priority: int = Field(default=0, ge=-100, le=100, strict=True, description="Higher goes first.")
+    priority: int = Field(
+        default=0, ge=-100, le=100, strict=True, description="Jobs with a higher priority start first."
+    )
 
     _config: InferenceRPUConfig | None = PrivateAttr(default=None)
 
@@ -105,56 +109,59 @@ class JobCreate(JobSpec):
         return value
 
     def use_config(self, config: InferenceRPUConfig) -> None:
-        """Have `rpu_config` mean this, which was stored."""
+        """Set the stored configuration that `rpu_config` refers to."""
         self._config = config
 
     @property
     def config(self) -> InferenceRPUConfig:
-        """The configuration that `rpu_config` means; a stored one is known once it was looked up."""
+        """The configuration that `rpu_config` describes; a stored one is set after it was looked up."""
         if self._config is None:
             self._config = resolve(self.rpu_config)
         return self._config
 
 
 class JobExtend(StrictModel):
-    """More of a finished job."""
+    """More chips or times for a finished job."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"repeats": 50, "t_inference": [1, 3600, 31536000]}]}
     )
 
-    repeats: Repeats | None = Field(default=None, description="Chip instances in all, not in addition.")
+    repeats: Repeats | None = Field(default=None, description="Number of chips in all, not in addition.")
     t_inference: tuple[TimeAfterProgramming, ...] = Field(
-        default=(), max_length=MAX_TIMES, description="Further times in s."
+        default=(), max_length=MAX_TIMES, description="Additional times after programming, in s."
     )
 
 
 class DryRunView(BaseModel):
     """What a job would be, without doing it."""
 
-    valid: bool
-    tiles: int = Field(description="Crossbars of all analog layers.")
-    devices: int = Field(description="Conductances that hold the weights.")
-    utilisation: float = Field(description="Share of the tiles' cells that hold weights.")
-    cells: int = Field(description="Variants x repeats x times.")
+    valid: bool = Field(description="Always true: a job with faults is answered with status 422.")
+    tiles: int = Field(description="Tiles of all analog layers.")
+    devices: int = Field(description="Devices that hold the weights.")
+    utilisation: float = Field(description="Share of the tiles' crosspoints that hold weights.")
+    cells: int = Field(description="Cells of the job: analog variants x repeats x times.")
     cached_cells: int = Field(
-        description="Cells that earlier jobs with the same content have, so that they are not computed."
+        description="Cells that the job takes over from earlier jobs with the same content."
     )
     estimated_seconds: float | None = Field(
-        description="On one worker, by its measured speed, without what earlier jobs have;"
+        description="Time on one worker at its measured speed, without the cells that are taken over;"
         " null before a worker has measured its speed."
     )
-    warnings: list[dict[str, Any]]
+    warnings: list[dict[str, Any]] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )
 
 
 class Progress(BaseModel):
-    """How far a job is, counted in samples passed through a network."""
+    """Progress of a job, counted in samples passed through a network."""
 
-    done: int
-    total: int
-    fraction: float = Field(ge=0, le=1)
+    done: int = Field(description="Samples that were passed through a network.")
+    total: int = Field(description="Samples of the whole job.")
+    fraction: float = Field(ge=0, le=1, description="Share of the work that is done, 0 to 1.")
     eta_seconds: float | None = Field(
-        description="As of the last progress, at the speed so far; null before there is one."
+        description="Estimate at the time of the last progress, from the speed so far; null before the first "
+        "progress."
     )
 
 
@@ -170,112 +177,127 @@ class WaitReason(StrEnum):
 class QueueView(BaseModel):
     """What a queued job waits for."""
 
-    position: int = Field(ge=1, description="1: of the jobs that wait, it is the next to be begun.")
+    position: int = Field(ge=1, description="Place in the queue; the job at 1 starts next.")
     reason: WaitReason = Field(
-        description="`no_worker`: none has been heard of lately. `no_worker_is_able`: none has the device or "
-        "the loops that the job needs. `workers_take_no_work`: `/v1/workers` says why. `workers_are_busy`: "
-        "all have other items."
+        description="`no_worker`: no worker has reported lately. `no_worker_is_able`: no worker has the "
+        "device or the loops that the job needs. `workers_take_no_work`: `/v1/workers` says why. "
+        "`workers_are_busy`: all workers have other items."
     )
 
 
 class FailureView(BaseModel):
     """Why a job failed."""
 
-    code: str
-    message: str
-    retryable: bool
-    item: str | None = None
+    code: str = Field(description="Why the job failed, as a word that stays the same.")
+    message: str = Field(description="Why the job failed and what to do, in words.")
+    retryable: bool = Field(description="Whether a retry may succeed.")
+    item: str | None = Field(default=None, description="Work item that failed.")
 
 
 class Links(BaseModel):
-    """Where a job's parts are."""
+    """Paths of a job's parts."""
 
-    self: str
-    results: str
-    summary: str
-    lifetime: str
-    report: str
-    history: str
-    events: str
-    artifacts: str
+    self: str = Field(description="The job itself.")
+    results: str = Field(description="Accuracy over time.")
+    summary: str = Field(description="The result in words.")
+    lifetime: str = Field(description="How long chips hold a threshold.")
+    report: str = Field(description="All of it as one HTML file.")
+    history: str = Field(description="Fine-tuning, epoch by epoch.")
+    events: str = Field(description="What happened to the job.")
+    artifacts: str = Field(description="The files that the job made.")
 
 
 class JobView(BaseModel):
     """A job."""
 
-    id: str
-    name: str | None
-    tags: list[str]
-    state: JobState
+    id: str = Field(description="Id of this job, a UUID of version 7.")
+    name: str | None = Field(description="Name of the job, for people; null if it has none.")
+    tags: list[str] = Field(description="Labels of the job, for filters.")
+    state: JobState = Field(description="State of the job.")
     phase: str | None = Field(
-        description="What was last begun: verify, calibrate, finetune, baseline, evaluate, describe."
+        description="Kind of the work item that was started last: verify, calibrate, finetune, baseline, "
+        "evaluate, describe."
     )
-    progress: Progress
-    spec: dict[str, Any] = Field(description="What was asked for, defaults filled in.")
-    effective_config: dict[str, Any]
-    config_hash: str
-    seed: int
-    attempt: int
-    created_at: datetime
-    queued_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    failure: FailureView | None
-    warnings: list[dict[str, Any]]
-    retry_of: str | None = Field(description="The job that this one tries again.")
-    extends: str | None = Field(description="The job that this one has more repeats or times of.")
+    progress: Progress = Field(description="How much of the work is done.")
+    spec: dict[str, Any] = Field(description="Specification of the job, with defaults filled in.")
+    effective_config: dict[str, Any] = Field(
+        description="The RPU configuration with every field, as the job uses it."
+    )
+    config_hash: str = Field(
+        description="Hash of the effective configuration: equal hashes mean equal hardware."
+    )
+    seed: int = Field(description="Seed of every random draw.")
+    attempt: int = Field(description="Number of the attempt: 1 for a job that is no retry.")
+    created_at: datetime = Field(description="When this job was made.")
+    queued_at: datetime | None = Field(description="When the job began to wait for a worker.")
+    started_at: datetime | None = Field(description="When a worker began the job; null before.")
+    finished_at: datetime | None = Field(description="When the job reached a final state; null before.")
+    failure: FailureView | None = Field(description="Why the job failed; null unless it did.")
+    warnings: list[dict[str, Any]] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )
+    retry_of: str | None = Field(description="Job that this one repeats.")
+    extends: str | None = Field(description="Job that this one extends by chips or times.")
     queue: QueueView | None = Field(
-        default=None, description="Why it waits and how long the queue is; null unless queued, and in lists."
+        default=None, description="What a queued job waits for; null for other jobs and in lists."
     )
-    cached_from: list[str] = Field(description="Jobs whose cells were taken over instead of computed.")
-    links: Links
+    cached_from: list[str] = Field(description="Jobs whose results were taken over instead of computed.")
+    links: Links = Field(description="Paths of the job's parts.")
 
 
 class EpochView(BaseModel):
     """One fine-tuning epoch."""
 
-    variant: str
-    epoch: int
-    train_loss: FiniteOrNull = Field(description="Mean over the epoch's samples; null if it was not finite.")
-    train_accuracy: float | None
-    validation_loss: FiniteOrNull = Field(
-        description="Under noise; null without validation_fraction, and if it was not finite."
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    epoch: int = Field(description="Number of the epoch, from 0.")
+    train_loss: FiniteOrNull = Field(
+        description="Mean loss over the epoch's samples; null if it was not finite."
     )
-    validation_accuracy: float | None = Field(description="Under noise; null for a regression too.")
-    learning_rate: float
-    seconds: float
-    finished_at: datetime
+    train_accuracy: float | None = Field(
+        description="Accuracy over the epoch's samples under noise; null for a regression."
+    )
+    validation_loss: FiniteOrNull = Field(
+        description="Mean loss of the validation under noise; null without validation_fraction, and if it "
+        "was not finite."
+    )
+    validation_accuracy: float | None = Field(
+        description="Accuracy of the validation under noise; null without validation_fraction, and for a "
+        "regression."
+    )
+    learning_rate: float = Field(description="Learning rate at the end of the epoch.")
+    seconds: float = Field(description="Seconds that the epoch took.")
+    finished_at: datetime = Field(description="When the epoch ended.")
 
 
 class HistoryView(BaseModel):
     """The fine-tuning epochs of a job."""
 
-    job: str
-    epochs: list[EpochView]
+    job: str = Field(description="Id of the job.")
+    epochs: list[EpochView] = Field(description="The epochs of all variants, in order.")
 
 
 class EventView(BaseModel):
     """Something that happened to a job."""
 
-    seq: int = Field(description="The job's version at the time; grows, with gaps.")
-    type: str
-    data: dict[str, Any]
-    created_at: datetime
+    seq: int = Field(description="Version of the job at the time of the event. It grows, with gaps.")
+    type: str = Field(description="Kind of the event, such as `job.succeeded`.")
+    data: dict[str, Any] = Field(description="What happened, in fields that depend on the type.")
+    created_at: datetime = Field(description="When this event was made.")
 
 
 class ArtifactView(BaseModel):
     """A file that a job made."""
 
-    name: str
-    media_type: str
+    name: str = Field(description="Name of the file.")
+    media_type: str = Field(description="Media type of the file.")
     size_bytes: int | None = Field(description="Null for the report, which is rendered when it is read.")
     sha256: str | None = Field(description="Null for the report.")
-    created_at: datetime
-    url: str
+    created_at: datetime = Field(description="When the job wrote the file.")
+    url: str = Field(description="Path at which the file is.")
 
 
 class ArtifactsView(BaseModel):
     """The files of a job."""
 
-    job: str
-    items: list[ArtifactView]
+    job: str = Field(description="Id of the job.")
+    items: list[ArtifactView] = Field(description="The files, the report last.")

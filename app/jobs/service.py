@@ -89,13 +89,13 @@ class JobService:
             item.requires = requires
         job.progress_total = sum(item.progress_total for item in work)
         job.retry_of, job.extends = accepted.retry_of, accepted.extends
-        keys = result_keys(job, accepted.model, found.dataset)
+        keys = result_keys(job, spec, accepted.model, found.dataset)
         self.jobs.add(job, work, keys)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
             record(self._session, job, "job.warning", warning)
         if not fresh:
-            self._take_over(job, work, keys, blobs)
+            self._take_over(job, spec, work, keys, blobs)
         return job
 
     def dry_run(self, accepted: Accepted, settings: Settings, *, fresh: bool = False) -> DryRunView:
@@ -103,7 +103,7 @@ class JobService:
         request, found = accepted.request, accepted.found
         job = _new_job(request, found, settings)
         spec = spec_of(job)
-        keys = {} if fresh else result_keys(job, accepted.model, found.dataset)
+        keys = {} if fresh else result_keys(job, spec, accepted.model, found.dataset)
         sizes = _sizes(spec, accepted.dataset_report)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
@@ -153,9 +153,14 @@ class JobService:
         return replace(self.accept(_request_of(job, evaluate=longer), settings), extends=job.id)
 
     def _take_over(
-        self, job: Job, work: list[WorkItem], keys: Mapping[Variant, str], blobs: BlobStore
+        self,
+        job: Job,
+        spec: JobSpec,
+        work: list[WorkItem],
+        keys: Mapping[Variant, str],
+        blobs: BlobStore,
     ) -> None:
-        Reuse(self._session, job, keys, blobs).take_over(work)
+        Reuse(self._session, job, spec.evaluate, keys, blobs).take_over(work)
         requires = required(job)  # the device of what was taken over, too
         for item in work:
             item.requires = requires

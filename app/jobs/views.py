@@ -24,7 +24,7 @@ from app.kit.etag import etag_of
 
 
 def has_ended(job: Job) -> bool:
-    """Tell whether the job's state is final."""
+    """Return whether the job's state is final."""
     return job.state in FINAL
 
 

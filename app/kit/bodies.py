@@ -16,7 +16,7 @@ from app.kit.problems import (
     shortened,
 )
 
-# What is left of a refused body is not used: the connection ends with the answer.
+# The rest of a refused body has no use: the connection ends with the answer.
 CLOSE = {"Connection": "close"}
 
 
@@ -27,7 +27,7 @@ async def read_chunks(
 
     Raises:
         TooLarge: the body is declared, or turns out, to be larger than the limit.
-        UploadTimeout: nothing arrived for so long.
+        UploadTimeout: nothing arrived within the time of one read.
         BadRequest: Content-Length is not a number.
         UnsupportedMediaType: the body is compressed.
         ClientDisconnect: the client went away.
@@ -66,14 +66,14 @@ def _refuse_encoded(request: Request) -> None:
     coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
     if coding in ("", "identity"):
         return
-    message = f"a body with Content-Encoding {shortened(coding, 100)!r} is not taken"
+    message = f"the service does not accept a body with Content-Encoding {shortened(coding, 100)!r}"
     fault = Fault(
         pointer="/header/content-encoding",
         code="unsupported_content_encoding",
         message=message,
-        hint="send it as it is, without Content-Encoding",
+        hint="send the body uncompressed, without Content-Encoding",
     )
-    headers = {"Accept-Encoding": "identity", **CLOSE}  # what is taken, in the words of RFC 9110, 12.5.3
+    headers = {"Accept-Encoding": "identity", **CLOSE}  # what is accepted, in the words of RFC 9110, 12.5.3
     raise UnsupportedMediaType(message, code=fault.code, errors=[fault], headers=headers)
 
 

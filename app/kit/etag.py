@@ -1,4 +1,4 @@
-"""Entity tags: a client that holds the newest version is told so in a few bytes (RFC 9110, 13.1.2)."""
+"""Entity tags: a client that holds the newest version gets a short 304 (RFC 9110, 13.1.2)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GZIPPED = "-gzip"  # at the end of the entity tag of a compressed answer
 
 
 def _tags(header: str | None) -> list[str]:
-    """Return the entity tags in a header; that of a compressed answer is that of what was compressed."""
+    """Return the entity tags in a header; a compressed answer has the tag of what was compressed."""
     return [tag.strip().replace(f'{GZIPPED}"', '"') for tag in (header or "").split(",")]
 
 
@@ -34,26 +34,26 @@ class Precondition:
         self,
         if_match: Annotated[
             str | None,
-            Header(description="Entity tags; the answer is 412 when the thing has none of them any more."),
+            Header(description="Entity tags; the answer is 412 when the resource has none of them any more."),
         ] = None,
     ) -> None:
         self._given = if_match is not None
         self._tags = _tags(if_match)
 
     def require(self, etag: Callable[[], str]) -> None:
-        """Go on if the thing's entity tag is one that the client names, or the client names none.
+        """Go on if the client names the resource's entity tag, or names none.
 
         Raises:
-            PreconditionFailed: it is another one.
+            PreconditionFailed: the resource has another one.
         """
         if not self._given or "*" in self._tags or etag() in self._tags:
             return
-        message = "it is not, or no longer, the version that If-Match names"
+        message = "the resource does not, or no longer, have a version that If-Match names"
         fault = Fault(
             pointer="/header/if-match",
             code="precondition_failed",
             message=message,
-            hint="GET it, look at what has changed, and send the request with the new ETag",
+            hint="GET the resource, look at what has changed, and send the request with the new ETag",
         )
         raise PreconditionFailed(message, errors=[fault])
 
@@ -73,7 +73,7 @@ class Conditional:
         self._tags = [tag.removeprefix("W/") for tag in _tags(if_none_match)]
 
     def holds(self, etag: str) -> bool:
-        """Tell whether the client holds this version already."""
+        """Return whether the client holds this version already."""
         return etag.removeprefix("W/") in self._tags or "*" in self._tags
 
     def not_modified(self, etag: str, response: Response) -> Response | None:

@@ -36,8 +36,8 @@ def from_pydantic(errors: Iterable[Any], value: Any, prefix: Sequence[str | int]
         prefix: where in the body the value stands.
     """
     faults = []
-    told, rest = _first(errors)
-    for error in told:
+    reported, rest = _first(errors)
+    for error in reported:
         path = _written_path(error["loc"], value, adds_key=error["type"] in _ADDS_A_KEY)
         faults.append(_fault(pointer([*prefix, *path]), error))
     return _without_repetition(faults + rest)
@@ -46,8 +46,8 @@ def from_pydantic(errors: Iterable[Any], value: Any, prefix: Sequence[str | int]
 def from_request_validation(errors: Iterable[Any], body: Any) -> list[Fault]:
     """Return FastAPI's errors of a whole request, parameters and body, as faults."""
     faults: list[Fault] = []
-    told, uncounted = _first(errors)
-    for error in told:
+    reported, uncounted = _first(errors)
+    for error in reported:
         where, *rest = error["loc"] or ("body",)
         if where == "body":
             faults += from_pydantic([{**error, "loc": rest}], body)
@@ -59,13 +59,13 @@ def from_request_validation(errors: Iterable[Any], body: Any) -> list[Fault]:
 
 
 def _first(errors: Iterable[Any]) -> tuple[list[Any], list[Fault]]:
-    """Return the errors that are told one by one, and the fault that counts the rest, if there is a rest."""
+    """Return the errors that are reported one by one, and a fault that counts the rest, if there is one."""
     found = list(errors)
     return found[:MAX_FAULTS], more_faults(len(found) - MAX_FAULTS)
 
 
 def unknown_name(where: str, code: str, said: Unknown) -> Fault:
-    """Return the fault of a name that nothing has."""
+    """Return the fault of an unknown name."""
     return Fault(pointer=where, code=code, message=shortened(said.message), hint=shortened(said.hint))
 
 
@@ -122,7 +122,7 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)?\s*([a-z]+?)s?\s*", re.IGNORECASE)
 
 
 def _remedy(kind: str, value: Any, where: str) -> tuple[str, str] | None:
-    """Return message and hint for a value of another kind than is wanted; None if there is none."""
+    """Return message and hint for a value of the wrong kind; None if there is no remedy."""
     if kind in _LISTS:
         hint = "write it as a list" if isinstance(value, dict) else f"write [{_shown(value)}]"
         return "this has to be a list", hint

@@ -24,18 +24,20 @@ IdPath = Annotated[str, Path(description="Its id.", examples=[EXAMPLE_ID])]
 
 
 class NameQuery(QueryModel):
-    """What a client calls an upload."""
+    """The name of an upload."""
 
-    name: Annotated[Name | None, Field(description="What to call it; made up when absent.")] = None
+    name: Annotated[
+        Name | None, Field(description="Name of the upload; the service chooses one when absent.")
+    ] = None
 
 
 def known_id(kind: str, value: str) -> str:
-    """Return the id; NotFound when no id of this service looks like that."""
+    """Return the id; NotFound when it cannot be an id of this service."""
     if not is_id(value):
         raise not_found(kind, value)
     return value
 
 
 def not_found(kind: str, value: str) -> NotFound:
-    """Return the problem of an id that names nothing."""
+    """Return the problem of an unknown id."""
     return NotFound(f"there is no {kind} {shortened(value, 100)!r}")

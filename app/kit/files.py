@@ -36,10 +36,10 @@ _REFUSALS: dict[int, type[Problem]] = {kind.status: kind for kind in (BadRequest
 
 
 class StoredFile(FileResponse):
-    """A file of the blob store; a range that cannot be had is a problem as any other."""
+    """A file of the blob store; an impossible range is answered with a problem."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, the part of it that was asked for, or the problem with that."""
+        """Send the file, the range that was asked for, or the problem with the range."""
         if scope.get(HEAD_ASKED):
             scope = {**scope, "method": "HEAD"}  # spares reading the file
         if not Headers(scope=scope).get("range", "bytes=").replace(" ", "").lower().startswith("bytes="):

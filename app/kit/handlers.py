@@ -41,7 +41,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def install(app: FastAPI) -> None:
-    """Have the application answer every exception with a problem."""
+    """Register the handlers that answer every exception with a problem."""
     handlers: dict[type[Exception], Any] = {
         Problem: _problem,
         RequestValidationError: _validation,
@@ -79,13 +79,13 @@ async def _http(request: Request, error: HTTPException) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=allow)
         method = "HEAD" if request.scope.get(HEAD_ASKED) else request.method
-        detail = f"{method} is not possible on {path}; allowed: {allow['Allow']}"
+        detail = f"{path} does not allow {method}; it allows {allow['Allow']}"
         problem = MethodNotAllowed(detail, headers=allow)
     return respond(problem, request_id_of(request))
 
 
 def _neighbours(request: Request) -> list[Fault]:
-    """Return the fault that names the path which was probably meant, if there is one like it."""
+    """Return the fault that names a similar path, if there is one."""
     meant = path_like(request)
     if meant is None:
         return []
@@ -105,7 +105,7 @@ async def _database(request: Request, error: OperationalError | InterfaceError) 
 async def _busy(request: Request, error: NoConnection) -> Response:
     request_id = request_id_of(request)
     log.warning("request %s: no connection to the database was free: %s", request_id, error)
-    detail = "the service has more to do than it can; try again"
+    detail = "the service is too busy to answer; try again"
     return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
 
 
@@ -122,7 +122,7 @@ async def _storage(request: Request, error: OSError) -> Response:
     if error.errno in _FULL:
         return respond(StorageFull("there is no room left in the service's storage"), request_id)
     return respond(
-        InternalError(f"the storage failed; the log has more under request {request_id}"), request_id
+        InternalError(f"the storage failed; the log has the details under request {request_id}"), request_id
     )
 
 

@@ -82,16 +82,16 @@ class Once:
             find: returns what an earlier answer's `Location` ends with, by that id; None when it is gone.
 
         Raises:
-            Conflict: a request with this key is being worked on.
+            Conflict: another request with this key is in progress.
             InvalidRequest: the key was used for another request.
-            Gone: what the earlier request made was deleted since.
+            Gone: the result of the earlier request was deleted since.
         """
         return self.do_checked(lambda: None, lambda _: work(), find=find)
 
     def do_checked(
         self, check: Callable[[], CheckedT], work: Callable[[CheckedT], Response], *, find: Finder
     ) -> Response:
-        """Do as `do`, with a check before the transaction begins, so that nobody waits for it.
+        """Do as `do`, with a check before the transaction begins, so that no other request waits for it.
 
         Args:
             check: judges the request, in a session of its own; not called for a repetition.
@@ -128,7 +128,7 @@ class Once:
                 _in_flight.discard(name)
 
     def _is_known(self, key: str) -> bool:
-        """Tell whether an answer is kept under the key, without the write lock."""
+        """Return whether an answer is stored under the key, without the write lock."""
         with self._database.reading() as session:
             return keys.is_kept(session, key)
 
@@ -145,8 +145,8 @@ class Once:
             raise _refused(
                 Gone,
                 "idempotent_result_deleted",
-                f"this request was done before, and what it made, {location}, was deleted since",
-                hint="send it with a new key to have it done again",
+                f"this request was done before, and its result, {location}, was deleted since",
+                hint="send the request with a new key to have it done again",
             )
         return Response(known.body, known.status, {**known.headers, REPLAYED: "true"})
 
@@ -193,17 +193,17 @@ OnceDep = Annotated[Once, Depends(once)]
 
 
 def _key_of(values: list[str]) -> str:
-    """Return the key that the header's lines say."""
+    """Return the key in the lines of the header."""
     if len(values) > 1:
-        raise _invalid("the header stands more than once")
+        raise _invalid("the request has the header more than once")
     text = values[0].strip()
     quoted = _QUOTED.fullmatch(text)
     if quoted is not None:
         text = re.sub(r"\\(.)", r"\1", quoted[1])
     elif not _BARE.fullmatch(text):
-        raise _invalid("the key is empty, or not made of printable ASCII characters")
+        raise _invalid("the key is empty or has characters other than printable ASCII")
     if not 1 <= len(text) <= MAX_LENGTH:
-        raise _invalid(f"the key has {len(text)} characters; 1 to {MAX_LENGTH} are possible")
+        raise _invalid(f"the key has {len(text)} characters; a key has 1 to {MAX_LENGTH}")
     return text
 
 
@@ -217,7 +217,7 @@ def _in_progress() -> Exception:
     return _refused(
         Conflict,
         "idempotency_key_in_progress",
-        "a request with this key is being worked on",
+        "another request with this key is in progress",
         hint="repeat the request in a moment",
         headers={"Retry-After": _RETRY_AFTER_S},
     )

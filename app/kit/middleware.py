@@ -1,4 +1,4 @@
-"""The outermost layers: each request has an id, no exception leaves but as a problem, each answer arrives."""
+"""The outermost layers: each request has an id, each exception becomes a problem, each answer arrives."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RequestIdMiddleware:
             log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
             if answered:
                 raise  # too late for another answer; the server ends the connection
-            problem = InternalError(f"the service failed; its log has more under request {request_id}")
+            problem = InternalError(f"the service failed; its log has the details under request {request_id}")
             await respond(problem, request_id)(scope, receive, send_with_id)
 
 

@@ -1,4 +1,4 @@
-"""Which of several representations a client wants: by `?format=`, else by its `Accept` header (RFC 9110)."""
+"""The representation that a client gets: by `?format=`, else by its `Accept` header (RFC 9110)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -66,8 +68,13 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def describe(app: FastAPI) -> None:
-    """Have the application's document hold the schema of problems, and the problems of JSON bodies."""
+def describe(app: FastAPI, examples: Path) -> None:
+    """Have the application's document hold the schema of problems, the problems of JSON bodies, and examples.
+
+    Args:
+        app: the application.
+        examples: a file with recorded answers, by operation and status.
+    """
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -76,6 +83,8 @@ def describe(app: FastAPI) -> None:
                 version=app.version,
                 summary=app.summary,
                 description=app.description,
+                license_info=app.license_info,
+                contact=app.contact,
                 tags=app.openapi_tags,
                 routes=app.routes,
             )
@@ -88,6 +97,7 @@ def describe(app: FastAPI) -> None:
             _add_headers(schema)
             _write_whole_bounds(schema)
             _restore_examples(schema, app)
+            _add_recorded(schema, json.loads(examples.read_text(encoding="utf-8")))
             problem = ProblemDetails.model_json_schema(ref_template=_REFERENCE, mode="serialization")
             parts = problem.pop("$defs", {})
             schema.setdefault("components", {}).setdefault("schemas", {}).update(
@@ -112,7 +122,7 @@ def _add_links(schema: dict[str, Any]) -> None:
 
 
 _HEADERS = {
-    "Location": "Where what was made is.",
+    "Location": "Path of the new resource.",
     "ETag": "The version of this answer, for `If-None-Match` and `If-Match`.",
     "Retry-After": "Seconds after which to ask again.",
 }
@@ -121,7 +131,7 @@ _UNTAGGED = ("get_liveness", "get_readiness", "list_job_events")
 
 
 def _add_headers(schema: dict[str, Any]) -> None:
-    """Name the headers that answers of a kind have: FastAPI cannot see them."""
+    """Add the headers of answers, which FastAPI does not know."""
     for path in schema.get("paths", {}).values():
         for method, operation in path.items():
             name = operation["operationId"]
@@ -138,8 +148,16 @@ def _add_headers(schema: dict[str, Any]) -> None:
                     response["headers"] = {**headers, **response.get("headers", {})}
 
 
+def _add_recorded(schema: dict[str, Any], recorded: dict[str, dict[str, Any]]) -> None:
+    """Show a recorded answer as the example of each operation and status that has one."""
+    for path in schema.get("paths", {}).values():
+        for operation in path.values():
+            for status, example in recorded.get(operation["operationId"], {}).items():
+                operation["responses"][status]["content"]["application/json"]["example"] = example
+
+
 def _write_whole_bounds(node: Any) -> None:
-    """Write bounds of integers as integers, none of them beyond what is taken."""
+    """Write bounds of integers as integers, none of them beyond what the service accepts."""
     if isinstance(node, dict):
         if node.get("type") == "integer":
             for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
@@ -154,7 +172,7 @@ def _write_whole_bounds(node: Any) -> None:
 
 
 def _restore_examples(schema: dict[str, Any], app: FastAPI) -> None:
-    """Put the examples of answers back as they were written: FastAPI leaves out what is null in them."""
+    """Restore the examples of answers as they were written: FastAPI omits their null fields."""
     for route in iter_route_contexts(app.routes):
         model = getattr(route, "response_model", None)
         if isinstance(model, type) and issubclass(model, BaseModel):

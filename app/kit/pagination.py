@@ -26,27 +26,29 @@ RowT = TypeVar("RowT")
 class Page(BaseModel, Generic[ItemT]):
     """One page of a list."""
 
-    items: list[ItemT]
-    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one.")
+    items: list[ItemT] = Field(description="The things on this page of the list.")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page.")
 
 
 class PageQuery(QueryModel):
     """Which page of a list a client asks for."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Items on a page.")] = DEFAULT_LIMIT
-    cursor: Annotated[str | None, Field(max_length=1000, description="`next_cursor` of the page before.")] = (
-        None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Largest number of items on a page.")] = (
+        DEFAULT_LIMIT
     )
+    cursor: Annotated[
+        str | None, Field(max_length=1000, description="`next_cursor` of the previous page.")
+    ] = None
 
     def last_key(self, listing: str, shape: tuple[type, ...]) -> Key | None:
-        """Return the key of the last item of the page before, None for the first page.
+        """Return the key of the last item on the previous page, None for the first page.
 
         Args:
-            listing: names the list and its order; a cursor of another one is refused.
+            listing: name of the list and its order; the cursor of another list is refused.
             shape: the types of the key's parts.
 
         Raises:
-            InvalidRequest: the cursor is not one that this list gave.
+            InvalidRequest: the cursor is not one of this list.
         """
         if self.cursor is None:
             return None
@@ -59,22 +61,22 @@ class PageQuery(QueryModel):
             fault = Fault(
                 pointer="/query/cursor",
                 code="invalid_cursor",
-                message="the cursor is not one that this list gave",
-                hint="pass next_cursor as it was, with the same filters; start without a cursor",
+                message="the cursor is not one of this list",
+                hint="send next_cursor unchanged, with the same filters, or start without a cursor",
             )
             raise InvalidRequest("the cursor is not valid", errors=[fault])
         return tuple(key)
 
 
 def _is_ours(part: Any) -> bool:
-    """Tell whether a part of a key is one that a database takes; all of ours are plain ids and numbers."""
+    """Return whether a part of a key can be ours: a plain id, or a number that databases hold."""
     if isinstance(part, str):
         return part.isascii() and part.isprintable()
     return isinstance(part, (int, float)) and abs(part) <= MOST_INTEGER
 
 
 def encode_cursor(listing: str, key: Key) -> str:
-    """Return the cursor of the page after the item with this key."""
+    """Return the cursor of the page that follows the item with this key."""
     text = json.dumps([listing, *key], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 

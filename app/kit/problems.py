@@ -38,14 +38,14 @@ class ProblemDetails(BaseModel):
     type: str = Field(description="URI of the kind of problem.")
     title: str = Field(description="The kind of problem, in words.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What happened this time.")
+    detail: str = Field(description="What happened in this case.")
     code: str = Field(description="Stable, for programs.")
     errors: list[Fault] = Field(description="Every fault that was found.")
     request_id: str = Field(description="The request's `X-Request-Id`, which the logs name.")
 
 
 class Problem(HTTPException):
-    """An error that a client is told about; subclasses fix status, code and title.
+    """An error that is reported to the client; subclasses fix status, code and title.
 
     Args:
         detail: what happened this time, and what to do.
@@ -85,13 +85,13 @@ class InvalidJson(BadRequest):
 
 
 class NotFound(Problem):
-    """There is no such thing."""
+    """The resource does not exist."""
 
     status, code, title = 404, "not_found", "Not found"
 
 
 class MethodNotAllowed(Problem):
-    """The path is right, the method is not."""
+    """The path does not allow the method."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
@@ -109,19 +109,19 @@ class UploadTimeout(Problem):
 
 
 class Conflict(Problem):
-    """The state of the thing forbids it."""
+    """The state of the resource forbids it."""
 
     status, code, title = 409, "conflict", "Conflict"
 
 
 class Gone(Problem):
-    """What an earlier request with this key made was deleted since."""
+    """The result of an earlier request with this key was deleted since."""
 
     status, code, title = 410, "gone", "Gone"
 
 
 class PreconditionFailed(Problem):
-    """It has changed since the version that `If-Match` names."""
+    """The resource has changed since the version that `If-Match` names."""
 
     status, code, title = 412, "precondition_failed", "Precondition failed"
 
@@ -133,7 +133,7 @@ class TooLarge(Problem):
 
 
 class UnsupportedMediaType(Problem):
-    """The body is of a kind that is not taken here."""
+    """The service does not accept a body of this kind here."""
 
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
@@ -151,7 +151,7 @@ class InvalidRequest(Problem):
 
 
 class InternalError(Problem):
-    """The fault is the service's."""
+    """The service has a fault."""
 
     status, code, title = 500, "internal", "Internal error"
 
@@ -163,7 +163,7 @@ class Unavailable(Problem):
 
 
 class StorageFull(Problem):
-    """There is no room left on the service's disk."""
+    """The storage of the service is full."""
 
     status, code, title = 507, "storage_full", "The storage is full"
 
@@ -190,11 +190,11 @@ def type_uri(code: str) -> str:
 
 
 def respond(problem: Problem, request_id: str) -> Response:
-    """Return the answer that tells a client of the problem."""
-    told = problem.errors
-    if len(told) > MAX_FAULTS + 1:  # the one beyond may count the rest already
-        told = told[:MAX_FAULTS] + more_faults(len(told) - MAX_FAULTS)
-    errors = [fault.model_dump(exclude_none=True) for fault in told]
+    """Return the answer that reports the problem to the client."""
+    faults = problem.errors
+    if len(faults) > MAX_FAULTS + 1:  # the one beyond may count the rest already
+        faults = faults[:MAX_FAULTS] + more_faults(len(faults) - MAX_FAULTS)
+    errors = [fault.model_dump(exclude_none=True) for fault in faults]
     body = {
         "type": type_uri(problem.code),
         "title": problem.title,
@@ -210,13 +210,13 @@ def respond(problem: Problem, request_id: str) -> Response:
 
 
 def more_faults(count: int) -> list[Fault]:
-    """Return the fault that stands for so many more; none when there are none."""
+    """Return the fault that counts further faults; none when there are none."""
     message = f"and {count} more faults"
     return [Fault(pointer="", code="more_errors", message=message)] if count > 0 else []
 
 
 def shortened(text: str, limit: int = _MAX_TEXT) -> str:
-    """Return the text, cut when a client made it so long that an answer should not repeat it."""
+    """Return the text, cut where it is longer than an answer should repeat."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -52,7 +52,7 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses unknown query parameters, reads its JSON strictly, and tags what it answers."""
+    """A route that refuses unknown query parameters, reads JSON strictly, and tags its answers."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ def _require_json(content_type: str | None) -> None:
     fault = Fault(
         pointer="/header/content-type",
         code="unsupported_media_type",
-        message=f"the body came with {said}",
-        hint="send it as application/json, in UTF-8",
+        message=f"the request has {said}",
+        hint="send the body as application/json, in UTF-8",
     )
     raise UnsupportedMediaType("the body has to be application/json", errors=[fault])

@@ -56,7 +56,7 @@ class HeadMiddleware:
 
 
 class FramingMiddleware:
-    """Refuses a body whose length is told in two ways: proxies in between may have read another request."""
+    """Refuses a body whose length is given in two ways: a proxy in between may have read another request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -72,7 +72,7 @@ class FramingMiddleware:
             pointer="/header/content-length",
             code="ambiguous_length",
             message=message,
-            hint="send one of them",
+            hint="send one of the two headers",
         )
         problem = BadRequest(message, code="ambiguous_length", errors=[fault], headers=CLOSE)
         request_id = str(scope.get("state", {}).get("request_id", ""))
@@ -80,7 +80,7 @@ class FramingMiddleware:
 
 
 class CompressionMiddleware:
-    """Compresses what is worth it, for clients that take gzip.
+    """Compresses what is worth it, for clients that accept gzip.
 
     A compressed answer has an entity tag of its own, as RFC 9110 (8.8.3) asks of a strong one.
     Files, pictures and event streams go as they are.
@@ -115,7 +115,7 @@ class CompressionMiddleware:
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
-    """Tell whether a client takes gzip: it says so, or that it takes anything, and does not rule it out."""
+    """Return whether a client accepts gzip: it names gzip or accepts anything, and does not rule gzip out."""
     weights: dict[str, float] = {}
     for part in accept_encoding.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
@@ -128,7 +128,7 @@ def _takes_gzip(accept_encoding: str) -> bool:
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """Return every method that the request's path has, over all of its routes; none if there is no such."""
+    """Return every method that the request's path has, over all of its routes; none for an unknown path."""
     found: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         if route.path is not None and _pattern(route.path).fullmatch(request.url.path):

@@ -1,7 +1,7 @@
-"""Hearing of the server's end in time.
+"""Noticing the server's end in time.
 
-A server that is told to stop first waits for the answers under way, and tells the application afterwards.
-Answers that wait for something would hold it up; so they hear of the signal itself.
+A server that should stop first waits for the answers under way, and notifies the application afterwards.
+Answers that wait for something would hold it up, so the application acts on the signal itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def when_told_to_stop(action: Callable[[], None]) -> Iterator[None]:
-    """Do something on the event loop when the server is told to stop, before it handles the signal itself.
+    """Do something on the event loop when the server gets a signal to stop, before it handles that itself.
 
     Outside the main thread, as in tests, no signals arrive and nothing is done.
     """
@@ -29,7 +29,7 @@ def when_told_to_stop(action: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     servers: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(action)
         servers[number](number, frame)
 
@@ -37,9 +37,9 @@ def when_told_to_stop(action: Callable[[], None]) -> Iterator[None]:
         handler = signal.getsignal(number)
         if callable(handler):
             servers[number] = handler
-            signal.signal(number, heard)
+            signal.signal(number, handle)
     try:
         yield
     finally:
-        for told, handler in servers.items():
-            signal.signal(told, handler)
+        for one, handler in servers.items():
+            signal.signal(one, handler)

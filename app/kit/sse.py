@@ -18,7 +18,7 @@ def frame(event_type: str, event_id: int, data: str) -> bytes:
 
 
 def retry(delay_ms: int) -> bytes:
-    """Return the hint after how long a client that lost the connection comes again."""
+    """Return the hint after which time a client that lost the connection reconnects."""
     return format_sse_event(retry=delay_ms)
 
 

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 and I-JSON (RFC 7493) mean it, and nothing that Python's reader would let through besides.
+"""JSON as RFC 8259 and I-JSON (RFC 7493) define it, without the extensions of Python's reader.
 
 Refused: other encodings than UTF-8, a byte order mark, NaN and Infinity, numbers beyond a double or a 64-bit
 integer, lone surrogates, NUL, the same key twice, deep nesting, endless lists. All faults are found at once,
@@ -33,7 +33,7 @@ class _Refused:
 
 
 class _Object(dict[str, Any]):
-    """An object that remembers the keys it was given twice."""
+    """An object that remembers the keys that its text has twice."""
 
     repeated: tuple[str, ...] = ()
 
@@ -59,16 +59,16 @@ def loads(body: bytes) -> Any:
 
 
 def _hint(rest: str) -> str:
-    """Return what to do about text that is no JSON, from where it stops being some."""
+    """Return what to do about text that is not JSON, from the first character that is not."""
     if rest.startswith(("'", "True", "False", "None")):
         return (
             "this is how Python writes it: JSON has double quotes, true, false and null;"
             " send json.dumps(body), or requests.post(url, json=body)"
         )
     if rest.startswith(("}", "]")):
-        return "there is a comma too much before it"
+        return "remove the comma before it"
     if rest.startswith(("//", "/*", "#")):
-        return "JSON has no comments: leave them out"
+        return "JSON has no comments: remove them"
     return "check the JSON with a parser"
 
 
@@ -91,7 +91,7 @@ def _refusal(code: str, message: str, hint: str | None = None) -> InvalidJson:
 
 
 def _too_deep() -> tuple[str, str]:
-    return "too_deep", f"nested deeper than {MAX_DEPTH} levels"
+    return "too_deep", f"the body is nested deeper than {MAX_DEPTH} levels"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:
@@ -150,8 +150,8 @@ def _faults(root: Any) -> Iterator[Fault]:
                 yield Fault(
                     pointer=pointer((*path, key)),
                     code="duplicate_key",
-                    message="the key stands more than once in its object",
-                    hint="keep one of them",
+                    message="the object has this key more than once",
+                    hint="keep one of the values",
                 )
 
 
@@ -167,14 +167,14 @@ def _values(root: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
         count += len(value)
         if count > MAX_VALUES:
             raise _refusal(
-                "too_many_values", f"it holds more than {MAX_VALUES} values", hint="send a smaller body"
+                "too_many_values", f"the body holds more than {MAX_VALUES} values", hint="send a smaller body"
             )
         children = list(value.items() if isinstance(value, dict) else enumerate(value))
         pending.extend(((*path, key), child) for key, child in reversed(children))
 
 
 def text_faults(root: Any, *, most_characters: int) -> Iterator[Fault]:
-    """Yield what is wrong with the texts in a value that some program wrote, keys included."""
+    """Yield the faults of the texts, keys included, in a value that a program wrote."""
     pending: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
     while pending:
         path, value = pending.pop()

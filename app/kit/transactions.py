@@ -39,7 +39,7 @@ class Application(Protocol):
 
     @property
     def schema(self) -> SchemaGuard:
-        """Tells whether the database fits the code."""
+        """Knows whether the database's schema fits the code."""
 
 
 def application_of(connection: HTTPConnection) -> Application:
@@ -86,12 +86,12 @@ def require_schema(application: Application) -> None:
 
 
 def after_commit(session: Session, action: Callable[[], object]) -> None:
-    """Have something done when the request's transaction is committed, and never otherwise."""
+    """Register an action for the moment after the commit of the request's transaction."""
     session.info.setdefault(_AFTER_COMMIT, []).append(action)
 
 
 def run_after_commit(session: Session) -> None:
-    """Do what was left for after the commit; a failure there is logged, since the commit stands."""
+    """Run the actions that were registered; a failure is logged, since the commit stands."""
     for action in session.info.pop(_AFTER_COMMIT, []):
         try:
             action()

@@ -1,4 +1,4 @@
-"""Waiting for one's turn: few at a time, fair among those who ask, and never a long queue."""
+"""Turns: few at a time, fair among clients, and never a long queue."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from app.kit.problems import Unavailable
 
 
 class Turns:
-    """Lets a few go at a time, and each who asks only a few of them. Belongs to one event loop.
+    """Gives turns to a few at a time, and to each client only a few of those. Belongs to one event loop.
 
-    Those who wait go one of each after another, so that somebody who asks often keeps nobody else waiting.
+    Clients that wait get their turns in rotation, so that one that asks often keeps no other waiting.
 
     Args:
-        at_once: how many go at a time.
-        at_once_each: how many of one who asks.
-        most_waiting: how many may wait; more are turned away.
-        retry_after_s: when who is turned away may come again.
+        at_once: turns at a time.
+        at_once_each: turns at a time of one client.
+        most_waiting: how many may wait; more are refused.
+        retry_after_s: when a client that was refused may ask again.
     """
 
     def __init__(self, at_once: int, *, at_once_each: int, most_waiting: int, retry_after_s: int) -> None:
@@ -48,7 +48,7 @@ class Turns:
     async def _wait(self, who: Hashable) -> None:
         if sum(len(queue) for queue in self._waiting.values()) >= self._most_waiting:
             raise Unavailable(
-                "the service has more files to look into than it can; send it again later",
+                "the service is inspecting as many files as it can; send the file again later",
                 code="too_busy",
                 headers={"Retry-After": str(self._retry_after_s)},
             )
@@ -66,7 +66,7 @@ class Turns:
             raise
 
     def _go_on(self) -> None:
-        """Let those go whose turn it is."""
+        """Give the turns that are free."""
         while self._going.total() < self._at_once:
             following = (one for one in self._waiting if self._waiting[one])
             who = next((one for one in following if self._going[one] < self._at_once_each), None)

@@ -30,9 +30,9 @@ class Upload:
     """A file that has arrived whole.
 
     Attributes:
-        path: where it lies for the moment; gone after the request unless the blob store adopts it.
+        path: of the temporary file, which is deleted after the request unless the blob store adopts it.
         media_type: of the body, or of the form's part.
-        filename: what the client calls it, in a form.
+        filename: the client's name of it, in a form.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Upload:
     filename: str | None
 
     def label(self, prefix: str) -> str:
-        """Return a name for a thing that its owner did not name."""
+        """Return a name for an upload that the client did not name."""
         stem = PurePosixPath((self.filename or "").replace("\\", "/")).stem
         return _UNPRINTABLE.sub("", stem)[:_MAX_NAME].strip(". ") or f"{prefix}-{self.sha256[:8]}"
 
@@ -51,7 +51,7 @@ class Upload:
 async def receive_upload(
     request: Request, application: Application, *, media_types: Collection[str], what: str
 ) -> AsyncIterator[Upload]:
-    """Yield the file of a raw body, or of the form field `file`; nothing is left of it unless it is adopted.
+    """Yield the file of a raw body or of the form field `file`; it is deleted afterwards unless adopted.
 
     Args:
         request: the request, its body unread.
@@ -60,7 +60,7 @@ async def receive_upload(
         what: what the file is, for messages.
 
     Raises:
-        UnsupportedMediaType, TooLarge, UploadTimeout, BadRequest, InvalidRequest: it is not taken.
+        UnsupportedMediaType, TooLarge, UploadTimeout, BadRequest, InvalidRequest: the file is refused.
     """
     settings = application.settings
     limit = settings.max_upload_bytes
@@ -123,12 +123,12 @@ class _Sink:
 
 
 def client_of(request: Request) -> str:
-    """Return who sent a request, as far as that is known."""
+    """Return the address of the client; empty if it is not known."""
     return request.client.host if request.client else ""
 
 
 def media_type_of(request: Request) -> str:
-    """Return the media type that the body is said to have, without parameters; empty if none is said."""
+    """Return the declared media type of the body, without parameters; empty if there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -138,8 +138,10 @@ def _media_type(request: Request, media_types: Collection[str], what: str) -> st
     if media_type == MULTIPART or media_type in media_types:
         return media_type
     raise unsupported_media_type(
-        f"a {what} does not come as {shortened(said, 100)!r}" if said else "the body has no Content-Type",
-        hint=f"send it as {OCTET_STREAM} (curl -H 'Content-Type: {OCTET_STREAM}' --data-binary @<path>)"
+        f"the service does not accept a {what} as {shortened(said, 100)!r}"
+        if said
+        else "the body has no Content-Type",
+        hint=f"send the file as {OCTET_STREAM} (curl -H 'Content-Type: {OCTET_STREAM}' --data-binary @<path>)"
         f" or as a form (curl -F {FIELD}=@<path>)",
     )
 
@@ -158,7 +160,7 @@ def _too_large(limit: int, what: str) -> TooLarge:
 
 
 def upload_openapi(media_types: Collection[str]) -> dict[str, Any]:
-    """Return the OpenAPI request body of an upload, which FastAPI cannot read off the endpoint."""
+    """Return the OpenAPI request body of an upload, which FastAPI cannot derive from the endpoint."""
     binary = {"type": "string", "format": "binary"}
     content: dict[str, Any] = {media_type: {"schema": binary} for media_type in media_types}
     content[MULTIPART] = {

@@ -1,4 +1,4 @@
-"""What jobs are on is not deleted under them."""
+"""Models and datasets that jobs use are not deleted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ NAMED_JOBS = 20
 
 
 def refuse_if_used(kind: str, jobs: Sequence[tuple[str, str]]) -> None:
-    """Raise Conflict when there are jobs on the thing.
+    """Raise Conflict when jobs use the resource.
 
-    Ended ones count: their results and retries refer to it.
+    Jobs that have ended count: their results and retries refer to it.
 
     Args:
-        kind: what the thing is.
-        jobs: (id, state) of the jobs on it, up to `NAMED_JOBS`.
+        kind: what the resource is.
+        jobs: (id, state) of the jobs that use it, up to `NAMED_JOBS`.
     """
     if not jobs:
         return
@@ -24,7 +24,7 @@ def refuse_if_used(kind: str, jobs: Sequence[tuple[str, str]]) -> None:
         Fault(
             pointer="",
             code="used_by_job",
-            message=f"job {job_id} ({state}) is on it",
+            message=f"job {job_id} ({state}) uses it",
             hint=f"DELETE /v1/jobs/{job_id}, after cancelling it if it has not ended",
         )
         for job_id, state in jobs

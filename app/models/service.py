@@ -16,7 +16,7 @@ from app.models.repository import ModelRepository
 
 
 def identity_of(sha256: str, outputs: str | None) -> str:
-    """Return what tells models apart: their bytes, and the outputs that were chosen, if any were."""
+    """Return what distinguishes models: their bytes, and the outputs that were chosen, if any were."""
     if outputs is None:
         return sha256
     return hashlib.sha256(f"{sha256} {outputs}".encode()).hexdigest()

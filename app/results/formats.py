@@ -36,6 +36,7 @@ _POINTS_CSV = """\
 variant,t_inference,repeats,mean,std,ci95_low,ci95_high,p05,p95,min,max,loss_mean,mae_mean,r2_mean,top5_mean
 direct,3600.0,25,0.951,0.006,0.9485,0.9535,0.941,0.959,0.94,0.96,0.17,,,0.998
 """
+_FORMAT = "Format of the answer; it takes precedence over `Accept`."
 _TEXT = {"type": "string"}
 _BINARY = {"type": "string", "format": "binary"}
 # What the OpenAPI document says of the forms besides JSON.
@@ -52,16 +53,18 @@ RESULTS_CONTENT: dict[str, Any] = {
 class FormatQuery(QueryModel):
     """In which form a client wants an answer that comes in several."""
 
-    format: Annotated[ResultsFormat | None, Field(description="Wins over `Accept`.")] = None
+    format: Annotated[ResultsFormat | None, Field(description=_FORMAT)] = None
 
 
 class ResultsQuery(FormatQuery):
     """What a client wants of a job's results."""
 
     cells: Annotated[
-        bool, Field(description="With every cell; CSV and Parquet then have the cells alone.")
+        bool, Field(description="Include every cell; CSV and Parquet then have the cells alone.")
     ] = False
-    test_set_ci: Annotated[bool, Field(description="With Wilson's interval for the test set.")] = False
+    test_set_ci: Annotated[bool, Field(description="Include Wilson's interval for the finite test set.")] = (
+        False
+    )
 
 
 class LifetimeFormat(StrEnum):
@@ -106,10 +109,10 @@ class LayersQuery(QueryModel):
     layer: Annotated[
         str | None, Field(max_length=1000, description="One layer by its name; all layers without it.")
     ] = None
-    format: Annotated[DrawnFormat | None, Field(description="Wins over `Accept`.")] = None
+    format: Annotated[DrawnFormat | None, Field(description=_FORMAT)] = None
 
 
 class LifetimeQuery(ThresholdQuery):
     """Which threshold chips have to hold, and in which form a client wants the answer."""
 
-    format: Annotated[LifetimeFormat | None, Field(description="Wins over `Accept`.")] = None
+    format: Annotated[LifetimeFormat | None, Field(description=_FORMAT)] = None

@@ -157,7 +157,7 @@ class _Sink(io.RawIOBase):
         self._size = 0
 
     def writable(self) -> bool:
-        """Tell that it is written."""
+        """Report that it is written."""
         return True
 
     def write(self, data: Any) -> int:

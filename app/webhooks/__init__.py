@@ -1,1 +1,1 @@
-"""Webhooks: clients are told what happens to jobs, as https://www.standardwebhooks.com has it."""
+"""Webhooks: messages about what happens to jobs, as https://www.standardwebhooks.com describes them."""

@@ -152,5 +152,5 @@ def list_webhook_deliveries(
     responses=problem_responses(NotFound, Conflict),
 )
 def test_webhook(webhook_id: IdPath, service: Writer) -> DeliveryView:
-    """Send a message of type `webhook.test`, once; the deliveries tell what became of it."""
+    """Send a message of type `webhook.test`, once; its delivery shows what became of it."""
     return DeliveryView.of(service.test(known_id("webhook", webhook_id)))

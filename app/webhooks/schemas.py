@@ -47,9 +47,9 @@ class WebhookCreate(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    url: WebhookUrl = Field(description="Where messages are posted to.")
-    events: Events | None = Field(default=None, description="What to tell of; null: everything.")
-    description: Description | None = Field(default=None, description="What it is for.")
+    url: WebhookUrl = Field(description="URL that messages are posted to.")
+    events: Events | None = Field(default=None, description="Events to send; null: all.")
+    description: Description | None = Field(default=None, description="Purpose of the webhook.")
 
 
 class WebhookChange(StrictModel):
@@ -57,23 +57,27 @@ class WebhookChange(StrictModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
-    url: WebhookUrl | None = Field(default=None, description="Where to; null: as it was.")
-    events: Events | None = Field(default=None, description="What to tell of; null: everything.")
-    description: Description | None = Field(default=None, description="What it is for.")
+    url: WebhookUrl | None = Field(
+        default=None, description="URL that messages are posted to; null: unchanged."
+    )
+    events: Events | None = Field(default=None, description="Events to send; null: all.")
+    description: Description | None = Field(default=None, description="Purpose of the webhook.")
     enabled: Switch | None = Field(default=None, description="Whether messages are sent; null: as it was.")
 
 
 class WebhookView(BaseModel):
     """A webhook."""
 
-    id: str = Field(examples=[EXAMPLE_ID])
-    url: str
-    events: list[EventType] | None = Field(description="What it is told of; null: everything.")
-    description: str | None
-    enabled: bool
-    disabled_reason: str | None = Field(description="Why the service disabled it; null if it did not.")
+    id: str = Field(examples=[EXAMPLE_ID], description="Id of this webhook, a UUID of version 7.")
+    url: str = Field(description="Where messages are sent to.")
+    events: list[EventType] | None = Field(description="Events that are sent; null: all.")
+    description: str | None = Field(description="What the webhook is for, for people.")
+    enabled: bool = Field(description="Whether messages are sent.")
+    disabled_reason: str | None = Field(
+        description="Why the service disabled the webhook; null if it did not."
+    )
     failing_since: datetime | None = Field(description="First failed attempt since the last good one.")
-    created_at: datetime
+    created_at: datetime = Field(description="When this webhook was made.")
 
     @classmethod
     def of(cls, row: Webhook) -> WebhookView:
@@ -90,24 +94,26 @@ class WebhookCreated(WebhookView):
 class AttemptView(BaseModel):
     """One attempt at a delivery."""
 
-    at: datetime
-    status_code: int | None = Field(description="What the receiver answered; null if it did not.")
-    latency_ms: float
-    error: str | None
+    at: datetime = Field(description="When the message was sent.")
+    status_code: int | None = Field(description="Status of the receiver's answer; null if there was none.")
+    latency_ms: float = Field(description="Milliseconds until the server answered.")
+    error: str | None = Field(description="What went wrong; null when the server took the message.")
 
 
 class DeliveryView(BaseModel):
     """A message for a webhook."""
 
     id: str = Field(description="The message's `webhook-id`, the same at every attempt.")
-    type: str
-    job: str | None = Field(description="The job that it tells of.")
-    state: DeliveryState
-    attempts: list[AttemptView]
+    type: str = Field(description="Event that the message is about.")
+    job: str | None = Field(description="Job that the message is about.")
+    state: DeliveryState = Field(description="Whether the message waits, was taken, or was given up.")
+    attempts: list[AttemptView] = Field(description="The attempts to send the message, oldest first.")
     next_attempt_at: datetime | None = Field(description="Null unless it waits.")
-    created_at: datetime
-    finished_at: datetime | None
-    payload: dict[str, Any]
+    created_at: datetime = Field(description="When this delivery was made.")
+    finished_at: datetime | None = Field(
+        description="When the server took the message or the last attempt failed; null before."
+    )
+    payload: dict[str, Any] = Field(description="The message, as it is sent.")
 
     @classmethod
     def of(cls, row: WebhookDelivery) -> DeliveryView:

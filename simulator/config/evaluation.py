@@ -58,7 +58,7 @@ class EvaluateSpec(StrictModel):
         max_length=MAX_TIMES,
         description="Times after programming in s, each once; they are put in order.",
     )
-    repeats: Repeats = Field(default=10, description="Chip instances, each programmed anew.")
+    repeats: Repeats = Field(default=10, description="Number of chips, each programmed anew.")
     batch_size: Annotated[PositiveCount, Field(le=MAX_BATCH_SIZE)] = Field(
         default=256, description="Samples per forward pass."
     )

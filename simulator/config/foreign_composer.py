@@ -76,8 +76,8 @@ class ComposerConfig(AnalogInfo, NoiseModelInfo):
     analog_info: AnalogInfo | None = Field(default=None, description="The converters.")
     noise_model_info: NoiseModelInfo | None = Field(default=None, description="The devices.")
     rpu_config: Template = Field(default=Template.WEB, description="The template it starts from.")
-    inference_repeats: PositiveCount | None = Field(default=None, description="Of a job: `repeats`.")
-    inference_time: NonNegative | None = Field(default=None, description="Of a job: `t_inference`, in s.")
+    inference_repeats: PositiveCount | None = Field(default=None, description="The job's `repeats`.")
+    inference_time: NonNegative | None = Field(default=None, description="The job's `t_inference`, in s.")
 
 
 # Names by which a Composer dictionary is known; aihwkit's configurations have drift_compensation too.

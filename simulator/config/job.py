@@ -23,7 +23,7 @@ class Device(StrEnum):
 
 
 def _not_a_gpu(value: object) -> object:
-    """Name the device as it is called here to whom calls it otherwise."""
+    """Explain how a device is named here to a client that names it otherwise."""
     if isinstance(value, str) and re.fullmatch(r"(?i)gpu|nvidia|cuda[:\s]?\d+|gpu[:\s]?\d+|mps|tpu", value):
         hint = "write 'cuda' for an NVIDIA GPU, or 'auto' for CUDA where the worker has it"
         raise custom_error("enum", f"there is no device {value!r}", hint=hint)
@@ -33,18 +33,22 @@ def _not_a_gpu(value: object) -> object:
 class JobSpec(StrictModel):
     """What decides a job's numbers, besides the model, the data and the RPU configuration."""
 
-    layers: LayerRules | None = Field(default=None, description="Layers kept digital or configured apart.")
+    layers: LayerRules | None = Field(
+        default=None, description="Layers that stay digital or have a configuration of their own."
+    )
     calibration: CalibrationSpec | None = Field(
-        default=None, description="How input ranges are calibrated, where the configuration has them on."
+        default=None, description="Calibration of input ranges, where the configuration has them on."
     )
     finetune: FinetuneSpec | None = Field(
-        default=None, description="Fine-tuning; the variants `hwa` and `control` need it."
+        default=None, description="Fine-tuning, which the variants `hwa` and `control` need."
     )
-    evaluate: EvaluateSpec = Field(description="Which times, how many chips, which variants.")
-    task: Task | None = Field(default=None, description="Inferred from model and data when absent.")
-    seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Of every random draw.")
+    evaluate: EvaluateSpec = Field(description="Times, chips and variants of the evaluation.")
+    task: Task | None = Field(
+        default=None, description="Task of the network; inferred from model and data when absent."
+    )
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, strict=True, description="Seed of every random draw.")
     device: Annotated[Device, BeforeValidator(_not_a_gpu)] = Field(
-        default=Device.AUTO, description="Where to compute."
+        default=Device.AUTO, description="Device that computes the job."
     )
 
     @property

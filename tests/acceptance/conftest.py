@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -17,10 +16,10 @@ import pytest
 from app.settings import Settings
 from driftline import Driftline
 from driftline.resources.jobs import FINAL_STATES
+from tests.waiting import until
 from worker.local import LocalService
 
 MODEL = Path(__file__).parents[2] / "examples" / "mnist_cnn.onnx"
-DEADLINE_S = 240.0
 
 StartService = Callable[..., AbstractContextManager[tuple[LocalService, Driftline]]]
 
@@ -51,17 +50,6 @@ def small_job(model: str, **changes: Any) -> dict[str, Any]:
         "seed": 7,
     }
     return {**job, **changes}
-
-
-def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Poll until the condition holds; return what it returned."""
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"waited {deadline_s:g} s for {what}")
 
 
 def processes() -> list[tuple[int, int, str]]:

@@ -17,8 +17,9 @@ from simulator.evaluate import Samples, evaluate_cells
 from simulator.nn import calibrate_input_ranges, convert_to_analog, remap_for_programming
 from simulator.onnx.importer import import_model
 from simulator.train import finetune
+from tests.waiting import until
 
-from .conftest import MODEL, StartService, kill, runners_of, small_job, until
+from .conftest import MODEL, StartService, kill, runners_of, small_job
 
 MODIFIER = {"type": "AddNormal", "std_dev": 0.1}
 CONFIGS = {

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from driftline import AsyncDriftline, Driftline, InvalidRequest, JobFailed
-from tests.acceptance.conftest import MODEL, StartService, kill, small_job, until, watched
+from tests.acceptance.conftest import MODEL, StartService, kill, small_job, watched
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from driftline import Driftline
+from tests.waiting import until
 
-from .conftest import MODEL, StartService, small_job, until
+from .conftest import MODEL, StartService, small_job
 
 MIB = 1 << 20
 

@@ -22,8 +22,9 @@ import sqlalchemy as sa
 from app.db.schema import REVISION
 from app.db.session import Database
 from driftline import Driftline
+from tests.waiting import until
 
-from .conftest import MODEL, StartService, finished, kill, processes, runners_of, small_job, until
+from .conftest import MODEL, StartService, finished, kill, processes, runners_of, small_job
 from .proxy import Proxy
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.cases import FOLDER
+from tests.waiting import until
 
-from .conftest import StartService, until
+from .conftest import StartService
 
 FINETUNE = {"epochs": 2, "batch_size": 16, "optimizer": {"type": "adam", "lr": 0.005}}
 

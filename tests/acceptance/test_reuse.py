@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from driftline import Driftline
+from tests.waiting import until
 
-from .conftest import MODEL, StartService, small_job, until
+from .conftest import MODEL, StartService, small_job
 
 
 def finished(driftline: Driftline, job: dict[str, Any]) -> dict[str, Any]:

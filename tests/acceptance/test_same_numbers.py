@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from driftline import Driftline
+from tests.waiting import until
 
 from .conftest import (
     MODEL,
@@ -19,7 +20,6 @@ from .conftest import (
     run_job,
     runners_of,
     small_job,
-    until,
 )
 
 

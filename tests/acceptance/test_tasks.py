@@ -14,7 +14,9 @@ import torch
 from pyarrow import parquet
 from torch import Tensor, nn
 
-from .conftest import StartService, until
+from tests.waiting import until
+
+from .conftest import StartService
 
 SAMPLES, TOKENS, WORDS = 60, 6, 9
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from tests.receiver import Receiver
+from tests.waiting import until
 
-from .conftest import MODEL, StartService, small_job, until
+from .conftest import MODEL, StartService, small_job
 
 
 @pytest.fixture

@@ -135,11 +135,3 @@ def story(settings) -> Iterator[Story]:
     database = Database(settings.resolved_database_url)
     yield Story(database)
     database.dispose()
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {DEADLINE_S:g} s for {what}"
-        time.sleep(0.01)

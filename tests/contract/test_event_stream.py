@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.contract.conftest import running, until
+from tests.contract.conftest import running
+from tests.waiting import until
 
 STREAM = {"Accept": "text/event-stream"}
 

@@ -7,7 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.contract.conftest import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import time
 import httpx
 import pytest
 
-from tests.contract.conftest import DEADLINE_S, until
+from tests.contract.conftest import DEADLINE_S
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def handle(item: ItemContext) -> None:
         check_stop=item.check_stop,
         on_batch=item.advance,
     )
-    item.tell(results.save_baseline, variant=variant, counts=result.counts())
+    item.write(results.save_baseline, variant=variant, counts=result.counts())
     if variant is Variant.DIGITAL:
         item.save_artifact("provenance.json", "application/json", provenance(item, models.device))
     if variant is Variant.HWA:

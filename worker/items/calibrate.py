@@ -12,4 +12,4 @@ def handle(item: ItemContext) -> None:
     models = JobModels(item)
     variant = item.variant
     model = models.calibrated(models.analog(variant))
-    item.tell(recording.save_checkpoint, blob_key=item.blobs.put(checkpoint_of(model)).key)
+    item.write(recording.save_checkpoint, blob_key=item.blobs.put(checkpoint_of(model)).key)

@@ -23,4 +23,4 @@ def handle(item: ItemContext) -> None:
     if coarse := coarse_readouts(model):
         others = f" So it is with {len(coarse) - 1} more tiles." if len(coarse) > 1 else ""
         message = f"{coarse[0]}.{others}"
-        item.tell(recording.save_warning, code="coarse_drift_compensation", message=message)
+        item.write(recording.save_warning, code="coarse_drift_compensation", message=message)

@@ -19,13 +19,13 @@ def handle(item: ItemContext) -> None:
     times_s = models.evaluate.t_inference
 
     ranges = repeats_of(item.payload)
-    done = item.ask(results.finished_cells, item.job.id, variant)
+    done = item.read(results.finished_cells, item.job.id, variant)
     shard = [(repeat, t) for ends in ranges for repeat in range(*ends) for t in times_s]
     item.set_done(sum(cell in done for cell in shard) * len(models.test))
     model = models.ready(variant)
 
     def on_cell(repeat: int, t_inference_s: float, result: Score) -> None:
-        item.tell(
+        item.write(
             results.save_cell,
             variant=variant,
             repeat=repeat,
@@ -51,4 +51,4 @@ def handle(item: ItemContext) -> None:
         evaluated = len(ranges)
         ranges = item.take_over()
         if evaluated < len(ranges):
-            done = item.ask(results.finished_cells, item.job.id, variant)
+            done = item.read(results.finished_cells, item.job.id, variant)

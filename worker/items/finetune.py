@@ -34,7 +34,7 @@ def handle(item: ItemContext) -> None:
     def on_epoch(report: EpochReport, state: bytes) -> None:
         metrics = asdict(report)
         epoch = metrics.pop("epoch")
-        unused = item.tell(
+        unused = item.write(
             results.save_epoch,
             epoch=epoch,
             metrics=metrics,

@@ -17,7 +17,7 @@ def handle(item: ItemContext) -> None:
     found = verify_imported(models.imported, samples=models.first_inputs(SAMPLES))
     failed = found.state == "failed"
     state = "failed" if failed else "passed"
-    item.tell(results.save_verification, state=state, max_rel_diff=found.max_rel_diff)
+    item.write(results.save_verification, state=state, max_rel_diff=found.max_rel_diff)
     if failed:
         raise ItemFailedError(
             "import_mismatch",
@@ -31,4 +31,4 @@ def handle(item: ItemContext) -> None:
             f"on samples of the dataset the imported model differs from {found.reference} by "
             f"{found.max_rel_diff:.2g} of the largest output"
         )
-        item.tell(recording.save_warning, code="import_inexact", message=message)
+        item.write(recording.save_warning, code="import_inexact", message=message)

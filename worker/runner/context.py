@@ -1,4 +1,4 @@
-"""What a work item's handler sees: what is to be done, and where to put what was found."""
+"""What the handler of a work item works with: the task, and where its results go."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from simulator.config import Variant
 from worker.protocol import RunRequest
 
 _TAKE_OVER_S = 60.0  # how long a runner takes over other items: its start is little against that
-_LOOK_S = 0.5  # how often the database is asked whether to stop, and told the progress
-_SIGN_OF_LIFE_S = 30.0  # how often it is told that the runner is at work where nothing is counted
+_LOOK_S = 0.5  # time between two looks whether to stop, and between two reports of progress
+_SIGN_OF_LIFE_S = 30.0  # time between two reports where nothing is counted
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ class Stopped(Exception):  # noqa: N818 - not a fault
 
 
 class ItemFailedError(Exception):
-    """The item cannot be done, for a reason that a user can read."""
+    """The item cannot be done, for a reason that users read."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class ItemFailedError(Exception):
 
 
 class InputGone(Exception):  # noqa: N818 - not a fault
-    """What another item of the job made is not there any more: it is computed again.
+    """The result of another item of the job is gone: it is computed again.
 
     Attributes:
         source_key: the other item.
@@ -81,9 +81,9 @@ class Runner:
 
 
 class ItemContext:
-    """The item as its handler sees it: what is to be done, and where to put what was found.
+    """The item as its handler sees it: the task, and where its results go.
 
-    All that is written and read goes through `tell` and `ask`, which try again for as long as a lease lasts
+    All that is written and read goes through `write` and `read`, which try again for as long as a lease lasts
     when the database is away for a moment.
     """
 
@@ -94,13 +94,13 @@ class ItemContext:
         self._patience_s = request.lease_s
         self._database = runner.database
         self._looked_at = 0.0
-        self._told_at = self._heard_at = self._started_at = time.monotonic()
+        self._reported_at = self._heard_at = self._started_at = time.monotonic()
         self.job: Job
         self.row: WorkItem
         self.model: Model
-        self.job, self.row, self.model = self.tell(recording.load_item)
+        self.job, self.row, self.model = self.write(recording.load_item)
         self._done = self.row.progress_done
-        self.dataset_row = self.ask(recording.dataset_of, self.job)
+        self.dataset_row = self.read(recording.dataset_of, self.job)
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class ItemContext:
         """Which network this item is about."""
         return Variant(self.payload["variant"])
 
-    def tell(self, action: Callable[..., Result], **what: Any) -> Result:
-        """Do something to the item in a transaction: `action(session, lease, **what)`.
+    def write(self, action: Callable[..., Result], **what: Any) -> Result:
+        """Write what the item found in a transaction: `action(session, lease, **what)`.
 
         Raises:
             LeaseLost: the item is another worker's now.
@@ -123,7 +123,7 @@ class ItemContext:
             lambda session: action(session, self.lease, **what), for_s=self._patience_s, what=self._name
         )
 
-    def ask(self, query: Callable[..., Result], *what: Any) -> Result:
+    def read(self, query: Callable[..., Result], *what: Any) -> Result:
         """Read something from the database: `query(session, *what)`."""
         return self._database.retrying(
             lambda session: query(session, *what), for_s=self._patience_s, what=self._name, read_only=True
@@ -152,11 +152,11 @@ class ItemContext:
                 self._heard_at = now
 
     def advance(self, samples: int) -> None:
-        """Count sample-forwards; the database hears of them now and then."""
+        """Count sample-forwards; the database gets the count now and then."""
         self._done += samples
         now = time.monotonic()
-        if now - self._told_at >= _LOOK_S:
-            self._told_at = self._heard_at = now
+        if now - self._reported_at >= _LOOK_S:
+            self._reported_at = self._heard_at = now
             with self._if_it_is_there(), self._database.transaction() as session:
                 recording.save_progress(session, self.lease, self._done)
 
@@ -167,7 +167,7 @@ class ItemContext:
 
     @contextmanager
     def _if_it_is_there(self) -> Iterator[None]:
-        """Let go what is no matter when the database is away for a moment."""
+        """Ignore that the database is away for a moment; the next look will do."""
         try:
             yield
         except Exception as error:
@@ -175,32 +175,32 @@ class ItemContext:
                 raise
 
     def take_over(self) -> list[list[int]]:
-        """Return all ranges of chip instances of this evaluation item; see `items.take_over`."""
+        """Return all ranges of chips of this evaluation item; see `items.take_over`."""
         if time.monotonic() - self._started_at > _TAKE_OVER_S:
             return repeats_of(self.payload)
-        ranges, done = self.tell(items.take_over)
+        ranges, done = self.write(items.take_over)
         self._done += done
         return ranges
 
     def set_done(self, done: int) -> None:
-        """Say how far the item really is, for example after going back to a checkpoint."""
+        """Set the real progress of the item, for example after a return to a checkpoint."""
         self._done = done
 
     def save_artifact(self, name: str, media_type: str, data: bytes) -> None:
         """Store a file of the job."""
         stored = self.blobs.put(data)
-        self.tell(recording.save_artifact, name=name, media_type=media_type, blob=stored)
+        self.write(recording.save_artifact, name=name, media_type=media_type, blob=stored)
 
     def finish(self) -> None:
         """Mark the item as done."""
-        self.tell(items.succeed, next_round=kinds.next_round)
+        self.write(items.succeed, next_round=kinds.next_round)
 
     def fail(self, failure: Failure) -> None:
         """Mark the item and its job as failed."""
-        self.tell(items.fail, failure=failure)
+        self.write(items.fail, failure=failure)
 
     def give_back(self) -> None:
-        """Note that this runner stops: the item is cancelled with its job, or goes back to the queue."""
+        """Record that this runner stops: the item is cancelled with its job, or goes back to the queue."""
 
         def give_back(session: Session, lease: Lease) -> None:
             job, _ = items.hold(session, lease)
@@ -209,8 +209,8 @@ class ItemContext:
             else:
                 items.release(session, lease)
 
-        self.tell(give_back)
+        self.write(give_back)
 
     def wait_for(self, source_key: str) -> None:
         """Give the item back until another item of its job has been done again."""
-        self.tell(items.compute_again, source_key=source_key)
+        self.write(items.compute_again, source_key=source_key)

@@ -22,8 +22,8 @@ from simulator.memory import keep_freed_memory
 from worker.protocol import (
     EXIT_DATABASE_AWAY,
     EXIT_OUT_OF_MEMORY,
+    EXIT_RECORDED,
     EXIT_STORAGE_FULL,
-    EXIT_TOLD,
     RunRequest,
 )
 from worker.runner.context import InputGone, ItemContext, ItemFailedError, Runner, Stopped
@@ -45,7 +45,7 @@ def run(requests: Iterable[RunRequest]) -> int:
         if code is not None:
             return code
         gc.collect()  # networks are cycles of objects: the next item needs their memory
-    return EXIT_TOLD
+    return EXIT_RECORDED
 
 
 def _say_where(lease: Lease) -> None:
@@ -65,7 +65,7 @@ def _attempt(runner: Runner, request: RunRequest) -> int | None:
         return _carry_out(ItemContext(runner, request))
     except LeaseLost as lost:
         log.info("%s", lost)
-        return EXIT_TOLD
+        return EXIT_RECORDED
     except Exception as error:
         if is_full(error):
             log.warning("%s", error)
@@ -101,7 +101,7 @@ def _carry_out(item: ItemContext) -> int | None:
         item.fail(_failure_of(error))
     else:
         return None
-    return EXIT_TOLD
+    return EXIT_RECORDED
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Keeps a work item while its runner works: renews the lease, passes on stops, and tells when it crashed."""
+"""Watches runners at work: renews their leases, passes on stops, and records crashes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from app.settings import Settings
 from worker.protocol import (
     EXIT_DATABASE_AWAY,
     EXIT_OUT_OF_MEMORY,
+    EXIT_RECORDED,
     EXIT_STORAGE_FULL,
-    EXIT_TOLD,
     LineReader,
     RunRequest,
     send,
@@ -39,17 +39,17 @@ _LOOK_S = 0.5
 class Outcome(StrEnum):
     """How carrying an item ended, as the log says it."""
 
-    TOLD = "ended"
+    ENDED = "ended"
     GIVEN_BACK = "was given back"
     STORAGE_FULL = "was given back, since the storage is full"
     CRASHED = "crashed"
     LOST = "went to another worker"
-    UNTOLD = "ended while the database was away"
+    UNRECORDED = "ended while the database was away"
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """What the database says of an item while its runner works."""
+class _Look:
+    """The state of an item in the database while its runner works."""
 
     is_ours: bool
     should_stop: bool
@@ -64,7 +64,7 @@ class _Deadline:
     _has_passed: bool = False
 
     def passes(self, now: float) -> bool:
-        """Tell, once, that the deadline has passed."""
+        """Return whether the deadline has passed; true only once."""
         if self._has_passed or now < self.at:
             return False
         self._has_passed = True
@@ -72,7 +72,7 @@ class _Deadline:
 
 
 class _Stop:
-    """When a runner that should stop is told so: SIGTERM at a time, SIGKILL a grace later."""
+    """The signals to a runner that should stop: SIGTERM at a time, SIGKILL a grace period later."""
 
     def __init__(self, at: float, grace_s: float) -> None:
         self._signals = (
@@ -98,7 +98,7 @@ class _Runner:
     job_id: str
 
     def is_there(self) -> bool:
-        """Return whether the process, which waits for an item, still lives: nothing was said since."""
+        """Return whether the process, which waits for an item, still lives: nothing has arrived since."""
         return not select.select([self.connection], [], [], 0)[0]
 
 
@@ -160,8 +160,8 @@ class Slot:
             log.exception("job %s: the runner of %s could not be started", lease.job_id, lease.key)
             crash = Failure("worker_lost", f"the runner could not be started: {error}", retryable=True)
             return self._settle(lease, None, crash)
-        if status == EXIT_TOLD:
-            return Outcome.TOLD
+        if status == EXIT_RECORDED:
+            return Outcome.ENDED
         return self._settle(lease, status, run.failure or _crash_failure(status))
 
     def _do(self, run: _Run, request: RunRequest) -> int | None:
@@ -189,7 +189,7 @@ class Slot:
         return status
 
     def _settle(self, lease: Lease, status: int | None, crash: Failure) -> Outcome:
-        """Tell the database how a runner ended that did not tell it itself."""
+        """Record in the database how a runner ended that did not record it itself."""
 
         def settle(session: Session) -> Outcome:
             if self._shutting_down.is_set():
@@ -197,7 +197,7 @@ class Slot:
                 return Outcome.GIVEN_BACK
             if items.stop_requested(session, lease):
                 items.stopped(session, lease)
-                return Outcome.TOLD
+                return Outcome.ENDED
             if status == EXIT_STORAGE_FULL:
                 items.release(session, lease, reason="storage_full")
                 return Outcome.STORAGE_FULL
@@ -214,15 +214,15 @@ class Slot:
         except Exception as error:
             if not is_transient(error):
                 raise
-            return Outcome.UNTOLD  # the lease runs out, and the item is taken back
+            return Outcome.UNRECORDED  # the lease runs out, and the item is taken back
         if outcome is Outcome.CRASHED:
-            told = "job %s: the runner of %s ended with status %s: %s"
-            log.warning(told, lease.job_id, lease.key, status, crash.message)
+            message = "job %s: the runner of %s ended with status %s: %s"
+            log.warning(message, lease.job_id, lease.key, status, crash.message)
         return outcome
 
 
 class _Run:
-    """A runner at work: renews its lease, passes on stops, notices when it hangs."""
+    """One item on its runner: renews the lease, passes on stops, notices when the runner hangs."""
 
     def __init__(
         self, settings: Settings, database: Database, lease: Lease, shutting_down: threading.Event
@@ -254,7 +254,7 @@ class _Run:
                 for message in reader.feed(data):
                     if "done" in message:
                         self.is_done = True
-                        return EXIT_TOLD
+                        return EXIT_RECORDED
                     return int(message["exit"])
             now = time.monotonic()
             if limit.passes(now):
@@ -263,31 +263,31 @@ class _Run:
                 beat_at = now + settings.heartbeat_s
                 self._beat(connection)
             if self._stop is None and self._shutting_down.is_set():
-                self._stop = _Stop(now, settings.cancel_grace_s)  # the runner does not know: tell it now
+                self._stop = _Stop(now, settings.cancel_grace_s)  # the runner does not know of the shutdown
             if self._stop is not None and (number := self._stop.due(now)) is not None:
                 self._signal(connection, number)
 
     def _beat(self, connection: socket.socket) -> None:
         """Renew the lease; kill the runner when it is lost or hangs, and watch whether it should stop."""
-        heard = self._hear()
-        if heard is None:
+        look = self._look()
+        if look is None:
             return
-        if not heard.is_ours:
+        if not look.is_ours:
             log.info(
                 "job %s: %s is no longer ours; its runner is killed", self._lease.job_id, self._lease.key
             )
             self._signal(connection, signal.SIGKILL)
-        elif heard.is_silent:
+        elif look.is_silent:
             silence_s = self._settings.item_silence_s
             self.failure = Failure(
                 "stalled", f"a work item gave no sign of life for {silence_s:g} s", retryable=True
             )
             self._signal(connection, signal.SIGKILL)
-        elif heard.should_stop and self._stop is None:
+        elif look.should_stop and self._stop is None:
             grace_s = self._settings.cancel_grace_s
             self._stop = _Stop(time.monotonic() + grace_s, grace_s)
 
-    def _hear(self) -> _Heard | None:
+    def _look(self) -> _Look | None:
         """Renew the lease and look at the item; None when the database is away for a moment.
 
         The lease runs on then, and the fence protects what is there.
@@ -296,18 +296,18 @@ class _Run:
         try:
             with self._database.transaction() as session:
                 is_ours = items.renew(session, lease, lease_s=self._settings.lease_s)
-                # Its runner says so next; it is not killed between these two moments.
+                # Its runner reports the success next, and must not be killed before.
                 is_ours = is_ours or items.has_succeeded(session, lease)
-                heard = _Heard(
+                look = _Look(
                     is_ours,
                     should_stop=items.stop_requested(session, lease),
                     is_silent=items.is_silent(session, lease, for_s=self._settings.item_silence_s),
                 )
-        except Exception as error:  # noqa: BLE001 - it is said, and tried at the next heartbeat
+        except Exception as error:  # noqa: BLE001 - logged, and tried at the next heartbeat
             self._outage.failed(error)
             return None
         self._outage.worked()
-        return heard
+        return look
 
     def _time_out(self, connection: socket.socket) -> None:
         limit_s = self._settings.item_timeout_s

@@ -11,7 +11,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the internet at large.
+    """Return whether an IP address is one of the internet at large.
 
     Private, loopback, link-local, shared, multicast and reserved ones are not, nor are IPv6 addresses that
     stand for such an IPv4 address.
@@ -25,7 +25,7 @@ def is_public(address: str) -> bool:
 
 
 def is_private_host(host: str) -> bool:
-    """Tell whether a URL's host is known not to be public without asking the DNS."""
+    """Return whether a URL's host is known not to be public without asking the DNS."""
     name = host.rstrip(".").casefold()
     if name == "localhost" or name.endswith(".localhost"):
         return True

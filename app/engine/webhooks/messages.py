@@ -1,4 +1,4 @@
-"""What webhooks are told: the types of events and the bodies of messages."""
+"""Types and bodies of the messages that webhooks send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.db.tables import Job, Webhook
 
 
 class EventType(StrEnum):
-    """What a webhook may be told of: each state that a job comes to, after it was queued."""
+    """What a message may be about: each state that a job comes to after it was queued."""
 
     JOB_RUNNING = "job.running"
     JOB_CANCELLING = "job.cancelling"
@@ -24,7 +24,7 @@ TEST = "webhook.test"
 
 
 def job_message(job: Job, event_type: str, at: datetime) -> str:
-    """Return the body that tells of a job's new state."""
+    """Return the body of the message about a job's new state."""
     link = f"/v1/jobs/{job.id}"
     data = {
         "id": job.id,

@@ -1,7 +1,7 @@
-"""The outbox: messages are stored with what they tell of, and sent by whichever worker claims them.
+"""The outbox: messages are stored with the change that they are about; any worker claims and sends them.
 
 A claim is a lease with a token that grows, as with work items: a worker that lost it settles nothing. A
-message is sent at least once; its id stays the same, so that receivers can tell repetitions.
+message is sent at least once; its id stays the same, so that receivers can recognise repetitions.
 Times are the database's.
 """
 
@@ -72,8 +72,8 @@ class Patience:
 
     Attributes:
         retry_s: the first wait; each further one is twice as long, up to 4 hours.
-        give_up_s: a message is given up so long after it was queued.
-        disable_after_s: a webhook that has failed for so long is disabled.
+        give_up_s: a message is given up this long after it was queued.
+        disable_after_s: a webhook that has failed for this long is disabled.
     """
 
     retry_s: float
@@ -82,7 +82,7 @@ class Patience:
 
 
 def announce(session: Session, job: Job) -> None:
-    """Queue messages that tell of a locked job's new state, in the transaction that made it so."""
+    """Queue messages about a locked job's new state, in the transaction that sets it."""
     event_type = f"job.{job.state}"
     # Locked against deletion, so that a message never refers to a webhook that is gone.
     query = select(Webhook).where(Webhook.enabled).with_for_update(read=True, key_share=True)
@@ -112,7 +112,7 @@ def queue(
 
 
 def has_due(session: Session) -> bool:
-    """Tell whether something is to be sent now."""
+    """Return whether something is to be sent now."""
     return session.scalars(_due().limit(1)).first() is not None
 
 

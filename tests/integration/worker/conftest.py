@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from app.db.tables import Event, Job, Model, WorkItem
 from app.engine import items
 from app.engine.items import Lease
 from app.settings import Settings
+from tests.waiting import until
 from worker.supervision.handle import ZygoteHandle
 from worker.supervision.supervisor import Outcome, Supervisor
 
@@ -27,17 +27,6 @@ FAKE_ZYGOTE = "tests.integration.worker.fake_zygote"
 DEADLINE_S = 30.0
 OWNER = "a worker"
 REQUIRED = "cpu/plain"
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Poll until the condition holds; return what it returned."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    pytest.fail(f"waited {DEADLINE_S:g} s for {what}")
 
 
 def is_alive(pid: int) -> bool:

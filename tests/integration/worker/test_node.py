@@ -8,11 +8,12 @@ import pytest
 
 from app.db.tables import Speed, Worker
 from app.engine.broker import make_celery
+from tests.waiting import until
 from worker.node import Node
 from worker.protocol import SPEED_REVISION
 from worker.supervision.handle import ZygoteHandle
 
-from .conftest import REQUIRED, until
+from .conftest import REQUIRED
 
 
 class _Borrowed(ZygoteHandle):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 
 from app.engine.items import Lease
+from tests.waiting import until
 from worker.protocol import LineReader, RunRequest, send
 from worker.supervision.handle import ZygoteHandle
 
-from .conftest import DEADLINE_S, FAKE_ZYGOTE, is_alive, until
+from .conftest import DEADLINE_S, FAKE_ZYGOTE, is_alive
 
 
 def _request(desk, lease: Lease) -> dict:

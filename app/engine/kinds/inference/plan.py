@@ -25,7 +25,7 @@ class Ranges:
     learned: bool = False
 
     def calibrated_after(self, variant: Variant) -> bool:
-        """Tell whether the variant's ranges are calibrated once its weights are final."""
+        """Return whether the variant's ranges are calibrated once its weights are final."""
         return self.enabled and not (variant is Variant.HWA and self.learned)
 
 
@@ -38,7 +38,7 @@ class Sizes:
 
     @classmethod
     def of(cls, spec: JobSpec, *, train: int, test: int) -> Sizes:
-        """Return the sizes of a job on a dataset of so many samples."""
+        """Return the sizes of a job on a dataset with these numbers of samples."""
         most_train = None if spec.finetune is None else spec.finetune.max_samples
         most_test = spec.evaluate.max_samples
         return cls(
@@ -57,8 +57,7 @@ def plan(
         sizes: samples of an epoch and of a pass over the test set.
         ranges: what the configuration says of input ranges.
         verified: the model's import was verified before, so no `verify` item is needed.
-        repeats_per_shard: at least so many chip instances in one evaluation item; the numbers do not depend
-            on it.
+        repeats_per_shard: smallest number of chips in one evaluation item; no number depends on it.
     """
     repeats, times = spec.evaluate.repeats, len(spec.evaluate.t_inference)
     shard = max(repeats_per_shard, math.ceil(repeats / MOST_SHARDS))

@@ -1,4 +1,4 @@
-"""What runners find for accuracy over time: cells, baselines, epochs. Each behind the lease's fence."""
+"""Results of runners for accuracy over time: cells, baselines, epochs; each behind the lease's fence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _measured(job: Job, counts: Counts) -> dict[str, Any]:
 
 
 def _told(counts: Counts) -> dict[str, float | None]:
-    """Return the counts as events tell them, absent ones as null."""
+    """Return the counts as events show them, absent ones as null."""
     return {count.name: counts.get(count.name) for count in COUNTS}
 
 
@@ -40,7 +40,7 @@ def save_cell(
     counts: Counts,
     progress_done: int,
 ) -> None:
-    """Store a cell once, and how far its item is with it; a cell that is already there stays as it is."""
+    """Store a cell and the item's progress with it, once; a cell that is already there stays as it is."""
     job, item = hold(session, lease)
     if session.get(Cell, (job.id, variant, repeat, t_inference)) is not None:
         return

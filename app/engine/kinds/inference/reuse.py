@@ -36,9 +36,9 @@ from app.db.types import utc_now
 from app.engine.abilities import loops_of
 from app.engine.items import repeats_of
 from app.engine.keys import ItemKey, ItemKind
-from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState
-from simulator.config import Variant
+from simulator.config import EvaluateSpec, Variant
+from simulator.config.job import JobSpec
 from simulator.numerics import NUMBERS
 
 _MOST_SOURCES = 20
@@ -48,9 +48,8 @@ _PREPARES = (ItemKind.VERIFY, ItemKind.CALIBRATE, ItemKind.FINETUNE)
 _DESCRIPTION_FILES = ("analog_state.safetensors", "conversion.json")
 
 
-def result_keys(job: Job, model: Model, dataset: Dataset | None) -> dict[Variant, str]:
+def result_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None) -> dict[Variant, str]:
     """Return the result key of each of the job's variants, `digital` included."""
-    spec = spec_of(job)
     stored = spec.model_dump(mode="json")
     passes = {
         "numbers": NUMBERS,
@@ -84,9 +83,17 @@ def _hash(value: dict[str, Any]) -> str:
 class Reuse:
     """Takes over what earlier jobs computed into a new job, before it is stored."""
 
-    def __init__(self, session: Session, job: Job, keys: Mapping[Variant, str], blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        session: Session,
+        job: Job,
+        evaluate: EvaluateSpec,
+        keys: Mapping[Variant, str],
+        blobs: BlobStore,
+    ) -> None:
         self._session = session
         self._job = job
+        self._evaluate = evaluate
         self._keys = keys
         self._blobs = blobs
         self._used: set[str] = set()
@@ -195,8 +202,7 @@ class Reuse:
         return True
 
     def _take_cells(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
-        evaluate = spec_of(self._job).evaluate
-        times, repeats = set(evaluate.t_inference), evaluate.repeats
+        times, repeats = set(self._evaluate.t_inference), self._evaluate.repeats
         taken: dict[tuple[int, float], Cell] = {}
         for source in sources:
             query = select(Cell).where(

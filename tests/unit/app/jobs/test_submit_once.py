@@ -83,6 +83,6 @@ def test_a_repetition_whose_job_was_deleted_is_told_so_and_makes_none(client, da
     assert client.delete(location).status_code == 204
     again = submit(client, job, "k")
     assert (again.status_code, again.json()["code"]) == (410, "idempotent_result_deleted")
-    assert again.json()["errors"][0]["hint"] == "send it with a new key to have it done again"
+    assert again.json()["errors"][0]["hint"] == "send the request with a new key to have it done again"
     assert count(database, Job) == 0
     assert submit(client, job, "another").status_code == 202

@@ -37,6 +37,17 @@ def test_names_of_the_library_are_the_configurations_own():
     assert "AnalogLinear" in dir(simulator)
 
 
+def test_every_device_that_a_configuration_can_name_is_exported_by_the_library():
+    import simulator
+    from simulator.config import ConverterConfig, DriftCompensationConfig, NoiseModelConfig
+
+    families = (NoiseModelConfig, ConverterConfig, DriftCompensationConfig)
+    members = [member for family in families for member in family.members.values()]
+    ours = {member.__name__ for member in members if member.__module__.startswith("simulator.")}
+    assert len(ours) > 10
+    assert ours <= set(simulator.__all__)
+
+
 def test_unknown_name_of_the_library_is_an_attribute_error():
     import simulator
 
