@@ -1,4 +1,4 @@
-"""Measure everything against its target: `python -m benchmarks [steps] [chips] [service]`.
+"""Measure everything against its target: `python -m benchmarks [steps] [chips] [service] [client]`.
 
 Prints a table, and writes `benchmarks/results.json` and `benchmarks/results.png`.
 """
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import chips, service, steps
+from benchmarks import chips, client, service, steps
 from benchmarks.rows import Row, draw, save, show
 from simulator.memory import keep_freed_memory
 
 RESULTS = Path(__file__).with_name("results.json")
-PARTS = {"steps": steps.rows, "chips": chips.rows, "service": service.rows}
+PARTS = {"steps": steps.rows, "chips": chips.rows, "service": service.rows, "client": client.rows}
 
 
 def main(names: list[str]) -> int:

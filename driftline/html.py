@@ -91,22 +91,30 @@ def results(one: Mapping[str, Any]) -> str:
     return _block("Results", "", f"job {one['job']}", facts) + _table(header, rows, numbers=4)
 
 
+def summary(one: Mapping[str, Any]) -> str:
+    """Return a job's answer in words: the headline, and what else there is to say."""
+    rest = [sentence for sentence in one["sentences"] if sentence not in one["headline"]]
+    more = f'<div style="{_FAINT}">{escape(" ".join(rest))}</div>' if rest else ""
+    return f"<div><b>{escape(one['headline'])}</b></div>{more}"
+
+
 def comparison(one: Mapping[str, Any]) -> str:
     """Return jobs side by side: each job's mean, and its difference from the first."""
     metric = one["metric"]
+    names = {compared["id"]: compared["name"] or compared["id"] for compared in one["jobs"]}
     rows = []
     for point in one["points"]:
         differences = {difference["job"]: difference for difference in point["differences"]}
-        for compared in one["jobs"]:
-            found, against = point["points"].get(compared["id"]), differences.get(compared["id"])
+        for job_id, found in point["points"].items():
+            against = differences.get(job_id, {})
             rows.append(
                 [
-                    compared["name"] or compared["id"],
+                    names[job_id],
                     point["variant"],
                     in_table(point["t_inference"]),
-                    "" if found is None else number(found["mean"], metric),
-                    "" if against is None else signed(against["mean"], metric),
-                    "" if against is None else interval(against["ci95"], metric),
+                    number(found["mean"], metric),
+                    signed(against["mean"], metric) if against else "",
+                    interval(against["ci95"], metric) if against else "",
                 ]
             )
     header = ("job", "variant", "time", "mean", "against the first", "95 % interval")

@@ -1,7 +1,7 @@
 """The demonstration: how accurate is a small digit classifier on a phase-change chip, 1 s to 1 year on?
 
 `make demo` runs it: it starts the whole service, uploads `examples/mnist_cnn.onnx`, submits a job, shows its
-progress, prints the accuracy over time and leaves the pictures in `demo/`.
+progress, prints the accuracy over time, leaves the pictures in `demo/`, and says where the job's page is.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.settings import Settings
-from driftline import Driftline
+from driftline import Driftline, JobFailed, Results
+from driftline.times import in_table
 from worker.local import LocalService
 
 HERE = Path(__file__).parent
@@ -47,7 +47,6 @@ JOB: dict[str, Any] = {
     },
     "seed": 42,
 }
-TIMES = {1: "1 s", 3600: "1 h", 86400: "1 day", 2592000: "1 month", 31536000: "1 year"}
 
 
 def main() -> int:
@@ -57,45 +56,33 @@ def main() -> int:
     console.print("Starting API, worker and broker ...")
     with LocalService(settings) as service, Driftline(service.url) as driftline:
         model = driftline.upload_model(HERE / "mnist_cnn.onnx")
-        analog = [layer["name"] for layer in model["layers"] if layer["kind"] == "analog"]
-        console.print(
-            f"Uploaded the model: {model['parameters']:,} parameters, on tiles: {', '.join(analog)}"
-        )
-        job = driftline.submit({**JOB, "model": model["id"]})
-        job = _watch(console, driftline, job["id"])
-        if job["state"] != "succeeded":
-            console.print(f"[red]The job {job['state']}: {job['failure']}[/red]")
+        on_tiles = ", ".join(model.analog_layers)
+        console.print(f"Uploaded the model: {model.parameters:,} parameters, on tiles: {on_tiles}")
+        job = driftline.submit({**JOB, "model": model})
+        console.print(f"Watch it at {service.url}/jobs/{job.id}", soft_wrap=True)
+        try:
+            job.wait()
+        except JobFailed as failure:
+            console.print(str(failure), style="red", markup=False)
             return 1
-        results = driftline.results(job["id"])
-        console.print(_table(results))
+        console.print(_table(job.results()))
         for kind in ("svg", "png", "csv"):
-            (OUTPUT / f"accuracy.{kind}").write_bytes(driftline.results_as(job["id"], kind))
+            (OUTPUT / f"accuracy.{kind}").write_bytes(job.results_as(kind))
     console.print("Written: demo/accuracy.svg, demo/accuracy.png, demo/accuracy.csv")
+    console.print("To see its page, start the service (DRIFTLINE_DATA_DIR=demo/service make run) and open")
+    console.print(f"http://{settings.host}:{Settings().port}/jobs/{job.id}", soft_wrap=True)
     return 0
 
 
-def _watch(console: Console, driftline: Driftline, job_id: str) -> dict[str, Any]:
-    """Show the job's progress until it ends."""
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("queued", total=1.0)
-        return driftline.wait(
-            job_id,
-            on_change=lambda job: progress.update(
-                bar, completed=job["progress"]["fraction"], description=job["phase"] or job["state"]
-            ),
-        )
-
-
-def _table(results: dict[str, Any]) -> Table:
-    digital = results["baseline"]["digital"]
+def _table(results: Results) -> Table:
+    digital = results.baseline["digital"]
     table = Table(
         title="Test accuracy over time, mean over 10 chips with 95 % interval",
         caption=f"digital: {digital['accuracy']:.1%} of {digital['total']} images",
     )
     table.add_column("variant")
-    for label in TIMES.values():
-        table.add_column(label, justify="right")
+    for time_s in JOB["evaluate"]["t_inference"]:
+        table.add_column(in_table(time_s), justify="right")
     for one in results["series"]:
         cells = [
             f"{100 * p['mean']:.1f} % [{100 * p['ci95'][0]:.1f}, {100 * p['ci95'][1]:.1f}]"

@@ -56,7 +56,7 @@ def print_table(
         table.add_column(
             column,
             justify="right" if column in right else "left",
-            no_wrap=number == 0,
+            no_wrap=number == 0 or column in right,
             overflow="fold",
         )
     for row in found:

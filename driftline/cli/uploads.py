@@ -56,11 +56,11 @@ def list_models(limit: Limit = 50, as_json: AsJson = False) -> None:
         [one.id, one.name, f"{one.parameters:,}", str(len(one.analog_layers)), ago(one["created_at"])]
         for one in models
     ]
-    columns = ("id", "name", "parameters", "layers on tiles", "uploaded")
+    columns = ("id", "name", "parameters", "on tiles", "uploaded")
     print_table(
         columns,
         rows,
-        numbers=("parameters", "layers on tiles"),
+        numbers=("parameters", "on tiles"),
         empty="no models; `driftline models add FILE`",
     )
 
@@ -115,7 +115,7 @@ def list_datasets(limit: Limit = 50, as_json: AsJson = False) -> None:
     rows = [
         [
             one.id,
-            one.name,
+            one.name if one.origin == "upload" else "",
             shape(one.inputs),
             str(one.classes or ""),
             f"{one.train_size:,}",
@@ -124,5 +124,5 @@ def list_datasets(limit: Limit = 50, as_json: AsJson = False) -> None:
         ]
         for one in datasets
     ]
-    columns = ("id", "name", "inputs", "classes", "training", "testing", "uploaded")
-    print_table(columns, rows, numbers=("classes", "training", "testing"))
+    columns = ("id", "name", "inputs", "classes", "train", "test", "uploaded")
+    print_table(columns, rows, numbers=("classes", "train", "test"))

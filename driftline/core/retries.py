@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from driftline.core.steps import Flow, Request, Send, Sleep
+from driftline.core.steps import Flow, Request, Send, Sleep, foreign
 from driftline.errors import ApiError, ServiceUnreachable, api_error
 
 FIRST_PAUSE_S = 0.25
@@ -32,7 +32,7 @@ def answered(request: Request, retries: int) -> Flow[httpx.Response]:
         error: Exception
         try:
             response: httpx.Response = yield Send(request)
-        except httpx.TransportError as failure:
+        except httpx.RequestError as failure:
             may_repeat = request.repeatable or isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout)
             error = unreachable(failure)
             asked_s = None
@@ -66,11 +66,12 @@ def problem_of(response: httpx.Response) -> ApiError:
         problem = response.json()
     except ValueError:
         problem = None
-    if not isinstance(problem, dict):
-        target = response.headers.get("location")
-        told = f"it points to {target}" if target else response.text.strip()[:200] or response.reason_phrase
-        problem = {"code": "http_error", "detail": f"not an answer of a Driftline service: {told}"}
-    return api_error(response.status_code, problem, retry_after_s(response.headers.get("retry-after")))
+    asked_s = retry_after_s(response.headers.get("retry-after"))
+    if isinstance(problem, dict):
+        return api_error(response.status_code, problem, asked_s)
+    error = foreign(response)  # a proxy, perhaps, whose service restarts
+    error.retry_after_s = asked_s
+    return error
 
 
 def retry_after_s(header: str | None) -> float | None:
@@ -90,7 +91,7 @@ def retry_after_s(header: str | None) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def unreachable(failure: httpx.TransportError) -> ServiceUnreachable:
+def unreachable(failure: httpx.RequestError) -> ServiceUnreachable:
     """Return the exception of a service that does not answer."""
     url = failure.request.url
     reason = str(failure) or type(failure).__name__

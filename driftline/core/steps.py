@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 import httpx
 
 from driftline.core.plain import plain
+from driftline.errors import ApiError, api_error
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Request:
 
     def once(self) -> Self:
         """Return the request with an `Idempotency-Key`: however often it is sent, it is done once."""
-        key = str(uuid.uuid4())
+        key = os.urandom(16).hex()
         return replace(self, headers={**self.headers, "Idempotency-Key": key}, repeatable=True)
 
     def harmless(self) -> Self:
@@ -142,9 +143,27 @@ def call(request: Request) -> Flow[httpx.Response]:
 
 
 def call_json(request: Request) -> Flow[Any]:
-    """Send a request, again where that helps, and return the JSON that was answered."""
+    """Send a request, again where that helps, and return the JSON object that was answered.
+
+    Raises:
+        ApiError: the answer is none, so that something else must be at this address.
+    """
     response = yield from call(request)
-    return response.json()
+    try:
+        value = response.json()
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise foreign(response)
+    return value
+
+
+def foreign(response: httpx.Response) -> ApiError:
+    """Return the exception of an answer that no Driftline service gives."""
+    target = response.headers.get("location")
+    told = f"it points to {target}" if target else response.text.strip()[:200] or response.reason_phrase
+    detail = f"{response.url.copy_with(query=None)} is not answered by a Driftline service: {told}"
+    return api_error(response.status_code, {"code": "http_error", "detail": detail})
 
 
 def work(function: Callable[[], T]) -> Flow[T]:

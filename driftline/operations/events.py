@@ -8,7 +8,7 @@ import httpx
 
 from driftline.core.retries import problem_of, unreachable
 from driftline.core.sse import StreamReader
-from driftline.core.steps import Close, Emit, Flow, NextChunk, Open, Sleep, Stream, call, get
+from driftline.core.steps import Close, Emit, Flow, NextChunk, Open, Sleep, Stream, call_json, get
 from driftline.errors import ApiError, ServerError, ServiceUnreachable
 from driftline.operations.lists import listed
 from driftline.operations.naming import Named, path_of
@@ -37,7 +37,7 @@ def events(job: Named, *, follow: bool = True, after: int = 0) -> Flow[None]:
         for told in (yield from listed(path, None, {"after": after or None})):
             yield Emit(Event(told))
         return
-    yield from call(get(path_of("jobs", job)))  # there is such a job, and a service that knows it
+    yield from call_json(get(path_of("jobs", job)))  # there is such a job, and a service that knows it
     last, patience = after, Patience()
     while True:
         reader = StreamReader()
@@ -53,7 +53,7 @@ def events(job: Named, *, follow: bool = True, after: int = 0) -> Flow[None]:
                     if message.data["type"] in _LAST:
                         return
             yield Close(stream)
-        except (*_PASSING, httpx.TransportError) as error:
+        except (*_PASSING, httpx.RequestError) as error:
             yield Sleep(patience.pause_s(error))
         else:
             yield Sleep(min(reader.retry_s or 0.0, _LONGEST_REST_S))
@@ -69,7 +69,7 @@ def _opened(path: str, last: int) -> Flow[Stream]:
     headers: dict[str, Any] = {**_STREAM, **({"Last-Event-ID": str(last)} if last else {})}
     try:
         stream: Stream = yield Open(get(path, headers=headers))
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise unreachable(error) from error
     if not stream.response.is_success:
         problem: ApiError = problem_of(stream.response)

@@ -81,9 +81,12 @@ def run(
     evaluate |= {} if max_samples is None else {"max_samples": max_samples}
     if example_input is None:
         example_input = arrays.first_samples(data, 2)
+    # Data first: what is wrong with them shows at once, while the export of a module takes seconds.
+    dataset_id = yield from _uploaded_dataset(data, test_fraction)
+    model_id = yield from _uploaded_model(model, example_input)
     spec = {
-        "model": (yield from _uploaded_model(model, example_input)),
-        "dataset": (yield from _uploaded_dataset(data, test_fraction)),
+        "model": model_id,
+        "dataset": dataset_id,
         "rpu_config": hardware,
         "evaluate": evaluate,
         **({"finetune": training} if training else {}),

@@ -50,9 +50,10 @@ _EARLIEST_S = 0.1
 def new_figure(width: float = 8.0, height: float = 4.8) -> Figure:
     """Return an empty figure that no global state of matplotlib knows, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    from driftline.plots.figure import ShownFigure
+
+    figure = ShownFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

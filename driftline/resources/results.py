@@ -125,6 +125,14 @@ class Summary(Record):
         """Return the headline."""
         return str(self["headline"])
 
+    def _told(self) -> list[str]:
+        return [f"of job {self['job']}:", self["headline"]]
+
+    def _repr_html_(self) -> str:
+        from driftline import html
+
+        return html.summary(self)
+
 
 class Lifetime(Record):
     """When each chip falls below a threshold, and which share of the chips holds it for how long."""

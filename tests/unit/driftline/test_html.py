@@ -6,7 +6,7 @@ import pytest
 
 from driftline import html
 from driftline.resources.jobs import JobRecord
-from driftline.resources.results import Comparison, Results
+from driftline.resources.results import Comparison, Results, Summary
 from driftline.resources.uploads import Dataset, Model
 
 EVIL = "<script>alert('x')</script>\"&"
@@ -33,7 +33,8 @@ COMPARISON = {
     "points": [{"variant": "direct", "t_inference": 1.0, "points": {"a": POINT},
                 "differences": [{"job": "b", "mean": -0.012, "ci95": [-0.02, -0.01]}]}],
 }  # fmt: skip
-RECORDS = [Model(MODEL), Dataset(DATASET), JobRecord(JOB), Results(RESULTS), Comparison(COMPARISON)]
+SUMMARY = Summary({"job": "j", "headline": EVIL, "sentences": [EVIL, f"{EVIL} too"], "facts": {}})
+RECORDS = [Model(MODEL), Dataset(DATASET), JobRecord(JOB), Results(RESULTS), Comparison(COMPARISON), SUMMARY]
 
 
 class Balance(HTMLParser):

@@ -69,6 +69,7 @@ class Completion {
       const item = event.target.closest("li");
       if (item) { event.preventDefault(); this.take(Number(item.dataset.index)); }
     });
+    if (document.activeElement === area) this.offer(); // what was typed before the schema came
   }
 
   key(event) {

@@ -36,6 +36,10 @@ export function installActions(job) {
     }
   });
 
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
+  });
+
   for (const form of document.querySelectorAll("dialog form[data-act]")) {
     form.addEventListener("submit", async (event) => {
       if (event.submitter?.value !== "go") return;

@@ -154,7 +154,9 @@ job.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-swap]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  history.replaceState(null, "", link.href);
+  const address = new URL(location.href);
+  address.searchParams.set("layer", new URL(link.href).searchParams.get("layer"));
+  history.replaceState(null, "", address);
   refresh();
 });
 document.getElementById("chips").addEventListener("change", async (event) => {

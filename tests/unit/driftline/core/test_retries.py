@@ -138,7 +138,22 @@ def test_a_service_that_is_not_there_is_named():
 
 def test_an_answer_of_something_else_is_told_as_that(script, to_script):
     script.will(Answer(404, raw=b"<html>nginx</html>"))
-    with pytest.raises(NotFound, match="not an answer of a Driftline service"):
+    with pytest.raises(NotFound, match="not answered by a Driftline service: <html>nginx"):
+        to_script.job("j")
+
+
+@pytest.mark.parametrize("raw", [b"<html>hello</html>", b"[1]", b""])
+def test_a_page_in_the_place_of_an_answer_is_told(script, to_script, raw):
+    script.will(Answer(200, raw=raw))
+    with pytest.raises(ApiError, match="not answered by a Driftline service"):
+        to_script.job("j")
+    with pytest.raises(ApiError, match="not answered by a Driftline service"):
+        list(to_script.events("j"))
+
+
+def test_an_address_that_moved_says_where_to(script, to_script):
+    script.will(Answer(308, raw=b"", headers={"Location": "https://new.example/v1/jobs/j"}))
+    with pytest.raises(ApiError, match=r"it points to https://new\.example"):
         to_script.job("j")
 
 

@@ -101,3 +101,4 @@ def test_cells_become_a_table():
 def test_results_become_a_picture():
     figure = results().plot(title="digits")
     assert figure.axes[0].has_data()
+    assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
