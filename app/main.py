@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -123,6 +124,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
         responses=openapi.COMMON_RESPONSES,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        contact={"name": "The Driftline authors"},
     )
     # The last one is the outermost.
     app.add_middleware(FramingMiddleware)
@@ -132,7 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     page_problems.install(app)
-    openapi.describe(app)
+    openapi.describe(app, Path(__file__).with_name("openapi_examples.json"))
     for router in (
         models_router,
         datasets_router,

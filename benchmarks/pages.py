@@ -1,8 +1,8 @@
 """The page of a large job in a real browser: `python -m benchmarks.pages [cells]`.
 
-A local service runs a small real job, to which cells are added until it has so many: 400 chips at each
-time. A browser with an empty cache opens its page several times; told are the time to the first paint and
-to the drawn curve, and what was transferred: the page with its files, and the data of its figures.
+A local service runs a small real job, to which cells are added until it has as many as asked for: 400 chips
+at each time. A browser with an empty cache opens its page several times. A row is a time, to the first paint
+or to the drawn curve, or a size: of the page with its files, or of the data of its figures.
 """
 
 from __future__ import annotations

@@ -22,17 +22,19 @@ class CompareQuery(QueryModel):
 class ComparedJob(BaseModel):
     """A job that is compared."""
 
-    id: str
-    name: str | None
-    state: str
-    seed: int
-    config_hash: str
+    id: str = Field(description="Id of this job, a UUID of version 7.")
+    name: str | None = Field(description="Name of this job, for people.")
+    state: str = Field(description="State of the job.")
+    seed: int = Field(description="Seed of every random draw.")
+    config_hash: str = Field(
+        description="Hash of the effective configuration: equal hashes mean equal hardware."
+    )
 
 
 class Difference(BaseModel):
     """A job's metric minus the first job's, at one time."""
 
-    job: str
+    job: str = Field(description="Id of the job that is compared with the first.")
     mean: float | None = Field(description="Null where the metric of a chip was not finite.")
     ci95: tuple[float, float] | None = Field(
         description="Interval of the mean difference; null for one chip, and where the mean is null."
@@ -46,8 +48,8 @@ class Difference(BaseModel):
 class ComparedPoint(BaseModel):
     """One variant at one time, in every job that has it."""
 
-    variant: str
-    t_inference: float
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    t_inference: float = Field(description="Seconds after programming.")
     points: dict[str, PointView] = Field(description="By job.")
     differences: list[Difference] = Field(description="Each further job against the first.")
 
@@ -62,8 +64,8 @@ class ConfigDifference(BaseModel):
 class ComparisonView(BaseModel):
     """Jobs side by side."""
 
-    jobs: list[ComparedJob]
-    metric: Metric
+    jobs: list[ComparedJob] = Field(description="The jobs, in the order in which they were asked for.")
+    metric: Metric = Field(description="What the job is judged by.")
     baseline: dict[str, dict[str, dict[str, Any]]] = Field(description="By job, then by model.")
-    points: list[ComparedPoint]
-    differences: list[ConfigDifference]
+    points: list[ComparedPoint] = Field(description="Each variant and time that a job has.")
+    differences: list[ConfigDifference] = Field(description="The fields in which the jobs differ.")

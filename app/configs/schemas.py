@@ -24,8 +24,8 @@ class ConfigWarning(BaseModel):
     """Something that works as configured, but hardly is what was meant."""
 
     pointer: str = Field(description="JSON pointer into the body.")
-    code: str
-    message: str
+    code: str = Field(description="What is wrong, as a word that stays the same.")
+    message: str = Field(description="What is wrong, in words.")
 
 
 class CheckedConfig(BaseModel):
@@ -33,37 +33,41 @@ class CheckedConfig(BaseModel):
 
     config_hash: str = Field(description="sha256 of the effective configuration's canonical JSON.")
     effective: dict[str, Any] = Field(description="The configuration with every default filled in.")
-    warnings: list[ConfigWarning]
+    warnings: list[ConfigWarning] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )
 
 
 class ConfigAssumption(BaseModel):
     """Something that was assumed, left out, or means something else here."""
 
     pointer: str = Field(description="JSON pointer into the body.")
-    code: str
-    message: str
+    code: str = Field(description="What is wrong, as a word that stays the same.")
+    message: str = Field(description="What is wrong, in words.")
 
 
 class ImportedConfig(CheckedConfig):
     """A configuration of another program as ours; the warnings' pointers go into `effective`."""
 
     dialect: Dialect = Field(description="Dialect that the body was read as.")
-    assumed: list[ConfigAssumption]
+    assumed: list[ConfigAssumption] = Field(description="What was assumed, left out, or is done otherwise.")
 
 
 class Preset(BaseModel):
     """A named configuration."""
 
-    name: str
+    name: str = Field(description="Name of this preset, for people.")
     description: str = Field(description="Hardware of the preset, and the publication that it follows.")
-    config_hash: str
-    effective: dict[str, Any]
+    config_hash: str = Field(
+        description="Hash of the effective configuration: equal hashes mean equal hardware."
+    )
+    effective: dict[str, Any] = Field(description="The configuration with every field.")
 
 
 class PresetList(BaseModel):
     """All named configurations."""
 
-    items: list[Preset]
+    items: list[Preset] = Field(description="The presets.")
 
 
 class StoredReference(StrictModel):
@@ -95,11 +99,11 @@ class ConfigCreate(StrictModel):
 class StoredConfigSummary(BaseModel):
     """A stored configuration, in a list."""
 
-    id: str = Field(examples=[EXAMPLE_ID])
-    name: str
-    description: str | None
+    id: str = Field(examples=[EXAMPLE_ID], description="Id of this configuration, a UUID of version 7.")
+    name: str = Field(description="Name of this configuration, for people.")
+    description: str | None = Field(description="What this configuration is for, for people.")
     config_hash: str = Field(description="sha256 of the effective configuration's canonical JSON.")
-    created_at: datetime
+    created_at: datetime = Field(description="When this configuration was made.")
 
     @classmethod
     def of(cls, row: RpuConfig) -> StoredConfigSummary:
@@ -114,4 +118,6 @@ class StoredConfig(StoredConfigSummary):
     effective: dict[str, Any] = Field(
         description="The configuration with every default that held when it was stored; jobs use this."
     )
-    warnings: list[ConfigWarning]
+    warnings: list[ConfigWarning] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )

@@ -36,15 +36,15 @@ _EXAMPLE: JsonDict = {
 class SampleInput(BaseModel):
     """One input of a sample."""
 
-    name: str
-    dtype: str
+    name: str = Field(description="Name of the input; `x` where there is one.")
+    dtype: str = Field(description="Number format of the input.")
     shape: list[int] = Field(description="Shape of one sample.")
 
 
 class Targets(BaseModel):
     """What a network is to find."""
 
-    dtype: str
+    dtype: str = Field(description="Number format of the targets.")
     shape: list[int] = Field(description="Shape of one sample.")
     kind: Literal["class", "class_or_value", "one_hot", "class_per_position", "labels", "real"] = Field(
         description="A class per sample or per position (a number, or one-hot), zeros and ones, or values; "
@@ -57,29 +57,33 @@ class DatasetView(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str
-    name: str
-    origin: Literal["builtin", "upload"]
+    id: str = Field(description="Id of this dataset; `builtin:` and a name for built-in ones.")
+    name: str = Field(description="Name of this dataset, for people.")
+    origin: Literal["builtin", "upload"] = Field(
+        description="Whether the dataset is built in or was uploaded."
+    )
     sha256: str = Field(description="SHA-256 of the file.")
     format: str | None = Field(description="Format of the uploaded file; null for a built-in dataset.")
     size_bytes: int | None = Field(description="Size of the uploaded file; null for a built-in dataset.")
     options: dict[str, float | list[float] | str] = Field(
         description="Options of split and preprocessing that the upload gave."
     )
-    inputs: list[SampleInput]
-    targets: Targets
+    inputs: list[SampleInput] = Field(
+        description="The arrays that go into a model, without the dimension of samples."
+    )
+    targets: Targets = Field(description="What the model is judged against.")
     classes: int | None = Field(description="Number of classes; null where targets are not classes.")
     class_names: list[str] | None = Field(
         default=None, description="Labels that were words in the file, in the order of their numbers."
     )
     train_size: int = Field(description="Samples for training.")
     test_size: int = Field(description="Samples for testing.")
-    warnings: list[str]
+    warnings: list[str] = Field(description="What is probably not intended, in words.")
     description: str | None = Field(description="Contents of a built-in dataset.")
     preprocessing: str | None = Field(description="Preprocessing of a built-in dataset.")
     licence: str | None = Field(description="Licence of a built-in dataset.")
     source: str | None = Field(description="Source of a built-in dataset.")
-    created_at: datetime | None
+    created_at: datetime | None = Field(description="When this dataset was made.")
 
     @classmethod
     def of(cls, dataset: Dataset) -> DatasetView:

@@ -136,7 +136,7 @@ class JobExtend(StrictModel):
 class DryRunView(BaseModel):
     """What a job would be, without doing it."""
 
-    valid: bool
+    valid: bool = Field(description="Always true: a job with faults is answered with status 422.")
     tiles: int = Field(description="Tiles of all analog layers.")
     devices: int = Field(description="Devices that hold the weights.")
     utilisation: float = Field(description="Share of the tiles' crosspoints that hold weights.")
@@ -148,15 +148,17 @@ class DryRunView(BaseModel):
         description="Time on one worker at its measured speed, without the cells that are taken over;"
         " null before a worker has measured its speed."
     )
-    warnings: list[dict[str, Any]]
+    warnings: list[dict[str, Any]] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )
 
 
 class Progress(BaseModel):
     """Progress of a job, counted in samples passed through a network."""
 
-    done: int
-    total: int
-    fraction: float = Field(ge=0, le=1)
+    done: int = Field(description="Samples that were passed through a network.")
+    total: int = Field(description="Samples of the whole job.")
+    fraction: float = Field(ge=0, le=1, description="Share of the work that is done, 0 to 1.")
     eta_seconds: float | None = Field(
         description="Estimate at the time of the last progress, from the speed so far; null before the first "
         "progress."
@@ -186,66 +188,74 @@ class QueueView(BaseModel):
 class FailureView(BaseModel):
     """Why a job failed."""
 
-    code: str
-    message: str
-    retryable: bool
-    item: str | None = None
+    code: str = Field(description="Why the job failed, as a word that stays the same.")
+    message: str = Field(description="Why the job failed and what to do, in words.")
+    retryable: bool = Field(description="Whether a retry may succeed.")
+    item: str | None = Field(default=None, description="Work item that failed.")
 
 
 class Links(BaseModel):
     """Paths of a job's parts."""
 
-    self: str
-    results: str
-    summary: str
-    lifetime: str
-    report: str
-    history: str
-    events: str
-    artifacts: str
+    self: str = Field(description="The job itself.")
+    results: str = Field(description="Accuracy over time.")
+    summary: str = Field(description="The result in words.")
+    lifetime: str = Field(description="How long chips hold a threshold.")
+    report: str = Field(description="All of it as one HTML file.")
+    history: str = Field(description="Fine-tuning, epoch by epoch.")
+    events: str = Field(description="What happened to the job.")
+    artifacts: str = Field(description="The files that the job made.")
 
 
 class JobView(BaseModel):
     """A job."""
 
-    id: str
-    name: str | None
-    tags: list[str]
-    state: JobState
+    id: str = Field(description="Id of this job, a UUID of version 7.")
+    name: str | None = Field(description="Name of the job, for people; null if it has none.")
+    tags: list[str] = Field(description="Labels of the job, for filters.")
+    state: JobState = Field(description="State of the job.")
     phase: str | None = Field(
         description="Kind of the work item that was started last: verify, calibrate, finetune, baseline, "
         "evaluate, describe."
     )
-    progress: Progress
+    progress: Progress = Field(description="How much of the work is done.")
     spec: dict[str, Any] = Field(description="Specification of the job, with defaults filled in.")
-    effective_config: dict[str, Any]
-    config_hash: str
-    seed: int
-    attempt: int
-    created_at: datetime
-    queued_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    failure: FailureView | None
-    warnings: list[dict[str, Any]]
+    effective_config: dict[str, Any] = Field(
+        description="The RPU configuration with every field, as the job uses it."
+    )
+    config_hash: str = Field(
+        description="Hash of the effective configuration: equal hashes mean equal hardware."
+    )
+    seed: int = Field(description="Seed of every random draw.")
+    attempt: int = Field(description="Number of the attempt: 1 for a job that is no retry.")
+    created_at: datetime = Field(description="When this job was made.")
+    queued_at: datetime | None = Field(description="When the job began to wait for a worker.")
+    started_at: datetime | None = Field(description="When a worker began the job; null before.")
+    finished_at: datetime | None = Field(description="When the job reached a final state; null before.")
+    failure: FailureView | None = Field(description="Why the job failed; null unless it did.")
+    warnings: list[dict[str, Any]] = Field(
+        description="What is probably not intended, each with pointer, code and message."
+    )
     retry_of: str | None = Field(description="Job that this one repeats.")
     extends: str | None = Field(description="Job that this one extends by chips or times.")
     queue: QueueView | None = Field(
         default=None, description="What a queued job waits for; null for other jobs and in lists."
     )
     cached_from: list[str] = Field(description="Jobs whose results were taken over instead of computed.")
-    links: Links
+    links: Links = Field(description="Paths of the job's parts.")
 
 
 class EpochView(BaseModel):
     """One fine-tuning epoch."""
 
-    variant: str
-    epoch: int
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    epoch: int = Field(description="Number of the epoch, from 0.")
     train_loss: FiniteOrNull = Field(
         description="Mean loss over the epoch's samples; null if it was not finite."
     )
-    train_accuracy: float | None
+    train_accuracy: float | None = Field(
+        description="Accuracy over the epoch's samples under noise; null for a regression."
+    )
     validation_loss: FiniteOrNull = Field(
         description="Mean loss of the validation under noise; null without validation_fraction, and if it "
         "was not finite."
@@ -254,40 +264,40 @@ class EpochView(BaseModel):
         description="Accuracy of the validation under noise; null without validation_fraction, and for a "
         "regression."
     )
-    learning_rate: float
-    seconds: float
-    finished_at: datetime
+    learning_rate: float = Field(description="Learning rate at the end of the epoch.")
+    seconds: float = Field(description="Seconds that the epoch took.")
+    finished_at: datetime = Field(description="When the epoch ended.")
 
 
 class HistoryView(BaseModel):
     """The fine-tuning epochs of a job."""
 
-    job: str
-    epochs: list[EpochView]
+    job: str = Field(description="Id of the job.")
+    epochs: list[EpochView] = Field(description="The epochs of all variants, in order.")
 
 
 class EventView(BaseModel):
     """Something that happened to a job."""
 
     seq: int = Field(description="Version of the job at the time of the event. It grows, with gaps.")
-    type: str
-    data: dict[str, Any]
-    created_at: datetime
+    type: str = Field(description="Kind of the event, such as `job.succeeded`.")
+    data: dict[str, Any] = Field(description="What happened, in fields that depend on the type.")
+    created_at: datetime = Field(description="When this event was made.")
 
 
 class ArtifactView(BaseModel):
     """A file that a job made."""
 
-    name: str
-    media_type: str
+    name: str = Field(description="Name of the file.")
+    media_type: str = Field(description="Media type of the file.")
     size_bytes: int | None = Field(description="Null for the report, which is rendered when it is read.")
     sha256: str | None = Field(description="Null for the report.")
-    created_at: datetime
-    url: str
+    created_at: datetime = Field(description="When the job wrote the file.")
+    url: str = Field(description="Path at which the file is.")
 
 
 class ArtifactsView(BaseModel):
     """The files of a job."""
 
-    job: str
-    items: list[ArtifactView]
+    job: str = Field(description="Id of the job.")
+    items: list[ArtifactView] = Field(description="The files, the report last.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -66,8 +68,13 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def describe(app: FastAPI) -> None:
-    """Add the schema of problems, and the problems of JSON bodies, to the application's document."""
+def describe(app: FastAPI, examples: Path) -> None:
+    """Have the application's document hold the schema of problems, the problems of JSON bodies, and examples.
+
+    Args:
+        app: the application.
+        examples: a file with recorded answers, by operation and status.
+    """
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -76,6 +83,8 @@ def describe(app: FastAPI) -> None:
                 version=app.version,
                 summary=app.summary,
                 description=app.description,
+                license_info=app.license_info,
+                contact=app.contact,
                 tags=app.openapi_tags,
                 routes=app.routes,
             )
@@ -88,6 +97,7 @@ def describe(app: FastAPI) -> None:
             _add_headers(schema)
             _write_whole_bounds(schema)
             _restore_examples(schema, app)
+            _add_recorded(schema, json.loads(examples.read_text(encoding="utf-8")))
             problem = ProblemDetails.model_json_schema(ref_template=_REFERENCE, mode="serialization")
             parts = problem.pop("$defs", {})
             schema.setdefault("components", {}).setdefault("schemas", {}).update(
@@ -136,6 +146,14 @@ def _add_headers(schema: dict[str, Any]) -> None:
                 headers = {one: {"description": _HEADERS[one], "schema": {"type": "string"}} for one in found}
                 if headers:
                     response["headers"] = {**headers, **response.get("headers", {})}
+
+
+def _add_recorded(schema: dict[str, Any], recorded: dict[str, dict[str, Any]]) -> None:
+    """Show a recorded answer as the example of each operation and status that has one."""
+    for path in schema.get("paths", {}).values():
+        for operation in path.values():
+            for status, example in recorded.get(operation["operationId"], {}).items():
+                operation["responses"][status]["content"]["application/json"]["example"] = example
 
 
 def _write_whole_bounds(node: Any) -> None:

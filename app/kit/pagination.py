@@ -26,7 +26,7 @@ RowT = TypeVar("RowT")
 class Page(BaseModel, Generic[ItemT]):
     """One page of a list."""
 
-    items: list[ItemT]
+    items: list[ItemT] = Field(description="The things on this page of the list.")
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last page.")
 
 

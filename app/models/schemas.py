@@ -41,8 +41,8 @@ _EXAMPLE: JsonDict = {
 class TensorInfo(BaseModel):
     """An input or output of a network."""
 
-    name: str
-    dtype: str
+    name: str = Field(description="Name of the tensor in the file.")
+    dtype: str = Field(description="Number format of the tensor.")
     shape: list[int | str | None] | None = Field(
         description="Sizes; a name or null where any size goes. Null: unknown."
     )
@@ -63,10 +63,12 @@ class OutputInfo(TensorInfo):
 class LayerInfo(BaseModel):
     """A layer of the network, under the name that jobs use for it."""
 
-    name: str
+    name: str = Field(description="Name of the layer, as jobs use it.")
     op: str = Field(description="Operation of the layer, as PyTorch names it.")
     kind: Literal["analog", "digital"] = Field(description="Whether the layer can lie on tiles.")
-    weight_shape: list[int] | None = None
+    weight_shape: list[int] | None = Field(
+        default=None, description="Shape of the weight; null for a layer without one."
+    )
     reason: str | None = Field(default=None, description="Why the layer is not analog.")
     groups: int = Field(default=1, description="Groups of a convolution.")
     bias: bool = Field(default=False, description="Whether the layer has a bias.")
@@ -82,8 +84,8 @@ class LayerInfo(BaseModel):
 class ModelWarning(BaseModel):
     """Something about the file that is worth knowing."""
 
-    code: str
-    message: str
+    code: str = Field(description="What is wrong, as a word that stays the same.")
+    message: str = Field(description="What is wrong, in words.")
 
 
 class VerificationState(StrEnum):
@@ -97,7 +99,9 @@ class VerificationState(StrEnum):
 class Verification(BaseModel):
     """The comparison of the imported network with a reference, on training samples of the first job on it."""
 
-    state: VerificationState
+    state: VerificationState = Field(
+        description="`pending` until a worker has compared; then `passed` or `failed`."
+    )
     max_rel_diff: float | None = Field(
         description="Largest difference relative to max |y|, of the output, or of the node that differs most "
         "given equal inputs where the whole differs; above 1e-4 a warning, above 1e-3 a failure."
@@ -126,19 +130,23 @@ class ModelView(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    id: str
-    name: str
-    sha256: str
-    size_bytes: int
-    opset: int
-    producer: str | None
-    inputs: list[TensorInfo]
-    outputs: list[OutputInfo]
+    id: str = Field(description="Id of this model, a UUID of version 7.")
+    name: str = Field(description="Name of this model, for people.")
+    sha256: str = Field(description="SHA-256 of the file.")
+    size_bytes: int = Field(description="Size of the file.")
+    opset: int = Field(description="Version of the ONNX operators that the file uses.")
+    producer: str | None = Field(description="What wrote the file.")
+    inputs: list[TensorInfo] = Field(description="The model's inputs.")
+    outputs: list[OutputInfo] = Field(description="The model's outputs.")
     parameters: int = Field(description="Number of weights.")
-    layers: list[LayerInfo]
-    warnings: list[ModelWarning]
-    verification: Verification
-    created_at: datetime
+    layers: list[LayerInfo] = Field(description="The layers with weights, and whether they go on tiles.")
+    warnings: list[ModelWarning] = Field(
+        description="What is probably not intended, each with code and message."
+    )
+    verification: Verification = Field(
+        description="Whether the imported model computes what the file computes."
+    )
+    created_at: datetime = Field(description="When this model was made.")
 
     @classmethod
     def of(cls, model: Model) -> ModelView:

@@ -22,14 +22,14 @@ class _PointView(BaseModel):
     """
 
     t_inference: float = Field(description="Seconds after programming.")
-    repeats: int
-    mean: float | None
-    std: float | None
+    repeats: int = Field(description="Chips that were evaluated.")
+    mean: float | None = Field(description="Mean of the metric over chips.")
+    std: float | None = Field(description="Sample standard deviation over chips; null for one chip.")
     ci95: tuple[float, float] | None = Field(description="Student's t interval of the mean over chips.")
-    p05: float | None
-    p95: float | None
-    min: float | None
-    max: float | None
+    p05: float | None = Field(description="5 % quantile over chips; null for one chip.")
+    p95: float | None = Field(description="95 % quantile over chips; null for one chip.")
+    min: float | None = Field(description="The lowest value of a chip.")
+    max: float | None = Field(description="The best chip's value, or the worst's of an error.")
 
 
 # Their fields follow the table of counts and quantities, where type checkers cannot follow.
@@ -50,9 +50,9 @@ else:
     CellView = create_model(
         "CellView",
         __doc__="One variant on one chip at one time.",
-        variant=(str, ...),
-        repeat=(int, ...),
-        t_inference=(float, ...),
+        variant=(str, Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")),
+        repeat=(int, Field(description="Number of the chip, from 0.")),
+        t_inference=(float, Field(description="Seconds after programming.")),
         **{
             count.name: _number(int if count.kind == "integer" else float, count.meaning, default=None)
             for count in COUNTS
@@ -63,20 +63,22 @@ else:
 class SeriesView(BaseModel):
     """One variant over time."""
 
-    variant: str
-    points: list[PointView]
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    points: list[PointView] = Field(description="One point for each time, rising.")
 
 
 class ResultsView(BaseModel):
     """Accuracy over time."""
 
-    job: str
-    complete: bool
-    task: Task
-    metric: Metric
-    baseline: dict[str, dict[str, Any]]
-    series: list[SeriesView]
-    cells: list[CellView] | None = None
+    job: str = Field(description="Id of the job.")
+    complete: bool = Field(description="Whether all cells that the job asks for are there.")
+    task: Task = Field(description="What the network is asked to do.")
+    metric: Metric = Field(description="What the job is judged by.")
+    baseline: dict[str, dict[str, Any]] = Field(description="Floating-point results, by model.")
+    series: list[SeriesView] = Field(description="The metric over time, by variant.")
+    cells: list[CellView] | None = Field(
+        default=None, description="Every chip at every time, with `?cells=true`."
+    )
 
 
 class MedianView(BaseModel):
@@ -99,7 +101,7 @@ class CrossingView(BaseModel):
     time_s: float | None = Field(
         description="Seconds after programming, interpolated in ln t; null where it is censored."
     )
-    censored: Censored
+    censored: Censored = Field(description="What the evaluated times leave open.")
 
 
 class YieldView(BaseModel):
@@ -115,12 +117,14 @@ class LifeView(BaseModel):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    variant: str
-    time_to_threshold_s: MedianView
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    time_to_threshold_s: MedianView = Field(
+        description="The median over chips of the time to the threshold, in seconds."
+    )
     chips: list[CrossingView] = Field(
         description="Those that were evaluated at all times of the variant so far."
     )
-    yield_: list[YieldView] = Field(alias="yield")
+    yield_: list[YieldView] = Field(alias="yield", description="The share of chips that hold, over time.")
     holds_95_percent_until_s: float | None = Field(
         description="Until when 95 % of chips hold; the last evaluated time where they still do. Null under"
         " 20 chips, and where fewer hold at the first time."
@@ -131,21 +135,21 @@ class LifeView(BaseModel):
 class LifetimeView(BaseModel):
     """When chips become worse than a threshold, and which share of them has not."""
 
-    job: str
+    job: str = Field(description="Id of the job.")
     complete: bool = Field(description="Whether all cells that the job asks for are there.")
-    metric: Metric
+    metric: Metric = Field(description="What the job is judged by.")
     threshold: float = Field(
         description="A chip holds while its metric is at least (an error: at most) this."
     )
     digital: float | None = Field(description="The metric of the model as uploaded, in floating point.")
-    series: list[LifeView]
+    series: list[LifeView] = Field(description="How long chips hold, by variant.")
 
 
 class HeldAtView(BaseModel):
     """How many chips of a variant hold the threshold up to a time."""
 
-    variant: str
-    t_inference: float
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    t_inference: float = Field(description="Seconds after programming.")
     chips: int = Field(description="That hold.")
     of: int = Field(description="Chips that were evaluated at all times.")
 
@@ -153,39 +157,45 @@ class HeldAtView(BaseModel):
 class VariantMedianView(MedianView):
     """The median time to the threshold of one variant."""
 
-    variant: str
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
 
 
 class MeanView(BaseModel):
     """A variant's metric over chips."""
 
-    mean: float | None
-    ci95: tuple[float, float] | None
-    repeats: int
+    mean: float | None = Field(
+        description="Mean of the metric over chips; null where a chip's was not finite."
+    )
+    ci95: tuple[float, float] | None = Field(
+        description="Student's t interval of the mean over chips; null for one chip."
+    )
+    repeats: int = Field(description="Chips that were evaluated.")
 
 
 class TimeView(BaseModel):
     """What the variants reach at one time."""
 
-    t_inference: float
-    variants: dict[str, MeanView]
+    t_inference: float = Field(description="Seconds after programming.")
+    variants: dict[str, MeanView] = Field(description="The metric of each variant.")
 
 
 class FactsView(BaseModel):
     """The numbers that a summary is made of."""
 
-    metric: Metric
-    digital: float | None
+    metric: Metric = Field(description="What the job is judged by.")
+    digital: float | None = Field(
+        description="The metric of the model as uploaded, in floating point; null before it is known."
+    )
     threshold: float | None = Field(description="Null where none is given and digital is not known.")
-    times: list[TimeView]
-    time_to_threshold: list[VariantMedianView]
+    times: list[TimeView] = Field(description="The times that the sentences name.")
+    time_to_threshold: list[VariantMedianView] = Field(description="The median over chips, by variant.")
     holding: HeldAtView | None = Field(description="Null under ten chips.")
 
 
 class SummaryView(BaseModel):
     """A job's result in words."""
 
-    job: str
+    job: str = Field(description="Id of the job.")
     headline: str = Field(description="The sentences that matter most, as one text.")
     sentences: list[str] = Field(description="All sentences, those of the headline first.")
-    facts: FactsView
+    facts: FactsView = Field(description="The numbers in the sentences.")

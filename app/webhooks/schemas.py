@@ -68,16 +68,16 @@ class WebhookChange(StrictModel):
 class WebhookView(BaseModel):
     """A webhook."""
 
-    id: str = Field(examples=[EXAMPLE_ID])
-    url: str
+    id: str = Field(examples=[EXAMPLE_ID], description="Id of this webhook, a UUID of version 7.")
+    url: str = Field(description="Where messages are sent to.")
     events: list[EventType] | None = Field(description="Events that are sent; null: all.")
-    description: str | None
-    enabled: bool
+    description: str | None = Field(description="What the webhook is for, for people.")
+    enabled: bool = Field(description="Whether messages are sent.")
     disabled_reason: str | None = Field(
         description="Why the service disabled the webhook; null if it did not."
     )
     failing_since: datetime | None = Field(description="First failed attempt since the last good one.")
-    created_at: datetime
+    created_at: datetime = Field(description="When this webhook was made.")
 
     @classmethod
     def of(cls, row: Webhook) -> WebhookView:
@@ -94,24 +94,26 @@ class WebhookCreated(WebhookView):
 class AttemptView(BaseModel):
     """One attempt at a delivery."""
 
-    at: datetime
+    at: datetime = Field(description="When the message was sent.")
     status_code: int | None = Field(description="Status of the receiver's answer; null if there was none.")
-    latency_ms: float
-    error: str | None
+    latency_ms: float = Field(description="Milliseconds until the server answered.")
+    error: str | None = Field(description="What went wrong; null when the server took the message.")
 
 
 class DeliveryView(BaseModel):
     """A message for a webhook."""
 
     id: str = Field(description="The message's `webhook-id`, the same at every attempt.")
-    type: str
+    type: str = Field(description="Event that the message is about.")
     job: str | None = Field(description="Job that the message is about.")
-    state: DeliveryState
-    attempts: list[AttemptView]
+    state: DeliveryState = Field(description="Whether the message waits, was taken, or was given up.")
+    attempts: list[AttemptView] = Field(description="The attempts to send the message, oldest first.")
     next_attempt_at: datetime | None = Field(description="Null unless it waits.")
-    created_at: datetime
-    finished_at: datetime | None
-    payload: dict[str, Any]
+    created_at: datetime = Field(description="When this delivery was made.")
+    finished_at: datetime | None = Field(
+        description="When the server took the message or the last attempt failed; null before."
+    )
+    payload: dict[str, Any] = Field(description="The message, as it is sent.")
 
     @classmethod
     def of(cls, row: WebhookDelivery) -> DeliveryView:

@@ -31,7 +31,7 @@ def handle(item: ItemContext) -> None:
             repeat=repeat,
             t_inference=t_inference_s,
             counts=result.counts(),
-            samples=len(models.test),
+            progress_done=item.done,  # counted batch by batch, so that progress never goes back
         )
 
     evaluated = 0

@@ -160,6 +160,11 @@ class ItemContext:
             with self._if_it_is_there(), self._database.transaction() as session:
                 recording.save_progress(session, self.lease, self._done)
 
+    @property
+    def done(self) -> int:
+        """Sample-forwards so far, those included that the database has not heard of."""
+        return self._done
+
     @contextmanager
     def _if_it_is_there(self) -> Iterator[None]:
         """Ignore that the database is away for a moment; the next look will do."""

@@ -38,9 +38,9 @@ def save_cell(
     repeat: int,
     t_inference: float,
     counts: Counts,
-    samples: int,
+    progress_done: int,
 ) -> None:
-    """Store a cell once; a cell that is already there stays as it is."""
+    """Store a cell and the item's progress with it, once; a cell that is already there stays as it is."""
     job, item = hold(session, lease)
     if session.get(Cell, (job.id, variant, repeat, t_inference)) is not None:
         return
@@ -48,7 +48,7 @@ def save_cell(
     cell = Cell(job_id=job.id, variant=variant, repeat=repeat, t_inference=t_inference, **measured)
     session.add(cell)
     job.results_version += 1
-    set_progress(job, item, min(item.progress_total, item.progress_done + samples))
+    set_progress(job, item, min(item.progress_total, progress_done))
     made_progress(item)
     data = {"variant": variant, "repeat": repeat, "t_inference": t_inference, **_told(counts)}
     record(session, job, "cell.finished", data)

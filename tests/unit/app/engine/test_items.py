@@ -121,7 +121,7 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make
             repeat=0,
             t_inference=1.0,
             counts={"correct": 9, "total": 10, "loss_sum": 1.0},
-            samples=10,
+            progress_done=10,
         ),
         lambda session: items.succeed(session, stale, next_round=next_round),
         lambda session: items.release(session, stale),
@@ -230,12 +230,26 @@ def test_a_cell_is_stored_once_and_counts_once(database: Database, make_job: Mak
         with database.transaction() as session:
             results.save_cell(
                 session, lease, variant="hwa", repeat=0, t_inference=1.0,
-                counts={"correct": correct, "total": 10, "loss_sum": 1.0}, samples=10,
+                counts={"correct": correct, "total": 10, "loss_sum": 1.0}, progress_done=10,
             )  # fmt: skip
     with database.reading() as session:
         assert session.scalars(select(Cell.counts).where(Cell.job_id == job_id)).all() == [
             {"correct": 9, "total": 10, "loss_sum": 1.0}
         ]
+    assert job_of(database, job_id).progress_done == 10
+
+
+def test_a_cell_whose_batches_were_counted_is_not_counted_again(
+    database: Database, make_job: MakeJob
+) -> None:
+    job_id = make_job(("evaluate:0", []))
+    lease = take(database, job_id)
+    with database.transaction() as session:
+        recording.save_progress(session, lease, 8)
+        results.save_cell(
+            session, lease, variant="hwa", repeat=0, t_inference=1.0,
+            counts={"correct": 9, "total": 10, "loss_sum": 1.0}, progress_done=10,
+        )  # fmt: skip
     assert job_of(database, job_id).progress_done == 10
 
 
@@ -245,7 +259,7 @@ def test_a_loss_that_is_not_finite_is_stored_as_absent(database: Database, make_
     with database.transaction() as session:
         results.save_cell(
             session, lease, variant="hwa", repeat=0, t_inference=1.0,
-            counts=Score(10, float("inf"), correct=1).counts(), samples=10,
+            counts=Score(10, float("inf"), correct=1).counts(), progress_done=10,
         )  # fmt: skip
     with database.reading() as session:
         assert session.scalars(select(Cell.counts).where(Cell.job_id == job_id)).all() == [
@@ -395,7 +409,7 @@ def test_attempts_are_counted_anew_after_progress(database: Database, make_job: 
                 repeat=repeat,
                 t_inference=1.0,
                 counts={"total": 1, "loss_sum": 0.5},
-                samples=1,
+                progress_done=repeat + 1,
             )
         with database.transaction() as session:
             items.crash(session, lease, CRASH, max_attempts=2)
@@ -489,7 +503,7 @@ def test_cells_and_baselines_are_a_new_version_of_the_results_and_progress_is_no
     for expected in (1, 1):  # the second is there already
         with database.transaction() as session:
             results.save_cell(
-                session, lease, variant="hwa", repeat=0, t_inference=1.0, counts=counts, samples=1
+                session, lease, variant="hwa", repeat=0, t_inference=1.0, counts=counts, progress_done=1
             )
         assert version() == expected
     with database.transaction() as session:

@@ -59,7 +59,7 @@ def save(database: Database, lease: Lease) -> None:
     with database.transaction() as session:
         counts = {"correct": 9, "total": 10, "loss_sum": 1.0}
         results.save_cell(
-            session, lease, variant="direct", repeat=repeat, t_inference=1.0, counts=counts, samples=100
+            session, lease, variant="direct", repeat=repeat, t_inference=1.0, counts=counts, progress_done=100
         )
 
 
