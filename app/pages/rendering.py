@@ -39,6 +39,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        auto_reload=False,  # a process goes on with the templates that fit its code
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
