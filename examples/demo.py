@@ -69,9 +69,7 @@ def main() -> int:
         for kind in ("svg", "png", "csv"):
             (OUTPUT / f"accuracy.{kind}").write_bytes(job.results_as(kind))
     console.print("Written: demo/accuracy.svg, demo/accuracy.png, demo/accuracy.csv")
-    console.print(
-        "See the job's page: start the service with DRIFTLINE_DATA_DIR=demo/service make run, and open"
-    )
+    console.print("To see its page, start the service (DRIFTLINE_DATA_DIR=demo/service make run) and open")
     console.print(f"http://{settings.host}:{Settings().port}/jobs/{job.id}", soft_wrap=True)
     return 0
 

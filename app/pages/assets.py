@@ -24,6 +24,7 @@ _MEDIA_TYPES = {
     ".txt": "text/plain",
 }
 _FOR_A_YEAR = "public, max-age=31536000, immutable"
+_NOT_GUESSED = {"X-Content-Type-Options": "nosniff"}
 _DIGITS = 12
 
 
@@ -71,4 +72,4 @@ async def get_static_file(
         raise NotFound(f"there is no static file {shortened(name, 100)!r}")
     caching = _FOR_A_YEAR if version == assets().version else "no-cache"
     media_type = _MEDIA_TYPES[Path(name).suffix]
-    return Response(content, media_type=media_type, headers={"Cache-Control": caching})
+    return Response(content, media_type=media_type, headers={"Cache-Control": caching, **_NOT_GUESSED})

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette._utils import get_route_path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.kit.negotiation import accept_of, preferred
 from app.kit.problems import MEDIA_TYPE
 from app.pages.endpoints import router
-from app.pages.rendering import render
+from app.pages.rendering import path_of, render
 from app.pages.route import IS_PAGE
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
@@ -50,7 +49,7 @@ def _as_page(handler: Any) -> Handler:
 
 def _without_slash(request: Request) -> str | None:
     """Return the relative address of the page that a path with a slash at its end means; None if none."""
-    path = get_route_path(request.scope)
+    path = path_of(request)
     is_page = path.endswith("/") and any(
         isinstance(page, APIRoute) and page.path_regex.fullmatch(path[:-1]) for page in router.routes
     )

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from fastapi import Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from starlette._utils import get_route_path
 from starlette.responses import HTMLResponse
 
 from app.kit.transactions import ReadSession
@@ -40,6 +39,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        auto_reload=False,  # a process goes on with the templates that fit its code
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -78,9 +78,14 @@ def prose(text: str) -> Markup:
     return Markup("".join(marked))  # noqa: S704 - every part is escaped
 
 
+def path_of(request: Request) -> str:
+    """Return the path of a request below the application's root."""
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
+
+
 def root_of(request: Request) -> str:
     """Return the relative address of the application's root, whatever prefix a proxy puts before it."""
-    depth = get_route_path(request.scope).count("/") - 1
+    depth = path_of(request).count("/") - 1
     return "../" * depth or "./"
 
 

@@ -21,6 +21,7 @@ SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 WIDTHS = {1440: 900, 390: 844}
 SCHEMES = ("light", "dark")
 PATIENCE_MS = 20_000.0
+HOSTILE = "<script>alert(1)</script> <b>\u0645\u0631\u062d\u0628\u0627 \U0001f9ea " + "without_any_space_" * 8
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -57,6 +58,7 @@ class Site:
         model: an uploaded model.
         first: a job with fine-tuning and every variant.
         second: another job on the same chips.
+        strange: a job without results, whose name is long and means harm.
     """
 
     service: LocalService
@@ -65,6 +67,7 @@ class Site:
     model: str
     first: str
     second: str
+    strange: str
 
     @property
     def paths(self) -> dict[str, str]:
@@ -73,6 +76,7 @@ class Site:
         return {
             "jobs": "/",
             "job": f"/jobs/{self.first}",
+            "strange": f"/jobs/{self.strange}",
             "comparison": f"/compare?{both}",
             "choice": "/compare",
             "new": f"/new?from={self.first}",
@@ -108,7 +112,9 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         first, second = (client.submit(one) for one in (job, other))
         for submitted in (first, second):
             submitted.wait(progress=False)
-        yield Site(service, client, service.url, model, first.id, second.id)
+        strange = client.submit({**other, "name": HOSTILE, "tags": [HOSTILE[:64]], "seed": 9})
+        strange.cancel()
+        yield Site(service, client, service.url, model, first.id, second.id, strange.id)
 
 
 @dataclass

@@ -36,6 +36,7 @@ class JobPage:
 
     Attributes:
         job: as the API has it.
+        version: number of its last event, after which a browser listens.
         name: or one that is made of its id.
         state_words: its state in words.
         waits: why it waits, and for how long about; empty if it does not.
@@ -56,6 +57,7 @@ class JobPage:
     """
 
     job: JobView
+    version: int
     name: str
     state_words: str
     waits: str
@@ -108,6 +110,7 @@ def job_page(pages: Pages, job_id: str, layer: str | None) -> JobPage:
     base = base_of(job.spec.get("rpu_config"), job.effective_config, session)
     return JobPage(
         job=view,
+        version=job.version,
         name=name_of(job),
         state_words=state_words(job, view.progress),
         waits=_waits(job, view, PageRepository(session)),

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from app.db.tables import Speed
+from app.engine.abilities import AUTO
 from app.health.schemas import WorkerView
 from app.health.service import workers
 from app.jobs.repository import JobRepository
@@ -39,11 +40,13 @@ class WorkerRow:
     Attributes:
         worker: as the API has it.
         doing: its work items.
+        able: what it can do, in words.
         speed: multiply-accumulates per second through tiles, in words; None before it was measured.
     """
 
     worker: WorkerView
     doing: Sequence[Doing]
+    able: str
     speed: str | None
 
 
@@ -76,7 +79,7 @@ def workers_page(session: Session, settings: Settings) -> WorkersPage:
     alive = jobs.workers_alive(settings.worker_silence_s)
     return WorkersPage(
         workers=[
-            WorkerRow(one, doing.get(one.id, []), _speed(speeds.get(one.hostname)))
+            WorkerRow(one, doing.get(one.id, []), _able(one.able), _speed(speeds.get(one.hostname)))
             for one in workers(session, settings)
         ],
         queue=[
@@ -88,6 +91,15 @@ def workers_page(session: Session, settings: Settings) -> WorkersPage:
 
 def _doing(item: OpenItem) -> Doing:
     return Doing(item.job_id, item.job_name or f"job {item.job_id[-8:]}", item_words(item.key))
+
+
+def _able(abilities: Sequence[str] | None) -> str:
+    """Return devices and loops in words: `cpu; compiled or plain loops`."""
+    if not abilities:
+        return "anything"
+    pairs = [ability.split("/") for ability in abilities]
+    devices = sorted({device for device, _ in pairs} - {AUTO}) or [AUTO]
+    return f"{', '.join(devices)}; {' or '.join(sorted({loops for _, loops in pairs}))} loops"
 
 
 def _speed(speed: Speed | None) -> str | None:

@@ -14,7 +14,7 @@ const AGAIN_MS = 2000;
 /** Have `update` called after events, not too often, until the job has ended. */
 export function watch(job, update) {
   const { api } = job.dataset;
-  let last = 0; // number of the last event
+  let last = Number(job.dataset.version); // number of the last event
   let timer = null;
   let isEnded = false;
 
