@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from driftline import Driftline
-from tests.contract.conftest import Story, until
+from tests.contract.conftest import Story
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[4]
 MODEL = ROOT / "examples" / "mnist_cnn.onnx"
