@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.compare.endpoints import router as compare_router
+from app.configs import contract
 from app.configs.endpoints import router as configs_router
 from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore
@@ -135,7 +136,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     page_problems.install(app)
-    openapi.describe(app, Path(__file__).with_name("openapi_examples.json"))
+    openapi.describe(app, Path(__file__).with_name("openapi_examples.json"), contract.refine)
     for router in (
         models_router,
         datasets_router,

@@ -1,4 +1,4 @@
-"""Run the code of the documents: `python -m docs.snippets`, with a service of its own.
+"""Run the code of the documents: `python -m docs.snippets [page ...]`, with a service of its own.
 
 What stands between `<!-- run -->` and `<!-- end of run -->` is run as a reader would, page by page: Python
 blocks of one such stretch as one script, shell blocks as another.
@@ -77,6 +77,8 @@ def main() -> None:
         settings = Settings(data_dir=folder / "data", port=0)
         with LocalService(settings) as service:
             for snippet in snippets(Path(__file__).parent):
+                if sys.argv[1:] and snippet.page not in sys.argv[1:]:
+                    continue
                 begun = time.monotonic()
                 print(f"== {snippet.page}, {snippet.language}", flush=True)
                 run(snippet, folder, service.url)

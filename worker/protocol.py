@@ -9,6 +9,7 @@ Either side closing the socket ends the runner.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -92,7 +93,8 @@ def requests(first: dict[str, Any], connection: socket.socket, more: int) -> Ite
     yield RunRequest.from_json(first)
     with os.fdopen(more, "rb") as lines:
         while True:
-            send(connection, {"done": {}})
+            with contextlib.suppress(ConnectionError):  # without a supervisor the zygote ends this process
+                send(connection, {"done": {}})
             line = lines.readline()
             if not line:
                 return

@@ -73,7 +73,7 @@ def workers(session: Session, settings: Settings) -> list[WorkerView]:
 
 
 def workers_alive(session: Session, settings: Settings) -> int:
-    """Return how many workers have been heard of lately."""
+    """Return how many workers have reported lately."""
     return WorkerRepository(session).count_heard_since(_alive_since_s(session, settings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,13 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def describe(app: FastAPI, examples: Path) -> None:
+def describe(app: FastAPI, examples: Path, refine: Callable[[dict[str, Any]], None]) -> None:
     """Have the application's document hold the schema of problems, the problems of JSON bodies, and examples.
 
     Args:
         app: the application.
         examples: a file with recorded answers, by operation and status.
+        refine: adds to the document what FastAPI does not know.
     """
 
     def document() -> dict[str, Any]:
@@ -103,6 +105,7 @@ def describe(app: FastAPI, examples: Path) -> None:
             schema.setdefault("components", {}).setdefault("schemas", {}).update(
                 {**parts, "ProblemDetails": problem}
             )
+            refine(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 

@@ -44,8 +44,15 @@ def run(requests: Iterable[RunRequest]) -> int:
         code = _attempt(runner, request)
         if code is not None:
             return code
-        gc.collect()  # networks are cycles of objects: the next item needs their memory
+        _free_memory()
     return EXIT_RECORDED
+
+
+def _free_memory() -> None:
+    """Free the memory of the last item: networks are cycles of objects, and CUDA keeps what is freed."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _say_where(lease: Lease) -> None:
