@@ -136,7 +136,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     page_problems.install(app)
-    openapi.describe(app, Path(__file__).with_name("openapi_examples.json"), contract.refine)
+    examples = Path(__file__).with_name("openapi_examples.json")
+    openapi.describe(app, examples=examples, refine=contract.refine)
     for router in (
         models_router,
         datasets_router,

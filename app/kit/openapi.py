@@ -69,7 +69,9 @@ def operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def describe(app: FastAPI, examples: Path, refine: Callable[[dict[str, Any]], None]) -> None:
+def describe(
+    app: FastAPI, *, examples: Path | None = None, refine: Callable[[dict[str, Any]], None] | None = None
+) -> None:
     """Have the application's document hold the schema of problems, the problems of JSON bodies, and examples.
 
     Args:
@@ -99,13 +101,15 @@ def describe(app: FastAPI, examples: Path, refine: Callable[[dict[str, Any]], No
             _add_headers(schema)
             _write_whole_bounds(schema)
             _restore_examples(schema, app)
-            _add_recorded(schema, json.loads(examples.read_text(encoding="utf-8")))
+            if examples is not None:
+                _add_recorded(schema, json.loads(examples.read_text(encoding="utf-8")))
             problem = ProblemDetails.model_json_schema(ref_template=_REFERENCE, mode="serialization")
             parts = problem.pop("$defs", {})
             schema.setdefault("components", {}).setdefault("schemas", {}).update(
                 {**parts, "ProblemDetails": problem}
             )
-            refine(schema)
+            if refine is not None:
+                refine(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
