@@ -68,7 +68,7 @@ class Fault:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
-        """Return a fault as the service tells it."""
+        """Return a fault as the service reports it."""
         hint = told.get("hint")
         return cls(
             str(told.get("pointer", "")),

@@ -71,7 +71,7 @@ def _encode_all(parts: Sequence[KeyPart]) -> bytes:
 
 @lru_cache(maxsize=1 << 12, typed=True)
 def _encode_known(*parts: KeyPart) -> bytes:
-    """Encode the parts of a key that many streams share; types tell 1 from 1.0."""
+    """Encode the parts of a key that many streams share; types distinguish 1 from 1.0."""
     return _encode_all(parts)
 
 
@@ -149,7 +149,7 @@ def generator(
     Args:
         seed: the job's or the caller's seed, any integer.
         purpose: what is drawn.
-        *parts: the coordinates of the draw; ints and floats are told apart, a time is always a float.
+        *parts: the coordinates of the draw; ints and floats are distinguished, a time is always a float.
         device: where the numbers are drawn. Different kinds of device give different numbers.
     """
     return Stream(_encode_all((seed, purpose.value, *parts)), torch.device(device)).open()

@@ -1,4 +1,4 @@
-"""Routes of pages: empty form fields are absent parameters, and faults are told as pages."""
+"""Routes of pages: empty form fields are absent parameters, and faults are answered as pages."""
 
 from __future__ import annotations
 

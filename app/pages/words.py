@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from driftline.times import DAY_S, HOUR_S, MINUTE_S, MONTH_S, SECOND_S, YEAR_S
+
 from driftline.times import DAY_S, HOUR_S, MINUTE_S, TICKS, in_short
 
 _NAMED: Final = dict(TICKS)
@@ -125,7 +127,7 @@ PHASES: Final = {
     "describe": "describing the tiles",
 }
 WAITS: Final = {
-    "no_worker": "No worker has been heard of lately. Start one, and the job begins by itself.",
+    "no_worker": "No worker has reported lately. Start one, and the job begins by itself.",
     "no_worker_is_able": "No worker has the device or the loops that the job needs.",
     "workers_take_no_work": "The workers take no work at present; the page of workers says why.",
     "workers_are_busy": "All workers have other work items.",

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """How a variant is drawn; dash and marker tell it apart without colour.
+    """How a variant is drawn; dash and marker distinguish it without colour.
 
     Attributes:
-        colour: of Okabe and Ito's palette, which every kind of eye tells apart.
+        colour: of Okabe and Ito's palette, which every kind of eye distinguishes.
         dash: matplotlib's name of the line.
         marker: matplotlib's name of the points.
         label: in a legend.

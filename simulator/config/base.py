@@ -315,7 +315,7 @@ def _models_in(annotation: Any) -> Iterator[type[StrictModel]]:
 
 
 class TypedConfig(StrictModel):
-    """Base of the models that a `type` field tells apart: noise models, converters, compensations.
+    """Base of the models that a `type` field distinguishes: noise models, converters, compensations.
 
     A subclass that names a `family` is one: fields are annotated with it, and validation finds the member by
     its name. A member declares `type: Literal["Name"] = "Name"`; declaring the class registers it, so that a
@@ -389,4 +389,4 @@ class TypedConfig(StrictModel):
             members = [handler(member.__pydantic_core_schema__) for _, member in sorted(cls.members.items())]
         finally:
             _OPEN_FAMILIES.reset(token)
-        return {"oneOf": members, "description": f"A {cls.family}, told by its `type`."}
+        return {"oneOf": members, "description": f"A {cls.family}; its `type` says which."}

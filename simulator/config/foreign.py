@@ -13,7 +13,7 @@ __all__ = ["Assumption", "Dialect", "ImportRefusedError", "Imported", "import_fo
 
 
 def import_foreign(spec: Mapping[str, Any]) -> Imported:
-    """Read a configuration written for another program; which one is told by its fields.
+    """Read a configuration written for another program; its fields say which one.
 
     Raises:
         ImportRefusedError: with every fault.

@@ -1,7 +1,7 @@
 """Configurations of IBM's aihwkit as JSON: its class names, field names, enum values and defaults.
 
 Only fields that differ from aihwkit's defaults need be there. Its defaults are ours, so nearly all of a
-configuration is read as it stands; the rest is told as assumptions.
+configuration is read as it stands; the rest is reported as assumptions.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _kind_of(targets: list[np.ndarray]) -> TargetKind:
     whole = integers or (
         first.dtype.kind == "f" and all(bool((one == np.round(one)).all()) for one in targets)
     )
-    whole = whole and (integers or high >= 1)  # floats that are zero everywhere tell nothing
+    whole = whole and (integers or high >= 1)  # floats that are zero everywhere say nothing
     if first.ndim == 1 or first.shape[1:] == (1,):
         either = whole and low >= 0 and high < (MAX_CLASSES if integers else _MOST_FLOAT_CLASSES)
         return TargetKind.CLASS_OR_VALUE if either else TargetKind.REAL

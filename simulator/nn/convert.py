@@ -66,7 +66,7 @@ def convert_to_analog(
     Only layers of exactly the types in `ANALOG_TYPES` are replaced, under the names that they have; the
     parameters of linear layers and convolutions keep their names; recurrent and attention layers have a
     linear layer for each of their matrices. Sharing between layers is kept. The given module is not changed.
-    `conversion_report` tells what became of each layer.
+    `conversion_report` says what became of each layer.
 
     Args:
         module: a plain model, or a `torch.fx.GraphModule`.

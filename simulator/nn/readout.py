@@ -48,7 +48,7 @@ def coarse_readouts(model: nn.Module) -> list[CoarseReadout]:
     """Return the tiles of a programmed model whose drift compensation reads less than one code of the ADC.
 
     Args:
-        model: programmed, with drift compensation; otherwise there is nothing to be told.
+        model: programmed, with drift compensation; otherwise there is nothing to report.
     """
     return [
         CoarseReadout(

@@ -76,7 +76,7 @@ class TileMode:
         perfect: products are perfect.
         unscaled: perfect products leave out the digital factor of outputs, too.
         modifies_weights: the weight modifier acts, as configured.
-        observer: told of every input, channels last, before the input range.
+        observer: gets every input, channels last, before the input range.
         clipping: counts what the converters clip.
     """
 

@@ -46,7 +46,7 @@ def main() -> int:
     commands = parser.add_subparsers(required=True)
     inspect = commands.add_parser("inspect", help="report what a model is made of, or why it is refused")
     inspect.add_argument("file", type=Path)
-    inspect.add_argument("--nodes", action="store_true", help="tell of each node what it becomes")
+    inspect.add_argument("--nodes", action="store_true", help="list for each node what it becomes")
     inspect.add_argument("--outputs", help="names of the outputs that are wanted, with commas between them")
     inspect.set_defaults(run=_inspect, limited=True)
     compare = commands.add_parser("compare", help="compare the imported model with recorded outputs")

@@ -18,7 +18,7 @@ _CLAMPED_AT_MOST = 1e-3  # a Clip this close to 0 and 1 only keeps logarithms fi
 
 @dataclass(frozen=True)
 class Ending:
-    """The last operator of an output that changes its numbers, where it tells what they are.
+    """The last operator of an output that changes its numbers, where it says what they are.
 
     Attributes:
         activation: what it is; "probabilities" and "log_probabilities" where several operators compute them.

@@ -44,7 +44,7 @@ class Node:
         inputs: names of values, "" for an input that is left out.
         outputs: names of values, "" for an output that nobody wants.
         attributes: plain numbers, strings, lists; tensors as arrays.
-        scope: the user's module that the node came from, where the exporter tells.
+        scope: the user's module that the node came from, where the exporter names it.
         sources: for a node made of several in the file, which of them (by its first output) reads an input at
             which position.
     """

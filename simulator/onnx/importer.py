@@ -47,7 +47,7 @@ class ValueSpec:
         name: as in the file.
         dtype: numpy's name of the element type in the file.
         shape: a number, a symbol, or None for each dimension; None for an unknown rank.
-        ending: what an output ends in, where it tells what the numbers are.
+        ending: what an output ends in, where it says what the numbers are.
     """
 
     name: str
@@ -119,7 +119,7 @@ def import_model(
     """Build a trainable torch module of an ONNX model.
 
     Weights that are constants become parameters of `nn.Linear`, `nn.Conv2d`, `nn.BatchNorm2d`, `nn.LSTM` and
-    so on, named as in the user's own model as far as the file tells; every other operator is a function call.
+    so on, named as in the user's own model as far as the file says; every other operator is a function call.
 
     Args:
         data: bytes of a `.onnx` file, or of a zip of one and its external data.

@@ -45,7 +45,7 @@ class Layer:
         arguments: what the module is built with.
         ports: where its weights are in the file, for each node that calls it.
         reason: why a weight stays digital.
-        scope: the user's module, where the exporter tells.
+        scope: the user's module, where the exporter names it.
     """
 
     name: str

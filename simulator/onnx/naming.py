@@ -42,7 +42,7 @@ class Scope(NamedTuple):
 
     Attributes:
         path: its qualified name.
-        exact: whether the exporter says so; the older one tells a name that is right for the first call of a
+        exact: whether the exporter says so; the older one gives a name that is right for the first call of a
             module and numbered for further calls.
     """
 
@@ -90,7 +90,7 @@ def is_made_up(name: str) -> bool:
 
 
 def layer_of_parameter(name: str) -> str | None:
-    """Return the layer that a parameter's name tells of, None for a name that an exporter made up."""
+    """Return the layer that a parameter's name names, None for a name that an exporter made up."""
     if is_made_up(name):
         return None
     parts = [part for part in re.split(r"[./]", name.split(":", maxsplit=1)[0]) if part]

@@ -76,7 +76,7 @@ def compute(node: onnx.NodeProto, inputs: Sequence[PartialValue | None]) -> list
     try:
         found = function(attributes, inputs)
     except (ValueError, IndexError, TypeError, ArithmeticError):
-        return None  # what contradicts itself is told where shapes are inferred
+        return None  # what contradicts itself is reported where shapes are inferred
     return None if found is None or found.numbers.size > _MOST_ELEMENTS else [found]
 
 

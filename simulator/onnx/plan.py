@@ -166,7 +166,7 @@ class _Planner:
         origins = self._graph.origins
         ports = sorted(draft.ports, key=lambda port: port.value != draft.weight)
         told = [layer_of_parameter(origins[port.value]) for port in ports if port.value in origins]
-        # A weight that modules share is named after one of them; then the module itself tells more. An
+        # A weight that modules share is named after one of them; then the module itself says more. An
         # embedding is one node that no exporter changes.
         scope = node.scope.path if node.scope else None
         scopes = {reader.scope for reader in self._graph.consumers.get(draft.weight, [])}

@@ -1,4 +1,4 @@
-"""What an upload is told about its model: made without torch."""
+"""The report on an uploaded model: made without torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def inspect_model(
 
     Args:
         data: bytes of one `.onnx` file.
-        nodes: whether to tell of each node what it becomes.
+        nodes: whether to list for each node what it becomes.
         outputs: names of the outputs that are wanted; see `read_model`.
 
     Returns:

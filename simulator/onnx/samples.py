@@ -1,4 +1,4 @@
-"""Random inputs to compare computations with, in the ranges that a model's graph tells of."""
+"""Random inputs to compare computations with, in the ranges that a model's graph implies."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Draws:
             batch: size of the first dimension wherever it is open.
             other_size: size of every other open dimension.
             seed: the seed of the stream.
-            part: tells several draws of one seed apart.
+            part: distinguishes several draws of one seed.
         """
         stream = generator(seed, Purpose.VERIFICATION, part)
         shapes = {name: _sizes(kind.shape or (), batch, other_size) for name, kind in self.types.items()}

@@ -1,4 +1,4 @@
-"""The operators that the importer knows, told without torch: what an upload is checked against.
+"""The operators that the importer knows, listed without torch: what an upload is checked against.
 
 `simulator.onnx.operators` holds one function for each (a test keeps the two in step), except for those that
 the plan always turns into something else.

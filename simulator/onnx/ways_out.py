@@ -1,4 +1,4 @@
-"""What to do about files that cannot be read: for each kind of file, what its operators tell of it."""
+"""What to do about files that cannot be read: for each kind of file, what its operators reveal about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPECTRUM = (
 _ZIP_MAP = (
     "convert with options={id(classifier): {'zipmap': False}}, which gives the probabilities as numbers"
 )
-# What to do about operators that stand for a kind of file, told with every node and once for the file.
+# What to do about operators that stand for a kind of file, reported with every node and once for the file.
 WAYS_OUT: Mapping[str, str] = {
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"), _QUANTISED),
     **dict.fromkeys(("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"), _QUANTISED),

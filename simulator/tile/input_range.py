@@ -27,7 +27,7 @@ MOST_LEARNED_FROM = 64  # one of so many inputs, one by one; of more, together
 
 @dataclass
 class OutputClipping:
-    """What the forward pass tells the backward pass about the outputs: the share that was clipped."""
+    """What the backward pass needs to know of the forward pass's outputs: the share that was clipped."""
 
     clipped_share: Tensor | None = None
 

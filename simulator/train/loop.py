@@ -58,7 +58,7 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller hears of training; see `finetune`."""
+    """Calls that report training to the caller; see `finetune`."""
 
     on_epoch: Callable[[EpochReport, bytes], None]
     on_batch: Callable[[int], None]

@@ -18,7 +18,7 @@ class ServiceState:
     """How many workers and jobs there are.
 
     Attributes:
-        workers: that have been heard of lately.
+        workers: that have reported lately.
         running: jobs that are worked on.
         queued: jobs that wait.
     """

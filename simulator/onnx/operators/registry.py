@@ -39,7 +39,7 @@ class Operator:
         """Names of the keyword arguments of the function."""
         try:
             parameters = inspect.signature(self.function).parameters.values()
-        except ValueError:  # torch's own functions tell no signature: they are registered without attributes
+        except ValueError:  # torch's own functions have no signature: they are registered without attributes
             return frozenset()
         return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 

@@ -54,7 +54,7 @@ def _pointer(_typing: Any, address: Any) -> Any:
 def _add(_typing: Any, memory: Any, _field: Any, _value: Any) -> Any:
     """Add to one of the first fields of the shared memory, and return what it was; threads do not collide.
 
-    Who is told that all tasks are done sees what they wrote.
+    A thread that learns that all tasks are done sees what they wrote.
     """
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:

@@ -123,7 +123,7 @@ class StaticPass:
         key: tuple[object, ...] | None
         try:
             key = (limit, *(None if one is None else (id(one), one._version) for one in (weights, *sources)))  # noqa: SLF001 - torch has no public name for it
-        except RuntimeError:  # tensors of the inference mode do not tell whether they changed
+        except RuntimeError:  # tensors of the inference mode do not say whether they changed
             key = None
         kept = self._kept
         if kept is None or key is None or kept[0] != key:

@@ -86,7 +86,7 @@ def test_a_job_without_results_says_what_brings_them(client, show):
 def test_a_waiting_job_says_why_and_how_many_are_ahead(client, show):
     first = submit(client, body(client, name="first"))
     second = submit(client, body(client, name="second", seed=1))
-    assert "Next in the queue. No worker has been heard of lately" in show(f"/jobs/{first}").text
+    assert "Next in the queue. No worker has reported lately" in show(f"/jobs/{first}").text
     assert "1 job ahead. No worker" in show(f"/jobs/{second}").text
     put(client, first, "running", progress_done=100, started_at=utc_now(), progressed_at=utc_now())
     with database_of(client).transaction() as session:
