@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from driftline.times import DAY_S, HOUR_S, MINUTE_S, MONTH_S, SECOND_S, YEAR_S
-
 from driftline.times import DAY_S, HOUR_S, MINUTE_S, TICKS, in_short
 
 _NAMED: Final = dict(TICKS)
