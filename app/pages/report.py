@@ -97,10 +97,9 @@ async def _pictures(services: Services, found: Findings, described: layers.Layer
             (version, "accuracy"), lambda: plots.to_bytes(plots.accuracy(answer), ResultsFormat.SVG)
         )
     if has_lives and found.threshold is not None:
-        view = lifetime_view(found).model_dump(mode="json")
         chip_yield = await drawn(
             (version, "yield", found.threshold.value),
-            lambda: plots.to_bytes(plots.chip_yield(view), ResultsFormat.SVG),
+            lambda: plots.to_bytes(plots.chip_yield(lifetime_view(found).model_dump()), ResultsFormat.SVG),
         )
     if described is not None:
         every_layer = await drawn(

@@ -112,22 +112,26 @@ async def get_job_lifetime(
     """
     lifetime_format = negotiated(request, LIFETIME_MEDIA_TYPES, what="lifetimes", asked=query.format)
     found = await findings.find(services.results, await _facts(services, job_id), query)
-    view = lifetime_view(found)
-    headers = {"Vary": "Accept"}
-    if lifetime_format is LifetimeFormat.JSON:
-        return json_answer(view, 200, headers)
-    media_type = MEDIA_TYPE_OF[ResultsFormat(lifetime_format)]
-    answer = view.model_dump(mode="json", by_alias=True)
-    if lifetime_format is LifetimeFormat.CSV:
-        rows = tabular.point_rows(answer["series"], "yield")
-        block = tabular.block_of(tabular.YIELD_COLUMNS, rows)
-        content = b"".join(tabular.csv_chunks(tabular.YIELD_COLUMNS, [block]))
-    else:
+    view = await services.results.in_turn(lambda: lifetime_view(found))
+    version, title = found.summary.version, found.summary.title
+    if lifetime_format in (LifetimeFormat.SVG, LifetimeFormat.PNG):
         content = await services.results.drawn(
-            (found.summary.version, lifetime_format, "lifetime", view.threshold),
-            lambda: plots.to_bytes(plots.chip_yield(answer, found.summary.title), lifetime_format),
+            (version, lifetime_format, "lifetime", view.threshold),
+            lambda: plots.to_bytes(plots.chip_yield(view.model_dump(), title), lifetime_format),
         )
-    return Response(content, media_type=media_type, headers=headers)
+    else:
+        content = await services.results.in_turn(lambda: _written(view, lifetime_format))
+    media_type = MEDIA_TYPE_OF[ResultsFormat(lifetime_format)]
+    return Response(content, media_type=media_type, headers={"Vary": "Accept"})
+
+
+def _written(view: LifetimeView, lifetime_format: LifetimeFormat) -> bytes:
+    """Return a lifetime as JSON, or its yield as CSV."""
+    if lifetime_format is LifetimeFormat.JSON:
+        return view.model_dump_json().encode()
+    rows = tabular.point_rows(view.model_dump()["series"], "yield")
+    block = tabular.block_of(tabular.YIELD_COLUMNS, rows)
+    return b"".join(tabular.csv_chunks(tabular.YIELD_COLUMNS, [block]))
 
 
 @router.get(

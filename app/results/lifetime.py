@@ -7,6 +7,7 @@ here. Nothing is drawn at random: intervals come from order statistics and from 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -111,8 +112,8 @@ class Life:
     reason: str | None
 
     def holding(self, time_s: float) -> int:
-        """Return how many chips hold at a time within the evaluated ones."""
-        return sum(_holds(one, time_s) for one in self.chips)
+        """Return how many chips hold at a time within the evaluated ones; who has fallen has so for good."""
+        return sum(time_s <= one.sortable_s for one in self.chips)
 
 
 def lives(task: Task, cells: Cells, threshold: float) -> list[Life]:
@@ -224,17 +225,13 @@ def _rank95(count: int) -> int | None:
 
 
 def _yield(crossings: Sequence[Crossing], times_s: Sequence[float]) -> Iterator[YieldPoint]:
-    count = len(crossings)
+    fallen_s = sorted(one.sortable_s for one in crossings)
+    count = len(fallen_s)
     if not count:
         return
     for time_s in _grid(times_s):
-        holding = sum(_holds(one, time_s) for one in crossings)
+        holding = count - bisect_left(fallen_s, time_s)
         yield YieldPoint(time_s, holding / count, wilson95(holding, count))
-
-
-def _holds(one: Crossing, time_s: float) -> bool:
-    """Tell whether a chip has not fallen by a time; one that has fallen counts as fallen for good."""
-    return one.censored is Censored.ABOVE or (one.time_s is not None and time_s <= one.time_s)
 
 
 def _grid(times_s: Sequence[float]) -> Iterator[float]:
