@@ -87,7 +87,7 @@ async def one_job_page(
 
 def _facts(services: Services, job_id: str) -> JobFacts:
     with snapshot(services) as session:
-        return JobFacts.of(find_job(session, job_id))
+        return JobFacts.of(session, find_job(session, job_id))
 
 
 def _show_job(request: Request, services: Services, found: Findings, layer: str | None) -> HTMLResponse:

@@ -71,7 +71,7 @@ async def get_job_report(
 
 def _facts(services: Services, job_id: str) -> JobFacts:
     with snapshot(services) as session:
-        return JobFacts.of(find_job(session, job_id))
+        return JobFacts.of(session, find_job(session, job_id))
 
 
 def _read(request: Request, services: Services, job_id: str) -> tuple[JobPage, layers.Layers | None]:

@@ -166,7 +166,11 @@ async def get_job_layers(
 
 
 async def _facts(services: Services, job_id: str) -> JobFacts:
-    return JobFacts.of(await run_in_threadpool(_read_job, services, job_id))
+    def read() -> JobFacts:
+        with snapshot(services) as session:
+            return JobFacts.of(session, find_job(session, known_id("job", job_id)))
+
+    return await run_in_threadpool(read)
 
 
 def _read_job(services: Services, job_id: str) -> Job:

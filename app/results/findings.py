@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy.orm import Session
+
 from app.db.tables import Job
 from app.engine.specification import task_of
 from app.results import words
 from app.results.lifetime import Life, lives
 from app.results.reader import ResultReader, Summary
+from app.results.repository import ResultRepository
 from app.results.thresholds import Threshold, ThresholdQuery, threshold_of
 from simulator.config import Variant
 from simulator.config.tasks import Metric, Task
@@ -27,20 +30,24 @@ class JobFacts:
         state: its state.
         task: what its network is asked to do.
         cells_total: cells that it asks for.
+        classes: among which the network chooses; None where it does not, or where the dataset is gone.
     """
 
     job_id: str
     state: str
     task: Task
     cells_total: int
+    classes: int | None = None
 
     @classmethod
-    def of(cls, job: Job) -> JobFacts:
+    def of(cls, session: Session, job: Job) -> JobFacts:
         """Return the facts of a job; a specification that is no longer taken is read, too."""
         evaluate = job.spec["evaluate"]
         analog = [one for one in evaluate["variants"] if Variant(one).is_analog]
         cells = len(analog) * len(evaluate["t_inference"]) * evaluate["repeats"]
-        return cls(job.id, job.state, task_of(job), cells)
+        task = task_of(job)
+        classes = ResultRepository(session).classes(job.dataset_ref) if task.has_classes else None
+        return cls(job.id, job.state, task, cells, classes)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Findings:
             state=self.facts.state,
             cells_done=self.cells_done,
             cells_total=self.facts.cells_total,
+            classes=self.facts.classes,
         )
         return words.summarise(found)
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db.tables import Artifact, Baseline, Job
+from app.db.tables import Artifact, Baseline, Dataset, Job
+from simulator.config.datasets import builtin_datasets
 
 
 class ResultRepository:
@@ -19,6 +20,14 @@ class ResultRepository:
     def job(self, job_id: str) -> Job | None:
         """Return the job."""
         return self._session.get(Job, job_id)
+
+    def classes(self, dataset_ref: str) -> int | None:
+        """Return how many classes a dataset has; None for other targets, and where it was deleted."""
+        builtin = builtin_datasets().get(dataset_ref)
+        dataset = None if builtin is not None else self._session.get(Dataset, dataset_ref)
+        report = builtin or ({} if dataset is None else dataset.report)
+        classes: int | None = report.get("classes")
+        return classes
 
     def artifact(self, job_id: str, name: str) -> Artifact | None:
         """Return one of the job's files."""

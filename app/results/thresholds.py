@@ -82,9 +82,9 @@ def threshold_of(
     if digital is None:
         return None
     if query.drop is not None:
-        value = digital - query.drop if metric.higher_is_better else digital + query.drop
+        value = max(0.0, digital - query.drop) if metric.higher_is_better else digital + query.drop
         return Threshold(metric, value, digital, is_default=False)
-    value = digital - DEFAULT_DROP if metric.higher_is_better else digital * DEFAULT_FACTOR
+    value = max(0.0, digital - DEFAULT_DROP) if metric.higher_is_better else digital * DEFAULT_FACTOR
     return Threshold(metric, value, digital, is_default=True)
 
 

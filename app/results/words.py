@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from app.results.lifetime import Censored, Life
+from app.results.statistics import wilson95
 from app.results.thresholds import DEFAULT_DROP, DEFAULT_FACTOR, Threshold
 from driftline.times import DAY_S, MONTH_S, in_words
 from simulator.config import Variant
@@ -36,6 +37,7 @@ class Found:
         state: the job's.
         cells_done: cells that are there.
         cells_total: cells that the job asks for.
+        classes: among which the network chooses; None where it does not, or where they are not known.
     """
 
     answer: Mapping[str, Any]
@@ -44,6 +46,7 @@ class Found:
     state: str
     cells_done: int
     cells_total: int
+    classes: int | None = None
 
     @property
     def metric(self) -> Metric:
@@ -84,6 +87,8 @@ def summarise(found: Found) -> Summary:
         "holding": None,
     }
     main = [_digital(found, facts)]
+    if (guess := _near_chance(found)) is not None:
+        main.append(guess)
     more = []
     if found.times_s:
         chosen = _nearest(found.times_s, DAY_S)
@@ -102,6 +107,21 @@ def _digital(found: Found, facts: Mapping[str, Any]) -> str:
     if facts["digital"] is None:
         return f"The digital {_METRIC_WORDS[found.metric] or 'accuracy '}is not known."
     return f"Digital {_METRIC_WORDS[found.metric]}{_value(found.metric, facts['digital'])}."
+
+
+def _near_chance(found: Found) -> str | None:
+    """Say that the network does not do its task, where the digital accuracy may be that of guessing."""
+    baseline = found.answer["baseline"].get(Variant.DIGITAL, {})
+    correct, total = baseline.get("correct"), baseline.get("total")
+    if found.metric is not Metric.ACCURACY or not found.classes or correct is None or not total:
+        return None
+    low, _ = wilson95(correct, total)
+    if low > 1 / found.classes:
+        return None
+    return (
+        f"That is hardly better than guessing among {found.classes} classes, so the rest says nothing of the"
+        " hardware: check the dataset, its scale, and the order of the classes."
+    )
 
 
 def _at(found: Found, time_s: float, facts: dict[str, Any], *, with_interval: bool) -> str:

@@ -28,6 +28,7 @@ def said(
     digital: float | None = 0.98,
     query: ThresholdQuery | None = None,
     state: str = "succeeded",
+    classes: int | None = None,
 ) -> Summary:
     rows = [
         (variant, chip, t, {"correct": round(TOTAL * law(chip, t)), "total": TOTAL, "loss_sum": 1.0})
@@ -36,7 +37,11 @@ def said(
         for chip in range(chips)
     ]
     cells = Cells.of(rows)
-    baseline = {} if digital is None else {"digital": {"accuracy": digital}}
+    baseline = (
+        {}
+        if digital is None
+        else {"digital": {"accuracy": digital, "correct": round(1000 * digital), "total": 1000}}
+    )
     answer: dict[str, Any] = {
         "metric": TASKS[Task.CLASSIFICATION].metric,
         "baseline": baseline,
@@ -44,7 +49,7 @@ def said(
     }
     threshold = threshold_of(Metric.ACCURACY, baseline, query or ThresholdQuery())
     found = [] if threshold is None else lives(Task.CLASSIFICATION, cells, threshold.value)
-    return summarise(Found(answer, threshold, found, state, len(cells), 2 * len(cells)))
+    return summarise(Found(answer, threshold, found, state, len(cells), 2 * len(cells), classes))
 
 
 def falling(slope: float, spread: float = 0.0, start: float = 0.98) -> Law:
@@ -118,6 +123,14 @@ def test_without_a_digital_result_there_is_no_default_threshold() -> None:
 )
 def test_what_is_not_complete_is_said_to_be_so(state: str, sentence: str) -> None:
     assert said({"direct": falling(0.002)}, state=state).headline.endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("digital", "is_guessing"), [(0.11, True), (0.05, True), (0.2, False), (0.98, False)]
+)
+def test_an_accuracy_near_chance_is_said_to_be_so(digital: float, is_guessing: bool) -> None:
+    found = said({"direct": falling(0.0, start=digital)}, digital=digital, classes=10)
+    assert ("hardly better than guessing among 10 classes" in found.headline) == is_guessing
 
 
 def test_nothing_evaluated_is_said_too() -> None:
