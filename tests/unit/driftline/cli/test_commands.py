@@ -222,16 +222,27 @@ def test_a_closed_pipe_ends_quietly(api, job):
     assert found.stdout == "[0\n"
 
 
+# `python -m driftline` that heeds Ctrl-C, even where the tests run in the background of a shell: it has its
+# processes ignore the signal, and they hand that on to their children.
+HEEDING = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from driftline.__main__ import main; sys.exit(main())"
+)
+
+
 def test_ctrl_c_ends_quietly(api):
     story = Story(api.services.database)
-    command = [sys.executable, "-m", "driftline", "watch", story.id]
+    command = [sys.executable, "-c", HEEDING, "watch", story.id]
     with subprocess.Popen(
         command, env=environment(api.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         told = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        out, rest = process.communicate(timeout=30)
+        try:
+            out, rest = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert told
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in rest
