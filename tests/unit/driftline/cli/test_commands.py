@@ -248,9 +248,11 @@ def test_ctrl_c_ends_quietly(api):
     assert "Traceback" not in rest
 
 
-def test_completion_can_be_shown(cli):
-    found = cli("--show-completion", "bash")
-    assert "_DRIFTLINE_COMPLETE" in found.stdout or "complete" in found.stdout
+def test_a_shell_can_have_the_completion(api):
+    command = Path(sys.executable).with_name("driftline")
+    asked = {**environment(api.url), "_DRIFTLINE_COMPLETE": "source_bash"}
+    found = subprocess.run([command], env=asked, capture_output=True, text=True, timeout=60, check=True)
+    assert "complete -o default" in found.stdout or "COMPREPLY" in found.stdout
 
 
 def test_watching_follows_a_job_to_its_end(api):
