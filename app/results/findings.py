@@ -42,9 +42,9 @@ class JobFacts:
     @classmethod
     def of(cls, session: Session, job: Job) -> JobFacts:
         """Return the facts of a job; a specification that is no longer taken is read, too."""
-        evaluate = job.spec["evaluate"]
-        analog = [one for one in evaluate["variants"] if Variant(one).is_analog]
-        cells = len(analog) * len(evaluate["t_inference"]) * evaluate["repeats"]
+        evaluate = job.spec.get("evaluate", {})
+        analog = [one for one in evaluate.get("variants", ()) if one != Variant.DIGITAL]
+        cells = len(analog) * len(evaluate.get("t_inference", ())) * evaluate.get("repeats", 0)
         task = task_of(job)
         classes = ResultRepository(session).classes(job.dataset_ref) if task.has_classes else None
         return cls(job.id, job.state, task, cells, classes)

@@ -181,7 +181,8 @@ def _holding(found: Found, threshold: Threshold, facts: dict[str, Any]) -> str:
     variant = f" ({life.variant})" if len(found.lives) > 1 else ""
     hold = "holds" if holding == 1 else "hold"
     share = f"{holding} of {len(life.chips)} chips {hold} {bound}"
-    return f"{sentence}; {share} for {_article(in_words(horizon_s))}{variant}."
+    span = f"for {_article(in_words(horizon_s))}" if horizon_s > 0 else "right after programming"
+    return f"{sentence}; {share} {span}{variant}."
 
 
 def _article(duration: str) -> str:

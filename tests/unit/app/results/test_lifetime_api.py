@@ -112,6 +112,15 @@ def test_an_unchanged_answer_is_not_sent_again(client, job_id, path):
     assert client.get(f"/v1/jobs/{job_id}/{path}?drop=0.2", headers=held).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs/{}/lifetime", "/v1/jobs/{}/summary", "/v1/jobs/{}/report", "/jobs/{}"]
+)
+def test_a_job_of_an_older_version_of_the_service_is_read_too(client, job_id, path):
+    spec = client.get(f"/v1/jobs/{job_id}").json()["spec"]
+    put(client, job_id, "succeeded", spec={name: spec[name] for name in ("task", "model", "dataset")})
+    assert client.get(path.format(job_id)).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["lifetime", "summary"])
 def test_a_job_that_is_not_there_is_not_found(client, path):
     assert client.get(f"/v1/jobs/01900000-0000-7000-8000-000000000000/{path}").status_code == 404

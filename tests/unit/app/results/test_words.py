@@ -142,3 +142,4 @@ def test_the_moment_of_programming_has_a_name() -> None:
     found = said({"direct": lambda _, __: 0.9}, times_s=(0.0,))
     assert "Right after programming 90.0 %" in found.headline
     assert "already right after programming (direct)" in found.headline
+    assert "0 of 10 chips hold 97 % right after programming." in found.headline
