@@ -169,6 +169,8 @@ def test_a_page_recovers_when_the_service_comes_back(site: Site, visit: StartVis
     job = site.client.submit(spec)
     page = visit(allowed=lost).open(f"/jobs/{job.id}")
     expect(page.locator(".facts .state")).to_have_text("running", timeout=JOB_MS)
+    epochs = page.locator("[data-live=training] tbody tr")
+    expect(epochs).not_to_have_count(epochs.count(), timeout=JOB_MS)  # the page listens by now
     kill(site.service.process_id("api"))  # and it is started again, as `make run` does
     expect(page.locator("#connection")).to_contain_text("does not answer")
     expect(page.locator("#connection")).to_contain_text("is back", timeout=JOB_MS)
