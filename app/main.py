@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.compare.endpoints import router as compare_router
-from app.configs import contract
+from app.configs import contract as configs_contract
 from app.configs.endpoints import router as configs_router
+from app.cost import contract as cost_contract
+from app.cost.endpoints import router as cost_router
 from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
@@ -63,6 +66,7 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
+    {"name": "cost", "description": "Energy, latency and area of an inference, as estimates with a band."},
     {"name": "webhooks", "description": "Messages about what happens to jobs."},
     {"name": "service", "description": "Health and workers."},
 ]
@@ -137,7 +141,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     handlers.install(app)
     page_problems.install(app)
     examples = Path(__file__).with_name("openapi_examples.json")
-    openapi.describe(app, examples=examples, refine=contract.refine)
+    openapi.describe(app, examples=examples, refine=_refine)
     for router in (
         models_router,
         datasets_router,
@@ -146,6 +150,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs_router,
         results_router,
         compare_router,
+        cost_router,
         webhooks_router,
         health_router,
         assets_router,
@@ -153,6 +158,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router)
     return app
+
+
+def _refine(document: dict[str, Any]) -> None:
+    configs_contract.refine(document)
+    cost_contract.refine(document)
 
 
 def _mark_storage(database: Database, blobs: BlobStore) -> None:

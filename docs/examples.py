@@ -32,6 +32,7 @@ _JOB: Final[dict[str, Any]] = {
     "evaluate": {
         "t_inference": [1, 86400], "repeats": 3, "max_samples": 100, "variants": ["digital", "direct", "hwa"],
     },
+    "hardware": {"profile": "HERMES14nm"},
     "seed": 42,
 }  # fmt: skip
 
@@ -95,7 +96,8 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
             time.sleep(0.2)
         of("GET", path, "")
         ask("POST", "/v1/jobs", params={"dry_run": True}, json={**job_request, "seed": 43})
-        for name in ("results", "summary", "lifetime", "history", "events", "artifacts", "layers"):
+        reads = ("results", "summary", "lifetime", "history", "events", "artifacts", "layers", "cost")
+        for name in reads:
             of("GET", path, name, params=_SHORT.get(name, {}))
         other = of("POST", path, "extend", json={"repeats": 4})
         while http.get(f"/v1/jobs/{other['id']}").json()["state"] != "succeeded":
@@ -121,12 +123,16 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         ask("GET", "/v1/datasets", params={"limit": 2})
         of("GET", f"/v1/datasets/{dataset['id']}", "")
         _configurations(recorder)
+        _costs(recorder, model["id"])
         _webhooks(recorder)
         for path in ("/v1/workers", "/healthz/live", "/healthz/ready"):
             ask("GET", path)
         schema = http.get("/v1/rpu-configs/schema").json()
         shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
         recorder.found["get_rpu_config_schema"] = {"200": shown}  # its beginning: the whole is long
+        schema = http.get("/v1/hardware-profiles/schema").json()
+        shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
+        recorder.found["get_hardware_profile_schema"] = {"200": shown}
         return recorder.found
 
 
@@ -141,6 +147,19 @@ def _configurations(recorder: Recorder) -> None:
     recorder.of("GET", f"/v1/rpu-configs/{stored['id']}", "")
     presets = recorder.ask("GET", "/v1/rpu-configs/presets")
     recorder.found["list_rpu_config_presets"]["200"] = {**presets, "items": presets["items"][:1]}
+
+
+def _costs(recorder: Recorder, model_id: str) -> None:
+    request = {
+        "model": model_id, "rpu_config": {"preset": "PCMExamplePreset"}, "hardware": {"profile": "HERMES14nm"},
+    }  # fmt: skip
+    recorder.ask("POST", "/v1/cost", json=request)
+    recorder.ask("GET", "/v1/cost", params={"tag": "pcm"})
+    override = {"profile": "HERMES14nm", "overrides": {"schedule": {"pipelined": False}}}
+    recorder.ask("POST", "/v1/hardware-profiles/validate", json=override)
+    profiles = recorder.ask("GET", "/v1/hardware-profiles")
+    named = [one for one in profiles["items"] if one["name"] == "HERMES14nm"]
+    recorder.found["list_hardware_profiles"]["200"] = {"items": named}
 
 
 def _webhooks(recorder: Recorder) -> None:

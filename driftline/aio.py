@@ -18,6 +18,7 @@ from driftline.binding import (
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
 from driftline.resources.configs import CheckedConfig, Preset
+from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
 from driftline.resources.uploads import Dataset, Model
@@ -52,6 +53,8 @@ class AsyncJob(JobRecord):
     history = awaiting_on(ops.history, made(History))
     summary = awaiting_on(ops.summary, made(Summary))
     lifetime = awaiting_on(ops.lifetime, made(Lifetime))
+    cost = awaiting_on(ops.job_cost, made(Cost))
+    cost_as = awaiting_on(ops.job_cost_as, as_it_is)
     report = awaiting_on(ops.report, as_it_is)
     artifacts = awaiting_on(ops.artifacts, made_each(Artifact))
     artifact = awaiting_on(ops.artifact, as_it_is)
@@ -145,5 +148,10 @@ class AsyncDriftline:
     artifact = awaiting(ops.artifact, as_it_is)
     download = awaiting(ops.download, as_it_is)
     compare = awaiting(ops.compare, made(Comparison))
+
+    hardware_profiles = awaiting(ops.hardware_profiles, made_each(Profile))
+    validate_hardware = awaiting(ops.validate_hardware, made(CheckedProfile))
+    cost = awaiting(ops.cost, made(Cost))
+    costs = awaiting(ops.costs, made(TaggedCosts))
 
     request = awaiting(ops.request, as_it_is)

@@ -10,6 +10,7 @@ from driftline.binding import as_it_is, blocking, blocking_on, iterating, iterat
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
 from driftline.resources.configs import CheckedConfig, Preset
+from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
 from driftline.resources.uploads import Dataset, Model
@@ -54,6 +55,8 @@ class Job(JobRecord):
     history = blocking_on(ops.history, made(History))
     summary = blocking_on(ops.summary, made(Summary))
     lifetime = blocking_on(ops.lifetime, made(Lifetime))
+    cost = blocking_on(ops.job_cost, made(Cost))
+    cost_as = blocking_on(ops.job_cost_as, as_it_is)
     report = blocking_on(ops.report, as_it_is)
     artifacts = blocking_on(ops.artifacts, made_each(Artifact))
     artifact = blocking_on(ops.artifact, as_it_is)
@@ -147,5 +150,10 @@ class Driftline:
     artifact = blocking(ops.artifact, as_it_is)
     download = blocking(ops.download, as_it_is)
     compare = blocking(ops.compare, made(Comparison))
+
+    hardware_profiles = blocking(ops.hardware_profiles, made_each(Profile))
+    validate_hardware = blocking(ops.validate_hardware, made(CheckedProfile))
+    cost = blocking(ops.cost, made(Cost))
+    costs = blocking(ops.costs, made(TaggedCosts))
 
     request = blocking(ops.request, as_it_is)

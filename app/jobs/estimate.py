@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from app.cost.schemas import CostView
 from app.db.tables import Speed
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.inference.plan import Sizes
@@ -62,6 +63,7 @@ def dry_run(
     known: KnownResults,
     speed: Speed | None,
     warnings: list[dict[str, Any]],
+    cost: dict[str, Any] | None = None,
 ) -> DryRunView:
     """Return what a valid job would be.
 
@@ -74,6 +76,7 @@ def dry_run(
         known: what earlier jobs have of it.
         speed: a worker's measured speed; without one there is no estimate of time.
         warnings: what the checks warned of.
+        cost: of an inference, where the job names hardware.
     """
     layers = _measure(report, config, spec.rules)
     warnings = list(warnings)
@@ -91,6 +94,7 @@ def dry_run(
         cells=spec.cells,
         cached_cells=sum(known.cells.values()),
         estimated_seconds=seconds,
+        cost=None if cost is None else CostView.model_validate(cost),
         warnings=warnings,
     )
 

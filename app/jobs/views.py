@@ -63,6 +63,7 @@ def _links(job: Job) -> Links:
         history=f"{base}/history",
         events=f"{base}/events",
         artifacts=f"{base}/artifacts",
+        cost=f"{base}/cost",
     )
 
 

@@ -50,6 +50,7 @@ class Pictures:
     accuracy: str | None
     chip_yield: str | None
     layers: str | None
+    cost: str | None
 
 
 @router.get("/{job_id}/report", response_class=HTMLResponse, responses=_HTML)
@@ -71,7 +72,7 @@ async def get_job_report(
 
 def _facts(services: Services, job_id: str) -> JobFacts:
     with snapshot(services) as session:
-        return JobFacts.of(session, find_job(session, job_id))
+        return JobFacts.of(session, find_job(session, job_id), services.blobs)
 
 
 def _read(request: Request, services: Services, job_id: str) -> tuple[JobPage, layers.Layers | None]:
@@ -106,7 +107,14 @@ async def _pictures(services: Services, found: Findings, described: layers.Layer
             (described.sha256, "layers"),
             lambda: plots.to_bytes(plots.layers(described.content), ResultsFormat.SVG),
         )
-    return Pictures(accuracy, chip_yield, every_layer)
+    energy = None
+    cost = found.facts.cost
+    if cost is not None:
+        energy = await drawn(
+            ("cost", found.facts.job_id, json.dumps(cost, sort_keys=True)),
+            lambda: plots.to_bytes(plots.cost(cost), ResultsFormat.SVG),
+        )
+    return Pictures(accuracy, chip_yield, every_layer, energy)
 
 
 def _data_uri(svg: bytes) -> str:

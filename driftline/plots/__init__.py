@@ -8,8 +8,19 @@ from __future__ import annotations
 
 from driftline.plots.accuracy import accuracy
 from driftline.plots.comparison import compare
+from driftline.plots.cost import accuracy_against_energy, cost
 from driftline.plots.files import to_bytes
 from driftline.plots.layers import layer, layers, transfer
 from driftline.plots.lifetime import chip_yield
 
-__all__ = ["accuracy", "chip_yield", "compare", "layer", "layers", "to_bytes", "transfer"]
+__all__ = [
+    "accuracy",
+    "accuracy_against_energy",
+    "chip_yield",
+    "compare",
+    "cost",
+    "layer",
+    "layers",
+    "to_bytes",
+    "transfer",
+]
