@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
 
 from app.compare.endpoints import router as compare_router
 from app.configs import contract
@@ -26,9 +27,13 @@ from app.engine.storage import claim_storage
 from app.engine.watch import JobWatch
 from app.health.endpoints import router as health_router
 from app.jobs.endpoints import router as jobs_router
+from app.keys.endpoints import router as keys_router
+from app.keys.gate import COOKIE, Gate, why_not_to_start
 from app.kit import handlers, openapi
+from app.kit.access import current_project
 from app.kit.inspection import Inspector
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
+from app.kit.security import BoundaryMiddleware, SecurityHeadersMiddleware, allowed_to_other_sites
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
@@ -36,6 +41,7 @@ from app.pages import problems as page_problems
 from app.pages.assets import router as assets_router
 from app.pages.endpoints import router as pages_router
 from app.pages.report import router as report_router
+from app.pages.sign_in import router as sign_in_router
 from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
@@ -64,6 +70,7 @@ _TAGS = [
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
     {"name": "webhooks", "description": "Messages about what happens to jobs."},
+    {"name": "access", "description": "Keys, and who has which."},
     {"name": "service", "description": "Health and workers."},
 ]
 
@@ -73,8 +80,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Args:
         settings: read from the environment when None.
+
+    Raises:
+        SystemExit: others would reach the service, and it has no key.
     """
     settings = settings or Settings()
+    fault = why_not_to_start(settings)
+    if fault is not None:
+        raise SystemExit(fault)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -96,13 +109,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reaper.start()
         app.state.services = Services(
             settings=settings,
-            database=database,
+            database=(scoped := database.within(current_project)),
             blobs=blobs,
             schema=SchemaGuard(database, when_right=partial(_mark_storage, database, blobs)),
             doorbell=doorbell,
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
-            results=ResultReader(database),
+            results=ResultReader(scoped),
+            access=Gate(settings, database),
         )
         try:
             with when_told_to_stop(watch.stop):
@@ -129,10 +143,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         contact={"name": "The Driftline authors"},
     )
     # The last one is the outermost.
+    app.add_middleware(BoundaryMiddleware, settings=settings, cookie=COOKIE)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, **allowed_to_other_sites(settings))
     app.add_middleware(FramingMiddleware)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(HeadMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
     handlers.install(app)
     page_problems.install(app)
@@ -147,8 +165,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         results_router,
         compare_router,
         webhooks_router,
+        keys_router,
         health_router,
         assets_router,
+        sign_in_router,
         pages_router,
     ):
         app.include_router(router)

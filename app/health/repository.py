@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.db.scope import EVERY_PROJECT
 from app.db.tables import Worker, WorkItem
 from app.engine.states import ItemState
 
@@ -30,4 +31,5 @@ class WorkerRepository:
             .scalar_subquery()
         )
         query = select(Worker, running).order_by(Worker.heartbeat_at_s.desc(), Worker.id)
-        return [(worker, items) for worker, items in self._session.execute(query)]
+        rows = self._session.execute(query, execution_options=EVERY_PROJECT)  # workers are everybody's
+        return [(worker, items) for worker, items in rows]

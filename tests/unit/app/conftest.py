@@ -17,6 +17,8 @@ from app.jobs.repository import JobRepository
 from app.main import create_app
 from app.settings import Settings
 
+LOCAL = "http://localhost"
+
 
 @pytest.fixture
 def settings(sqlite_url, tmp_path) -> Settings:
@@ -33,7 +35,7 @@ def settings(sqlite_url, tmp_path) -> Settings:
 @pytest.fixture
 def make_client():
     def make(settings: Settings) -> TestClient:
-        return TestClient(create_app(settings), raise_server_exceptions=False)
+        return TestClient(create_app(settings), LOCAL, raise_server_exceptions=False)
 
     return make
 
