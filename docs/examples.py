@@ -64,6 +64,7 @@ class Recorder:
             "models": "model_id",
             "datasets": "dataset_id",
             "webhooks": "webhook_id",
+            "keys": "key_id",
         }
         kind = variable.get(collection.rpartition("/")[2], "config_id")
         end = f"/{name}" if name else ""
@@ -127,6 +128,7 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         schema = http.get("/v1/rpu-configs/schema").json()
         shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
         recorder.found["get_rpu_config_schema"] = {"200": shown}  # its beginning: the whole is long
+        _keys(recorder, http)
         return recorder.found
 
 
@@ -153,6 +155,22 @@ def _webhooks(recorder: Recorder) -> None:
     recorder.of("POST", path, "test")
     recorder.of("GET", path, "deliveries")
     recorder.ask("GET", "/v1/webhooks")
+
+
+def _keys(recorder: Recorder, http: httpx.Client) -> None:
+    """Record keys last: as soon as there is one, every request needs one."""
+    admin = {"name": "administration", "project": "default", "scopes": ["admin"]}
+    http.headers["Authorization"] = f"Bearer {http.post('/v1/keys', json=admin).json()['key']}"
+    request = {"name": "notebooks of the lab", "project": "lab", "scopes": ["read", "submit"]}
+    made = recorder.ask("POST", "/v1/keys", json=request)
+    path = f"/v1/keys/{made['id']}"
+    recorder.of("GET", path, "")
+    rotated = recorder.of("POST", path, "rotate", json={"grace_s": 3600})
+    recorder.ask("GET", "/v1/keys", params={"project": "lab"})
+    http.headers["Authorization"] = f"Bearer {rotated['key']}"
+    recorder.ask("GET", "/v1/whoami")
+    for shown in (made, rotated):
+        shown["key"] = f"{shown['prefix']}_{'A' * 43}"
 
 
 def _squares() -> bytes:
