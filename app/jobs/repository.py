@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, distinct, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.tables import (
+    AnalysisRow,
     Artifact,
     Baseline,
     Cell,
@@ -243,6 +244,9 @@ class JobRepository:
 
     def delete(self, job: Job) -> None:
         """Delete the job with all that belongs to it."""
-        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey, JobBlob):
+        belongings = (
+            Cell, AnalysisRow, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey, JobBlob,
+        )  # fmt: skip
+        for table in belongings:
             self._session.execute(delete(table).where(table.job_id == job.id))
         self._session.delete(job)
