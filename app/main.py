@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -26,13 +26,17 @@ from app.engine.housekeeping import LostItems, Reaper
 from app.engine.storage import claim_storage
 from app.engine.watch import JobWatch
 from app.health.endpoints import router as health_router
+from app.health.metrics import ServiceState
 from app.jobs.endpoints import router as jobs_router
 from app.kit import handlers, openapi
 from app.kit.inspection import Inspector
+from app.kit.measuring import MeasuringMiddleware
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
+from app.monitoring.metrics import ApiMetrics, served
+from app.monitoring.traces import Traces
 from app.pages import problems as page_problems
 from app.pages.assets import router as assets_router
 from app.pages.endpoints import router as pages_router
@@ -41,12 +45,12 @@ from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
 from app.settings import Settings
+from app.start import load_settings, product_version, start_log
 from app.webhooks.endpoints import router as webhooks_router
 
 log = logging.getLogger(__name__)
 
 _BROKER_ANSWER_S = 2.0
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # A thread that works through large results gives way to others after this time (Python's default: 5 ms). A
 # request changes threads a dozen times, and waits that long at each.
 _SWITCH_S = 0.0005
@@ -75,13 +79,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Args:
         settings: read from the environment when None.
     """
-    settings = settings or Settings()
+    settings = settings or load_settings()
+    metrics = ApiMetrics()
+    traces = Traces(settings.traces_url, "driftline-api")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_S)
         if not logging.getLogger().handlers:  # nobody has said where the log goes
-            logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+            start_log(settings)
         blobs = BlobStore(settings.data_dir / "blobs")
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
@@ -104,23 +110,39 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
             results=ResultReader(database),
+            metrics=metrics,
         )
+        state = ServiceState(app.state.services)
+        metrics.registry.register(state)
+        stop_serving = served(metrics.registry, settings.metrics_host, settings.metrics_port)
         try:
             with when_told_to_stop(watch.stop):
                 yield
         finally:
+            await run_in_threadpool(stop_serving)
+            metrics.registry.unregister(state)
             await watch.close()
             await run_in_threadpool(reaper.close)
             await run_in_threadpool(doorbell.close)
             database.dispose()
+            await run_in_threadpool(traces.close)
 
     app = FastAPI(
         title="Driftline",
-        version=_version(),
+        version=product_version(),
         summary="Accuracy over time of neural networks on analog in-memory-computing hardware.",
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         lifespan=lifespan,
+        telemetry={
+            "tracer_provider": traces.provider,
+            "tracing": traces.provider is not None,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": _is_probe,
+        },
         redirect_slashes=False,
         docs_url=None,  # a page of our own, which loads nothing from other hosts
         redoc_url=None,
@@ -132,6 +154,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one is the outermost.
     app.add_middleware(FramingMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(MeasuringMiddleware, metrics=metrics)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
@@ -157,6 +180,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _is_probe(scope: MutableMapping[str, Any]) -> bool:
+    """Tell whether a request is one of those that come every few seconds and lead nowhere."""
+    return str(scope.get("path", "")).startswith(("/healthz/", "/metrics", "/static/"))
+
+
 def _mark_storage(database: Database, blobs: BlobStore) -> None:
     try:
         claim_storage(database, blobs)
@@ -164,10 +192,3 @@ def _mark_storage(database: Database, blobs: BlobStore) -> None:
         log.warning(
             "the storage could not be marked as this database's: %s", error
         )  # readiness reports it, too
-
-
-def _version() -> str:
-    try:
-        return version("driftline")
-    except PackageNotFoundError:  # run from the source tree, without installing
-        return "0.0.0"

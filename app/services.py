@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
@@ -14,6 +14,7 @@ from app.db.session import Database
 from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
 from app.kit.inspection import Inspector
+from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
 
@@ -30,6 +31,7 @@ class Services:
     inspector: Inspector
     watch: JobWatch
     results: ResultReader
+    metrics: ApiMetrics = field(default_factory=ApiMetrics)
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
 from app.db.ids import new_id
 from app.db.types import Json, UtcDateTime, utc_now
@@ -110,6 +110,8 @@ class Job(Base):
     extends: Mapped[str | None] = mapped_column(_ID)
     # Jobs whose cells were taken over, because the same question had been asked before.
     cached_from: Mapped[list[str]] = mapped_column(Json, default=list)
+    # Where it comes from, for logs and traces: the submitting request, and its place in a trace.
+    origin: Mapped[dict[str, str] | None] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -170,8 +172,16 @@ class WorkItem(Base):
     # The last fine-tuning checkpoint: {"epoch": n, "blob_key": ...}.
     checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json)
     failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    # When it last became claimable.
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @validates("state")
+    def _note_when_queued(self, _: str, state: str) -> str:
+        if state == "queued":
+            self.queued_at = utc_now()
+        return state
 
 
 class Cell(Base):
@@ -310,6 +320,8 @@ class Worker(Base):
     hostname: Mapped[str] = mapped_column(Text)
     pid: Mapped[int] = mapped_column(Integer)
     concurrency: Mapped[int] = mapped_column(Integer)
+    # Of the product that it runs; None where an older one runs.
+    version: Mapped[str | None] = mapped_column(Text)
     # What it is able to do, as work items require it; None when it does not say.
     able: Mapped[list[str] | None] = mapped_column(Json)
     # Why it takes no work at present; None when it does.

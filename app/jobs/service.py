@@ -29,6 +29,7 @@ from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitRe
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
+from app.monitoring.traces import origin
 from app.settings import Settings
 from simulator.config import LossType, Variant, config_hash, effective
 from simulator.config.job import JobSpec
@@ -300,6 +301,7 @@ def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
         version=0,
         created_at=now,
         queued_at=now,
+        origin=origin() or None,
     )
 
 
