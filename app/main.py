@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
+from app.analyses.endpoints import router as analyses_router
 from app.compare.endpoints import router as compare_router
 from app.configs import contract
 from app.configs.endpoints import router as configs_router
@@ -176,6 +177,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         report_router,  # before the artifacts, of which the report is one
         jobs_router,
         results_router,
+        analyses_router,
         compare_router,
         webhooks_router,
         keys_router,

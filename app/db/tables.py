@@ -281,6 +281,26 @@ class Cell(OfJob, Base):
     loss: Mapped[float | None] = mapped_column(Double)
 
 
+class AnalysisRow(OfJob, Base):
+    """What an analysis found: counts of one chip at one time under one setting, or something else it saw."""
+
+    __tablename__ = "analysis_rows"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # The type of the analysis, and the key of the setting within it: the same in every job.
+    analysis: Mapped[str] = mapped_column(String(32), primary_key=True)
+    setting: Mapped[str] = mapped_column(String(64), primary_key=True)
+    variant: Mapped[str] = mapped_column(String(16), primary_key=True)
+    repeat: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    t_inference: Mapped[float] = mapped_column(Double, primary_key=True)
+    # What the setting is.
+    coordinates: Mapped[dict[str, Any]] = mapped_column(Json)
+    # What was counted, by the names of `simulator.config.tasks.COUNTS`; or what else the analysis saw.
+    counts: Mapped[dict[str, Any]] = mapped_column(Json)
+    # For SQL: the task's metric; None where it is not finite.
+    metric: Mapped[float | None] = mapped_column(Double)
+
+
 class Baseline(OfJob, Base):
     """The floating-point result of one of a job's models: `digital` as uploaded, `hwa` fine-tuned."""
 
