@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.monitoring.logs import LogFormat, LogLevel
 
 MIB = 1024 * 1024
 
@@ -42,10 +44,37 @@ class Settings(BaseSettings):
         ),
     ] = None
 
-    host: Annotated[str, Field(description="Address that `make run` listens on.")] = "127.0.0.1"
+    host: Annotated[
+        str,
+        Field(
+            description="Address that the service listens on. Where it is not a loopback address, the "
+            "service wants keys, and does not start without one."
+        ),
+    ] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port that `make run` listens on. 0: any free port.")
     ] = 8000
+
+    admin_key: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=32, description="A key of an admin in project `default`, beside those in the database."
+        ),
+    ] = None
+    allowed_hosts: Annotated[
+        str,
+        Field(
+            description="Names in `Host` that the service answers to, with commas between them, besides "
+            "those of loopback; `.example.org` is every name under it. Unset, on another address: any."
+        ),
+    ] = ""
+    allowed_origins: Annotated[
+        str,
+        Field(
+            description="Other sites whose pages may use the service with a key (CORS), with commas between "
+            "them, such as `https://lab.example.org`."
+        ),
+    ] = ""
 
     max_upload_bytes: Annotated[
         int, Field(gt=0, description="Size of the largest model or dataset file that is accepted.")
@@ -70,6 +99,34 @@ class Settings(BaseSettings):
     max_cells_per_job: Annotated[
         int, Field(gt=0, description="Largest number of cells (variants x repeats x times) of one job.")
     ] = 200_000
+
+    log_format: Annotated[
+        LogFormat, Field(description="`text` for people, or `json`: one object a line, for machines.")
+    ] = "text"
+    log_level: Annotated[LogLevel, Field(description="Lines of this level and above are logged.")] = "info"
+    metrics_host: Annotated[
+        str, Field(description="Address of the ports that serve metrics and nothing else.")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="Port for the API's metrics alone. Unset: they are at `/metrics`, beside the API.",
+        ),
+    ] = None
+    worker_metrics_port: Annotated[
+        int | None,
+        Field(ge=0, le=65535, description="Port for a worker's metrics. Unset: a worker serves none."),
+    ] = None
+    traces_url: Annotated[
+        str | None,
+        Field(
+            pattern="^https?://",
+            description="OTLP receiver over HTTP that gets traces, such as "
+            "`http://collector:4318/v1/traces`. Unset: no traces.",
+        ),
+    ] = None
 
     watch_interval_s: Annotated[
         float, Field(gt=0, description="Time between two looks for changes that clients wait for.")
@@ -195,7 +252,9 @@ class Settings(BaseSettings):
         values = {**self.model_dump(), "data_dir": self.data_dir.absolute()}
         values["database_url"] = self.resolved_database_url
         return {
-            names.get(name, f"DRIFTLINE_{name.upper()}"): str(value)
+            names.get(name, f"DRIFTLINE_{name.upper()}"): (
+                value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            )
             for name, value in values.items()
             if value is not None
         }

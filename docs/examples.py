@@ -33,6 +33,7 @@ _JOB: Final[dict[str, Any]] = {
         "t_inference": [1, 86400], "repeats": 3, "max_samples": 100, "variants": ["digital", "direct", "hwa"],
     },
     "hardware": {"profile": "HERMES14nm"},
+    "analyses": [{"type": "error_budget", "variants": ["direct"]}],
     "seed": 42,
 }  # fmt: skip
 
@@ -65,6 +66,7 @@ class Recorder:
             "models": "model_id",
             "datasets": "dataset_id",
             "webhooks": "webhook_id",
+            "keys": "key_id",
         }
         kind = variable.get(collection.rpartition("/")[2], "config_id")
         end = f"/{name}" if name else ""
@@ -96,9 +98,21 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
             time.sleep(0.2)
         of("GET", path, "")
         ask("POST", "/v1/jobs", params={"dry_run": True}, json={**job_request, "seed": 43})
-        reads = ("results", "summary", "lifetime", "history", "events", "artifacts", "layers", "cost")
-        for name in reads:
+        parts = (
+            "results",
+            "summary",
+            "lifetime",
+            "history",
+            "analyses",
+            "events",
+            "artifacts",
+            "layers",
+            "cost",
+        )
+        for name in parts:
             of("GET", path, name, params=_SHORT.get(name, {}))
+        one = "/v1/jobs/{job_id}/analyses/{analysis_type}"
+        ask("GET", f"{path}/analyses/error_budget", one)
         other = of("POST", path, "extend", json={"repeats": 4})
         while http.get(f"/v1/jobs/{other['id']}").json()["state"] != "succeeded":
             time.sleep(0.2)
@@ -133,6 +147,7 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         schema = http.get("/v1/hardware-profiles/schema").json()
         shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
         recorder.found["get_hardware_profile_schema"] = {"200": shown}
+        _keys(recorder, http)
         return recorder.found
 
 
@@ -150,12 +165,11 @@ def _configurations(recorder: Recorder) -> None:
 
 
 def _costs(recorder: Recorder, model_id: str) -> None:
-    request = {
-        "model": model_id, "rpu_config": {"preset": "PCMExamplePreset"}, "hardware": {"profile": "HERMES14nm"},
-    }  # fmt: skip
+    hardware = {"profile": "HERMES14nm"}
+    request = {"model": model_id, "rpu_config": {"preset": "PCMExamplePreset"}, "hardware": hardware}
     recorder.ask("POST", "/v1/cost", json=request)
     recorder.ask("GET", "/v1/cost", params={"tag": "pcm"})
-    override = {"profile": "HERMES14nm", "overrides": {"schedule": {"pipelined": False}}}
+    override = {**hardware, "overrides": {"schedule": {"pipelined": False}}}
     recorder.ask("POST", "/v1/hardware-profiles/validate", json=override)
     profiles = recorder.ask("GET", "/v1/hardware-profiles")
     named = [one for one in profiles["items"] if one["name"] == "HERMES14nm"]
@@ -172,6 +186,22 @@ def _webhooks(recorder: Recorder) -> None:
     recorder.of("POST", path, "test")
     recorder.of("GET", path, "deliveries")
     recorder.ask("GET", "/v1/webhooks")
+
+
+def _keys(recorder: Recorder, http: httpx.Client) -> None:
+    """Record keys last: as soon as there is one, every request needs one."""
+    admin = {"name": "administration", "project": "default", "scopes": ["admin"]}
+    http.headers["Authorization"] = f"Bearer {http.post('/v1/keys', json=admin).json()['key']}"
+    request = {"name": "notebooks of the lab", "project": "lab", "scopes": ["read", "submit"]}
+    made = recorder.ask("POST", "/v1/keys", json=request)
+    path = f"/v1/keys/{made['id']}"
+    recorder.of("GET", path, "")
+    rotated = recorder.of("POST", path, "rotate", json={"grace_s": 3600})
+    recorder.ask("GET", "/v1/keys", params={"project": "lab"})
+    http.headers["Authorization"] = f"Bearer {rotated['key']}"
+    recorder.ask("GET", "/v1/whoami")
+    for shown in (made, rotated):
+        shown["key"] = f"{shown['prefix']}_{'A' * 43}"
 
 
 def _squares() -> bytes:

@@ -9,6 +9,7 @@ from driftline import operations as ops
 from driftline.binding import as_it_is, blocking, blocking_on, iterating, iterating_on, made, made_each
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
+from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
 from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
@@ -57,6 +58,9 @@ class Job(JobRecord):
     lifetime = blocking_on(ops.lifetime, made(Lifetime))
     cost = blocking_on(ops.job_cost, made(Cost))
     cost_as = blocking_on(ops.job_cost_as, as_it_is)
+    analyses = blocking_on(ops.analyses, made_each(AnalysisState))
+    analysis = blocking_on(ops.analysis, made(Analysis))
+    analysis_as = blocking_on(ops.analysis_as, as_it_is)
     report = blocking_on(ops.report, as_it_is)
     artifacts = blocking_on(ops.artifacts, made_each(Artifact))
     artifact = blocking_on(ops.artifact, as_it_is)
@@ -145,6 +149,9 @@ class Driftline:
     history = blocking(ops.history, made(History))
     summary = blocking(ops.summary, made(Summary))
     lifetime = blocking(ops.lifetime, made(Lifetime))
+    analyses = blocking(ops.analyses, made_each(AnalysisState))
+    analysis = blocking(ops.analysis, made(Analysis))
+    analysis_as = blocking(ops.analysis_as, as_it_is)
     report = blocking(ops.report, as_it_is)
     artifacts = blocking(ops.artifacts, made_each(Artifact))
     artifact = blocking(ops.artifact, as_it_is)

@@ -14,6 +14,7 @@ _PHASES: Final = {
     "baseline": "evaluating digitally",
     "evaluate": "evaluating chips",
     "describe": "describing layers",
+    "analyse": "analysing",
 }
 _REASONS: Final = {
     "no_worker": "no worker is running",

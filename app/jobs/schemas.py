@@ -22,6 +22,7 @@ from simulator.config import (
     StrictModel,
     resolve,
 )
+from simulator.config.analyses import AnalysisConfig
 from simulator.config.base import custom_error, nearest
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 from simulator.config.job import JobSpec
@@ -42,6 +43,7 @@ EXAMPLE: dict[str, Any] = {
     "dataset": "builtin:mnist10k",
     "rpu_config": {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.04}}},
     "evaluate": {"t_inference": [1, 3600, 86400], "repeats": 10, "variants": ["digital", "direct"]},
+    "analyses": [{"type": "error_budget"}],
     "seed": 42,
 }
 _OUTPUTS = (
@@ -136,7 +138,7 @@ class JobCreate(JobSpec):
 
 
 class JobExtend(StrictModel):
-    """More chips or times for a finished job."""
+    """More chips, times or analyses for a finished job."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"repeats": 50, "t_inference": [1, 3600, 31536000]}]}
@@ -145,6 +147,9 @@ class JobExtend(StrictModel):
     repeats: Repeats | None = Field(default=None, description="Number of chips in all, not in addition.")
     t_inference: tuple[TimeAfterProgramming, ...] = Field(
         default=(), max_length=MAX_TIMES, description="Additional times after programming, in s."
+    )
+    analyses: tuple[AnalysisConfig, ...] = Field(
+        default=(), description="Analyses of the job; one takes the place of one of its type."
     )
 
 
@@ -158,6 +163,9 @@ class DryRunView(BaseModel):
     cells: int = Field(description="Cells of the job: analog variants x repeats x times.")
     cached_cells: int = Field(
         description="Cells that the job takes over from earlier jobs with the same content."
+    )
+    analysis_cells: int = Field(
+        description="Cells that the job's analyses evaluate besides, as far as they can be planned."
     )
     estimated_seconds: float | None = Field(
         description="Time on one worker at its measured speed, without the cells that are taken over;"
@@ -222,6 +230,7 @@ class Links(BaseModel):
     lifetime: str = Field(description="How long chips hold a threshold.")
     report: str = Field(description="All of it as one HTML file.")
     history: str = Field(description="Fine-tuning, epoch by epoch.")
+    analyses: str = Field(description="What else was asked of the job.")
     events: str = Field(description="What happened to the job.")
     artifacts: str = Field(description="The files that the job made.")
     cost: str = Field(description="Energy, latency and area of an inference.")
@@ -236,7 +245,7 @@ class JobView(BaseModel):
     state: JobState = Field(description="State of the job.")
     phase: str | None = Field(
         description="Kind of the work item that was started last: verify, calibrate, finetune, baseline, "
-        "evaluate, describe."
+        "evaluate, describe, analyse."
     )
     progress: Progress = Field(description="How much of the work is done.")
     spec: dict[str, Any] = Field(description="Specification of the job, with defaults filled in.")

@@ -69,9 +69,14 @@ async def upload_model(
             client=client_of(request),
         )
 
-        def store(session: Session) -> Model:
+        def store(session: Session) -> tuple[Model, bool]:
             return ModelService(session).store(
-                upload, identity=identity, name=query.name, report=report, blob_key=key
+                upload,
+                identity=identity,
+                name=query.name,
+                report=report,
+                blob_key=key,
+                is_stored=services.blobs.exists,
             )
 
         key = f"models/{new_id()}"
@@ -144,7 +149,8 @@ def delete_model(
     model = service.get(known_id("model", model_id))
     precondition.require(lambda: etag_of(ModelView.of(model)))
     key = service.delete(model_id)
-    after_commit(session, lambda: services.blobs.delete(key))
+    if key is not None:
+        after_commit(session, lambda: services.blobs.delete(key))
 
 
 def _known(services: Services, identity: str) -> Model | None:

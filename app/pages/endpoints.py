@@ -14,6 +14,7 @@ from app.cost.schemas import TaggedCosts
 from app.datasets.service import DatasetService
 from app.jobs.repository import JobFilter, JobRepository
 from app.jobs.service import JobService
+from app.kit.access import OPEN, Caller, known_caller
 from app.kit.fields import IdPath, known_id
 from app.kit.pagination import cut
 from app.kit.transactions import snapshot
@@ -29,7 +30,7 @@ from app.pages.queries import (
     NewJobQuery,
     TableQuery,
 )
-from app.pages.rendering import Pages, PagesDep
+from app.pages.rendering import Pages, PagesDep, render
 from app.pages.route import PageRoute
 from app.pages.views.comparison import compare_page
 from app.pages.views.configs import configs_page
@@ -217,7 +218,16 @@ def worker_page(pages: PagesDep, _: Annotated[TableQuery, Query()]) -> HTMLRespo
     return pages.show("workers.html", page=workers_page(pages.session, pages.services.settings))
 
 
-@router.get("/docs")
-def reference_page(pages: PagesDep) -> HTMLResponse:
-    """Show the API's reference."""
-    return pages.show("reference.html", reference=reference(pages.request.app.openapi()))
+@router.get("/docs", openapi_extra=OPEN)
+async def reference_page(request: Request, services: ServicesDep) -> HTMLResponse:
+    """Show the API's reference, and the state of the service to those who may see it."""
+    caller = await known_caller(request, services.access)
+    return await run_in_threadpool(_show_reference, request, services, caller)
+
+
+def _show_reference(request: Request, services: Services, caller: Caller | None) -> HTMLResponse:
+    model = {"reference": reference(request.app.openapi())}
+    if caller is None:
+        return render(request, "reference.html", model, service=None)
+    with snapshot(services) as session:
+        return Pages(request, session, services).show("reference.html", **model)

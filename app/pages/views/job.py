@@ -19,6 +19,7 @@ from app.models.service import ModelService
 from app.pages import words
 from app.pages.rendering import Pages
 from app.pages.repository import PageRepository
+from app.pages.views.analyses import Analysed, analysed
 from app.pages.views.cost import CostSection, cost_section
 from app.pages.views.events import TOO_MANY, Told, told
 from app.pages.views.hardware import Hardware, hardware
@@ -51,6 +52,7 @@ class JobPage:
         described: whether the layers were looked at on tiles.
         layer: the pictures of one of them; None before that.
         cost: what an inference costs.
+        analyses: what else was asked, with what was found.
         epochs: of fine-tuning, by variant.
         events: the last ones, newest first.
         artifacts: its files.
@@ -73,6 +75,7 @@ class JobPage:
     described: bool
     layer: LayerFigures | None
     cost: CostSection
+    analyses: Sequence[Analysed]
     epochs: Mapping[str, Sequence[EpochView]]
     events: Sequence[Told]
     artifacts: Sequence[ArtifactView]
@@ -128,6 +131,7 @@ def job_page(pages: Pages, job_id: str, layer: str | None, profile: str | None =
         described=conversion is not None,
         layer=layer_figures(conversion, layer),
         cost=cost_section(pages, job, profile),
+        analyses=analysed(session, job),
         epochs=_by_variant(views.history_view(job, service.jobs.epochs(job.id)).epochs),
         events=[
             told(event)

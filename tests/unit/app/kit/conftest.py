@@ -16,6 +16,7 @@ from app.db.session import Database
 from app.db.tables import JobTag
 from app.engine.broker import Doorbell, make_celery
 from app.engine.watch import JobWatch
+from app.keys.gate import Gate
 from app.kit import handlers, openapi
 from app.kit.etag import ConditionalDep
 from app.kit.files import file_response
@@ -30,7 +31,7 @@ from app.results.reader import ResultReader
 from app.services import Services, ServicesDep
 from app.settings import Settings
 from simulator.config.base import StrictModel
-from tests.unit.app.conftest import TestClient
+from tests.unit.app.conftest import LOCAL, TestClient
 
 
 class Wheel(StrictModel):
@@ -124,6 +125,7 @@ def services(settings: Settings) -> Services:
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),
         ResultReader(database),
+        Gate(settings, database),
     )
     database.dispose()
 
@@ -145,5 +147,5 @@ def small_app(services) -> FastAPI:
 
 @pytest.fixture
 def small(small_app):
-    with TestClient(small_app, raise_server_exceptions=False) as client:
+    with TestClient(small_app, LOCAL, raise_server_exceptions=False) as client:
         yield client
