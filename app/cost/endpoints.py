@@ -24,6 +24,7 @@ from app.cost.jobs import JobCost, NoCostError, job_cost
 from app.cost.requests import CostCreate
 from app.cost.schemas import CheckedProfile, CostView, ProfileList, TaggedCosts
 from app.cost.service import CostService
+from app.kit.access import Scope, needs
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.negotiation import negotiated
@@ -94,7 +95,9 @@ def get_hardware_profile_schema(conditional: ConditionalDep, response: Response)
     return conditional.not_modified(etag_of(json.dumps(schema)), response) or schema
 
 
-@router.post("/hardware-profiles/validate", summary="Check a hardware profile")
+@router.post(
+    "/hardware-profiles/validate", summary="Check a hardware profile", openapi_extra=needs(Scope.READ)
+)
 def validate_hardware_profile(
     spec: Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)],
 ) -> CheckedProfile:
@@ -102,7 +105,7 @@ def validate_hardware_profile(
     return service.checked_profile(spec)
 
 
-@router.post("/cost", summary="Estimate what an inference costs")
+@router.post("/cost", summary="Estimate what an inference costs", openapi_extra=needs(Scope.READ))
 def estimate_cost(request: Annotated[CostCreate, Body()], session: ReadSession) -> CostView:
     """Return energy, latency and area of one inference, from shapes alone: nothing is computed or stored."""
     return CostView.model_validate(CostService(session).cost(request))

@@ -149,21 +149,22 @@ def _section(found: JobCost, choices: Sequence[tuple[str, str]]) -> CostSection:
 
 
 def _figures(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what matters most; two after the other stand beside each other where there is room."""
     yield "Energy of an inference", band(answer["energy_j"], "J")
-    yield "of it analog", band(answer["analog_j"], "J")
-    yield "of it digital", band(answer["digital_j"], "J")
-    if answer["static_j"]["nominal"]:
-        yield "of it always drawn", band(answer["static_j"], "J")
     yield "Latency", band(answer["latency_s"], "s")
+    yield "Analog part of the energy", band(answer["analog_j"], "J")
     yield "Between inferences", band(answer["interval_s"], "s")
-    yield "Area", "not priced" if answer["area_mm2"] is None else band(answer["area_mm2"], "mm²")
+    yield "Digital part of the energy", band(answer["digital_j"], "J")
     yield "Throughput", band(answer["tops"], "TOPS")
+    yield "Area", "not priced" if answer["area_mm2"] is None else band(answer["area_mm2"], "mm²")
     yield "Efficiency", band(answer["tops_per_w"], "TOPS/W")
     yield "Energy times latency", band(answer["energy_delay_js"], "J s")
     used = answer["utilisation"]
     utilisation = "" if used is None else f", {100 * used:.3g} % used"
     yield "Arrays", f"{answer['tiles']:,}{utilisation}"
     yield "Tile operations", f"{answer['tile_operations']:,}"
+    if answer["static_j"]["nominal"]:
+        yield "Energy that always flows", band(answer["static_j"], "J")
 
 
 def _looks(components: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
