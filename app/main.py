@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
+from app.analyses.endpoints import router as analyses_router
 from app.compare.endpoints import router as compare_router
 from app.configs import contract
 from app.configs.endpoints import router as configs_router
@@ -26,17 +27,21 @@ from app.engine.housekeeping import LostItems, Reaper
 from app.engine.storage import claim_storage
 from app.engine.watch import JobWatch
 from app.health.endpoints import router as health_router
+from app.health.metrics import ServiceState
 from app.jobs.endpoints import router as jobs_router
 from app.keys.endpoints import router as keys_router
 from app.keys.gate import COOKIE, Gate, why_not_to_start
 from app.kit import handlers, openapi
 from app.kit.access import current_project
 from app.kit.inspection import Inspector
+from app.kit.measuring import MeasuringMiddleware
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
 from app.kit.security import BoundaryMiddleware, SecurityHeadersMiddleware, allowed_to_other_sites
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
+from app.monitoring.metrics import ApiMetrics, served
+from app.monitoring.traces import Traces
 from app.pages import problems as page_problems
 from app.pages.assets import router as assets_router
 from app.pages.endpoints import router as pages_router
@@ -46,12 +51,12 @@ from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
 from app.settings import Settings
+from app.start import load_settings, product_version, start_log
 from app.webhooks.endpoints import router as webhooks_router
 
 log = logging.getLogger(__name__)
 
 _BROKER_ANSWER_S = 2.0
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # A thread that works through large results gives way to others after this time (Python's default: 5 ms). A
 # request changes threads a dozen times, and waits that long at each.
 _SWITCH_S = 0.0005
@@ -84,16 +89,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         SystemExit: others would reach the service, and it has no key.
     """
-    settings = settings or Settings()
+    settings = settings or load_settings()
     fault = why_not_to_start(settings)
     if fault is not None:
         raise SystemExit(fault)
+    metrics = ApiMetrics()
+    traces = Traces(settings.traces_url, "driftline-api")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(_SWITCH_S)
         if not logging.getLogger().handlers:  # nobody has said where the log goes
-            logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+            start_log(settings)
         blobs = BlobStore(settings.data_dir / "blobs")
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
@@ -116,24 +123,40 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
             results=ResultReader(scoped),
+            metrics=metrics,
             access=Gate(settings, database),
         )
+        state = ServiceState(app.state.services)
+        metrics.registry.register(state)
+        stop_serving = served(metrics.registry, settings.metrics_host, settings.metrics_port)
         try:
             with when_told_to_stop(watch.stop):
                 yield
         finally:
+            await run_in_threadpool(stop_serving)
+            metrics.registry.unregister(state)
             await watch.close()
             await run_in_threadpool(reaper.close)
             await run_in_threadpool(doorbell.close)
             database.dispose()
+            await run_in_threadpool(traces.close)
 
     app = FastAPI(
         title="Driftline",
-        version=_version(),
+        version=product_version(),
         summary="Accuracy over time of neural networks on analog in-memory-computing hardware.",
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         lifespan=lifespan,
+        telemetry={
+            "tracer_provider": traces.provider,
+            "tracing": traces.provider is not None,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": _is_probe,
+        },
         redirect_slashes=False,
         docs_url=None,  # a page of our own, which loads nothing from other hosts
         redoc_url=None,
@@ -142,16 +165,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "MIT", "identifier": "MIT"},
         contact={"name": "The Driftline authors"},
     )
-    # The last one is the outermost.
-    app.add_middleware(BoundaryMiddleware, settings=settings, cookie=COOKIE)
-    if settings.allowed_origins:
-        app.add_middleware(CORSMiddleware, **allowed_to_other_sites(settings))
-    app.add_middleware(FramingMiddleware)
-    app.add_middleware(RequestIdMiddleware)
-    app.add_middleware(CompressionMiddleware)
-    app.add_middleware(HeadMiddleware)
-    app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
+    _add_layers(app, settings, metrics)
     handlers.install(app)
     page_problems.install(app)
     examples = Path(__file__).with_name("openapi_examples.json")
@@ -163,6 +177,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         report_router,  # before the artifacts, of which the report is one
         jobs_router,
         results_router,
+        analyses_router,
         compare_router,
         webhooks_router,
         keys_router,
@@ -175,6 +190,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _add_layers(app: FastAPI, settings: Settings, metrics: ApiMetrics) -> None:
+    """Add what each request passes before it reaches an endpoint."""
+    # The last one is the outermost.
+    app.add_middleware(BoundaryMiddleware, settings=settings, cookie=COOKIE)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, **allowed_to_other_sites(settings))
+    app.add_middleware(FramingMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(MeasuringMiddleware, metrics=metrics)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(HeadMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
+
+
+def _is_probe(scope: MutableMapping[str, Any]) -> bool:
+    """Tell whether a request is one of those that come every few seconds and lead nowhere."""
+    return str(scope.get("path", "")).startswith(("/healthz/", "/metrics", "/static/"))
+
+
 def _mark_storage(database: Database, blobs: BlobStore) -> None:
     try:
         claim_storage(database, blobs)
@@ -182,10 +217,3 @@ def _mark_storage(database: Database, blobs: BlobStore) -> None:
         log.warning(
             "the storage could not be marked as this database's: %s", error
         )  # readiness reports it, too
-
-
-def _version() -> str:
-    try:
-        return version("driftline")
-    except PackageNotFoundError:  # run from the source tree, without installing
-        return "0.0.0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
@@ -15,6 +15,7 @@ from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
 from app.kit.access import Access
 from app.kit.inspection import Inspector
+from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
 
@@ -32,6 +33,7 @@ class Services:
     watch: JobWatch
     results: ResultReader
     access: Access
+    metrics: ApiMetrics = field(default_factory=ApiMetrics)
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.monitoring.logs import LogFormat, LogLevel
+
 MIB = 1024 * 1024
 
 
@@ -97,6 +99,34 @@ class Settings(BaseSettings):
     max_cells_per_job: Annotated[
         int, Field(gt=0, description="Largest number of cells (variants x repeats x times) of one job.")
     ] = 200_000
+
+    log_format: Annotated[
+        LogFormat, Field(description="`text` for people, or `json`: one object a line, for machines.")
+    ] = "text"
+    log_level: Annotated[LogLevel, Field(description="Lines of this level and above are logged.")] = "info"
+    metrics_host: Annotated[
+        str, Field(description="Address of the ports that serve metrics and nothing else.")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="Port for the API's metrics alone. Unset: they are at `/metrics`, beside the API.",
+        ),
+    ] = None
+    worker_metrics_port: Annotated[
+        int | None,
+        Field(ge=0, le=65535, description="Port for a worker's metrics. Unset: a worker serves none."),
+    ] = None
+    traces_url: Annotated[
+        str | None,
+        Field(
+            pattern="^https?://",
+            description="OTLP receiver over HTTP that gets traces, such as "
+            "`http://collector:4318/v1/traces`. Unset: no traces.",
+        ),
+    ] = None
 
     watch_interval_s: Annotated[
         float, Field(gt=0, description="Time between two looks for changes that clients wait for.")

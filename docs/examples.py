@@ -32,6 +32,7 @@ _JOB: Final[dict[str, Any]] = {
     "evaluate": {
         "t_inference": [1, 86400], "repeats": 3, "max_samples": 100, "variants": ["digital", "direct", "hwa"],
     },
+    "analyses": [{"type": "error_budget", "variants": ["direct"]}],
     "seed": 42,
 }  # fmt: skip
 
@@ -96,8 +97,11 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
             time.sleep(0.2)
         of("GET", path, "")
         ask("POST", "/v1/jobs", params={"dry_run": True}, json={**job_request, "seed": 43})
-        for name in ("results", "summary", "lifetime", "history", "events", "artifacts", "layers"):
+        parts = ("results", "summary", "lifetime", "history", "analyses", "events", "artifacts", "layers")
+        for name in parts:
             of("GET", path, name, params=_SHORT.get(name, {}))
+        one = "/v1/jobs/{job_id}/analyses/{analysis_type}"
+        ask("GET", f"{path}/analyses/error_budget", one)
         other = of("POST", path, "extend", json={"repeats": 4})
         while http.get(f"/v1/jobs/{other['id']}").json()["state"] != "succeeded":
             time.sleep(0.2)

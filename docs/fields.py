@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulator.config import json_schema
+from simulator.config.effects import FORWARD, NOISE_MODELS, Apart, Effect, Place, Strength
 from simulator.config.no_effect import NO_EFFECT, NOISE_MODEL_NO_EFFECT
 
 PAGE: Final = Path(__file__).with_name("rpu-fields.md")
@@ -75,7 +76,7 @@ def page() -> str:
         parts.extend(_sections(schema, name, properties[name], level=2))
         if name == "noise_model":
             parts.extend(_converters(schema, properties[name]))
-    parts.append(_inert(schema, properties))
+    parts += [_inert(schema, properties), _effects()]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -101,6 +102,40 @@ def _inert(schema: Schema, properties: Mapping[str, Any]) -> str:
         fields = sorted({field for one in schema.objects(properties[name]) for field in one["properties"]})
         lines.append(f"| `{name}` | {reason} | {', '.join(f'`{field}`' for field in fields)} |")
     return "\n".join(lines)
+
+
+def _effects() -> str:
+    """Return which field belongs to which group of effects of an error budget."""
+    lines = [
+        "## Groups of effects",
+        "",
+        "An [error budget](jobs.md#error-budget) switches these fields off together. Bold: the fields whose",
+        "value is off then; the others of a group say how it acts, and stay. `drift_compensation` goes with",
+        "`drift`, and the clipping of a static input range with `input_converter`, which leaves its scale.",
+        "",
+        "| group | `forward` | `noise_model` |",
+        "| --- | --- | --- |",
+    ]
+    models: dict[str, Place] = {}
+    for table in NOISE_MODELS.values():
+        models |= table
+    lines += [f"| `{one}` | {_of_group(FORWARD, one)} | {_of_group(models, one)} |" for one in Effect]
+    lines += ["", "No group has these:", "", "| field | why it stays as configured |", "| --- | --- |"]
+    for part, table in (("forward", FORWARD), ("noise_model", models)):
+        lines += [
+            f"| `{part}.{name}` | {place.reason} |"
+            for name, place in table.items()
+            if isinstance(place, Apart)
+        ]
+    return "\n".join(lines)
+
+
+def _of_group(table: Mapping[str, Place], effect: Effect) -> str:
+    names = []
+    for name, place in table.items():
+        if not isinstance(place, Apart) and place.effect is effect:
+            names.append(f"**`{name}`**" if isinstance(place, Strength) else f"`{name}`")
+    return ", ".join(names)
 
 
 def _sections(schema: Schema, path: str, node: Mapping[str, Any], *, level: int) -> Iterator[str]:

@@ -18,6 +18,7 @@ from driftline.binding import (
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
 from driftline.resources.access import Key, Whoami
+from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
@@ -53,6 +54,9 @@ class AsyncJob(JobRecord):
     history = awaiting_on(ops.history, made(History))
     summary = awaiting_on(ops.summary, made(Summary))
     lifetime = awaiting_on(ops.lifetime, made(Lifetime))
+    analyses = awaiting_on(ops.analyses, made_each(AnalysisState))
+    analysis = awaiting_on(ops.analysis, made(Analysis))
+    analysis_as = awaiting_on(ops.analysis_as, as_it_is)
     report = awaiting_on(ops.report, as_it_is)
     artifacts = awaiting_on(ops.artifacts, made_each(Artifact))
     artifact = awaiting_on(ops.artifact, as_it_is)
@@ -148,6 +152,9 @@ class AsyncDriftline:
     history = awaiting(ops.history, made(History))
     summary = awaiting(ops.summary, made(Summary))
     lifetime = awaiting(ops.lifetime, made(Lifetime))
+    analyses = awaiting(ops.analyses, made_each(AnalysisState))
+    analysis = awaiting(ops.analysis, made(Analysis))
+    analysis_as = awaiting(ops.analysis_as, as_it_is)
     report = awaiting(ops.report, as_it_is)
     artifacts = awaiting(ops.artifacts, made_each(Artifact))
     artifact = awaiting(ops.artifact, as_it_is)

@@ -10,6 +10,7 @@ from driftline.binding import as_it_is, blocking, blocking_on, iterating, iterat
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
 from driftline.resources.access import Key, Whoami
+from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
@@ -55,6 +56,9 @@ class Job(JobRecord):
     history = blocking_on(ops.history, made(History))
     summary = blocking_on(ops.summary, made(Summary))
     lifetime = blocking_on(ops.lifetime, made(Lifetime))
+    analyses = blocking_on(ops.analyses, made_each(AnalysisState))
+    analysis = blocking_on(ops.analysis, made(Analysis))
+    analysis_as = blocking_on(ops.analysis_as, as_it_is)
     report = blocking_on(ops.report, as_it_is)
     artifacts = blocking_on(ops.artifacts, made_each(Artifact))
     artifact = blocking_on(ops.artifact, as_it_is)
@@ -150,6 +154,9 @@ class Driftline:
     history = blocking(ops.history, made(History))
     summary = blocking(ops.summary, made(Summary))
     lifetime = blocking(ops.lifetime, made(Lifetime))
+    analyses = blocking(ops.analyses, made_each(AnalysisState))
+    analysis = blocking(ops.analysis, made(Analysis))
+    analysis_as = blocking(ops.analysis_as, as_it_is)
     report = blocking(ops.report, as_it_is)
     artifacts = blocking(ops.artifacts, made_each(Artifact))
     artifact = blocking(ops.artifact, as_it_is)

@@ -12,6 +12,7 @@ _PHASES: Final = {
     "baseline": "evaluating digitally",
     "evaluate": "evaluating chips",
     "describe": "describing layers",
+    "analyse": "analysing",
 }
 _REASONS: Final = {
     "no_worker": "no worker is running",

@@ -11,7 +11,7 @@ from celery import Celery
 from celery.platforms import SecurityWarning
 from celery.worker import state
 
-from app.settings import Settings
+from app.start import load_settings, start_log
 from worker.celery_app import make_worker
 from worker.node import Node
 
@@ -26,10 +26,9 @@ def main() -> None:
     Celery listens to the broker and ends when that answers with an error, for example since its disk is full.
     The node works all the same, so Celery is started anew beside it.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # messages are JSON, whoever runs this
-    settings = Settings()
+    settings = load_settings()
+    start_log(settings)
     celery, node = make_worker(settings)
     signal.signal(signal.SIGTERM, lambda *_: node.stop())  # until Celery puts its own there
     node.start()

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from app.db.session import Database
 from app.db.tables import Worker
 from app.engine.items import database_time_s
-from app.settings import Settings
+from app.start import load_settings
 
 
 def main() -> int:
     """Return 0 when a worker of this host has reported lately, else 1."""
-    settings = Settings()
+    settings = load_settings()
     database = Database(settings.resolved_database_url)
     try:
         with database.reading() as session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from app.db.blobs import BlobMissing
 from app.engine import recording
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.specification import config_of, spec_of, task_of
-from simulator.config import CalibrationSpec, Variant
+from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules, Variant
 from simulator.data.loading import Dataset, Split, load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
@@ -25,13 +25,33 @@ from simulator.onnx.importer import ImportedModel, import_model
 from simulator.tasks import targets_for
 from worker.runner.context import InputGone, ItemContext, ItemFailedError
 
+# Other items convert the same layers, and check them.
+_CHECKED_ELSEWHERE = (ItemKind.EVALUATE, ItemKind.ANALYSE)
+
 
 class JobModels:
-    """The parts that an item works with; each is made when it is first used."""
+    """The parts that an item works with; each is made when it is first used.
 
-    def __init__(self, item: ItemContext) -> None:
+    Args:
+        item: the work item.
+        configure: what an analysis makes of each layer's configuration; None leaves them as they are.
+        rules: which layers stay digital or have overrides, in place of the job's; None: the job's.
+        config: the configuration in place of the job's; None: the job's.
+    """
+
+    def __init__(
+        self,
+        item: ItemContext,
+        *,
+        configure: Callable[[InferenceRPUConfig], InferenceRPUConfig] | None = None,
+        rules: LayerRules | None = None,
+        config: InferenceRPUConfig | None = None,
+    ) -> None:
         self.item = item
         self.spec = spec_of(item.job)
+        self.configure = configure
+        self.rules = rules or self.spec.rules
+        self.config = config or config_of(item.job)
         self.seed = item.job.seed
         self.task = task_of(item.job)
         self.evaluate = self.spec.evaluate
@@ -154,15 +174,15 @@ class JobModels:
 
     def convert(self, module: nn.Module) -> nn.Module:
         """Return the module with its layers on tiles, by the job's configuration."""
-        rules = self.spec.rules
         return convert_to_analog(
             module,
-            config_of(self.item.job),
-            digital=rules.digital,
-            overrides=rules.overrides,
+            self.config,
+            digital=self.rules.digital,
+            overrides=self.rules.overrides,
             seed=self.seed,
-            check=self.item.lease.kind != ItemKind.EVALUATE,  # another item checked the same conversion
+            check=self.item.lease.kind not in _CHECKED_ELSEWHERE,
             channels_last=True,
+            configure=self.configure,
         ).to(self.device)
 
     def _load(self, model: nn.Module, key: ItemKey) -> None:

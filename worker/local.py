@@ -26,6 +26,7 @@ import httpx
 
 from app.db.migrate import migrate
 from app.settings import Settings
+from app.start import load_settings
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    settings = Settings()
+    settings = load_settings()
     try:
         with LocalService(settings) as service:
             log.info(

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from celery import Celery
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from app.db import idempotency
@@ -22,11 +21,15 @@ from app.db.session import Database, is_transient, reason
 from app.db.tables import Worker
 from app.engine import items
 from app.engine.broker import Doorbell
-from app.engine.housekeeping import LostItems
+from app.engine.housekeeping import LostItems, forget_silent_workers
 from app.engine.items import Lease
 from app.engine.outage import Outage
 from app.engine.storage import UnusedBlobs, storage_fault
+from app.monitoring import logs
+from app.monitoring.metrics import WorkerMetrics, served
+from app.monitoring.traces import Traces
 from app.settings import Settings
+from app.start import product_version
 from worker.protocol import Abilities
 from worker.speed.schedule import Gauge
 from worker.supervision.handle import ZygoteHandle
@@ -36,7 +39,6 @@ from worker.webhook_sender import WebhookSender
 log = logging.getLogger(__name__)
 
 _TIDY_S = 600.0
-_FORGOTTEN_S = 600.0  # a worker that was silent for this long leaves the list
 
 
 class Node:
@@ -56,7 +58,9 @@ class Node:
         self.database = Database(settings.resolved_database_url)
         self.blobs = BlobStore(settings.data_dir / "blobs")
         self.zygote = zygote or ZygoteHandle()
-        self.supervisor = Supervisor(settings, self.database, self.zygote)
+        self.metrics = WorkerMetrics()
+        self._traces = Traces(settings.traces_url, "driftline-worker")
+        self.supervisor = Supervisor(settings, self.database, self.zygote, self.metrics.counted)
         self.doorbell = Doorbell(celery)
         self.webhooks = WebhookSender(settings, self.database)
         self.id = f"{socket.gethostname()}:{os.getpid()}"
@@ -79,11 +83,16 @@ class Node:
         self._storage_is_full = False
         self._outages: dict[str, Outage] = {}  # by chore
         self._closed = threading.Event()
+        self._stop_serving: Callable[[], None] = lambda: None
         self._own_threads: list[threading.Thread] = []
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
 
     def start(self) -> None:
         """Warm up the zygote, start the housekeeping and appear in the table of workers."""
+        self.metrics.slots.set(self.settings.concurrency)
+        self._stop_serving = served(
+            self.metrics.registry, self.settings.metrics_host, self.settings.worker_metrics_port
+        )
         self.zygote.start()
         self._housekeeper.start()
         self.webhooks.start()
@@ -131,7 +140,20 @@ class Node:
         return lease
 
     def _carry(self, slot: Slot, lease: Lease) -> None:
-        log.info("job %s: %s starts, attempt %d", lease.job_id, lease.key, lease.attempt)
+        ids = {"request": lease.origin.get("request"), "job": lease.job_id}
+        with (
+            logs.about(**ids, item=lease.key, attempt=lease.attempt),
+            self._traces.span("item", lease.origin, **ids, item=lease.key, attempt=lease.attempt) as span,
+        ):
+            outcome = self._attempt(slot, lease)
+            span.set_attribute("driftline.outcome", outcome)
+        if outcome is Outcome.STORAGE_FULL:
+            self._storage_is_full = True
+            self._be_idle("the storage is full: free some space")
+
+    def _attempt(self, slot: Slot, lease: Lease) -> Outcome:
+        log.info("it starts")
+        self.metrics.attempts.labels(lease.kind).inc()
         begun = time.monotonic()
         self._gauge.give_way()
         try:
@@ -139,10 +161,10 @@ class Node:
         finally:
             with self._claiming:
                 self._held.discard(lease.item_id)
-        log.info("job %s: %s %s after %.1f s", lease.job_id, lease.key, outcome, time.monotonic() - begun)
-        if outcome is Outcome.STORAGE_FULL:
-            self._storage_is_full = True
-            self._be_idle("the storage is full: free some space")
+        seconds = time.monotonic() - begun
+        self.metrics.ended(lease.kind, outcome.name.lower(), seconds)
+        log.info("it %s after %.1f s", outcome, seconds)
+        return outcome
 
     def _ring_for_others(self) -> None:
         """Ring once for every item that became claimable and was not rung for."""
@@ -179,6 +201,7 @@ class Node:
             chore()
         except Exception as error:  # noqa: BLE001 - it is said, and tried again
             outage.failed(error)
+            self.metrics.failures.labels(what).inc()
         else:
             outage.worked()
 
@@ -212,6 +235,7 @@ class Node:
             return False
 
     def _be_idle(self, fault: str | None) -> None:
+        self.metrics.takes_work.set(fault is None)
         if fault == self._idle_reason:
             return
         if fault is not None:
@@ -227,13 +251,13 @@ class Node:
             row.hostname = socket.gethostname()
             row.pid = os.getpid()
             row.concurrency = self.settings.concurrency
+            row.version = product_version()
             row.able = None if self._able is None else self._able.names()
             row.idle_reason = self._idle_reason
             row.started_at = started_at
             row.heartbeat_at_s = now_s
             session.add(row)
-            gone = Worker.heartbeat_at_s < now_s - _FORGOTTEN_S
-            session.execute(delete(Worker).where(gone, Worker.id != self.id))
+            forget_silent_workers(session, spared=self.id)
 
     def _drop_answers(self) -> None:
         with self.database.transaction() as session:
@@ -281,6 +305,8 @@ class Node:
         for thread in (self._housekeeper, *self._own_threads):
             thread.join(2 * self.settings.cancel_grace_s + 5)
         self._gauge.give_way()
+        self._stop_serving()
+        self._traces.close()
         self.webhooks.close()
         self.doorbell.close()
         self.zygote.close()

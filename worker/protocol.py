@@ -1,6 +1,7 @@
 """The messages between supervisor, zygote and runner: JSON, one per line, on a unix socket.
 
 supervisor -> zygote: `{"run": {...request...}}`, later perhaps `{"signal": 15}`
+runner -> supervisor: `{"counted": {"cells": 2, "samples": 512}}` now and then, for the metrics
 runner -> supervisor: `{"done": {}}` when its item has succeeded; it waits for another `{"run": ...}` then
 zygote -> supervisor: `{"exit": status}` once, where status is as `os.waitstatus_to_exitcode` gives it
 worker -> zygote: `{"abilities": {}}`, answered by `{"abilities": {...}}`
@@ -14,11 +15,12 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from app.engine.abilities import abilities
 from app.engine.items import Lease
+from app.monitoring.logs import LogFormat, LogLevel
 
 # Raised when `worker.speed.measure` measures something else, so that machines are measured anew.
 SPEED_REVISION = 5
@@ -59,6 +61,10 @@ class RunRequest:
         database_url: of the database.
         blob_folder: of the blob store.
         memory_bytes: limit of its memory; None is none.
+        log_format: of its log.
+        log_level: of its log.
+        traces_url: where its spans go; None records none.
+        trace: the worker's span, which the runner's belongs to.
     """
 
     lease: Lease
@@ -66,6 +72,10 @@ class RunRequest:
     database_url: str
     blob_folder: str
     memory_bytes: int | None
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
+    traces_url: str | None = None
+    trace: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the request as JSON."""
@@ -80,6 +90,13 @@ class RunRequest:
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
     """Send one message."""
     connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def report(connection: socket.socket, cells: int, samples: int) -> None:
+    """Tell the supervisor what was found since the last report; without one nobody counts."""
+    if cells or samples:
+        with contextlib.suppress(ConnectionError):
+            send(connection, {"counted": {"cells": cells, "samples": samples}})
 
 
 def requests(first: dict[str, Any], connection: socket.socket, more: int) -> Iterator[RunRequest]:

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 
 import migrations
-from app.settings import Settings
+from app.start import load_settings
 
 
 def alembic_config(database_url: str) -> Config:
@@ -26,5 +26,5 @@ def migrate(database_url: str) -> None:
 
 
 if __name__ == "__main__":
-    migrate(Settings().resolved_database_url)
+    migrate(load_settings().resolved_database_url)
     sys.stdout.write("the database schema is up to date\n")

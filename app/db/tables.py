@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
 from app.db.ids import new_id
 from app.db.types import Json, UtcDateTime, utc_now
@@ -191,6 +191,8 @@ class Job(Owned, Base):
     extends: Mapped[str | None] = mapped_column(_ID)
     # Jobs whose cells were taken over, because the same question had been asked before.
     cached_from: Mapped[list[str]] = mapped_column(Json, default=list)
+    # Where it comes from, for logs and traces: the submitting request, and its place in a trace.
+    origin: Mapped[dict[str, str] | None] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -251,8 +253,16 @@ class WorkItem(OfJob, Base):
     # The last fine-tuning checkpoint: {"epoch": n, "blob_key": ...}.
     checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json)
     failure: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    # When it last became claimable.
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @validates("state")
+    def _note_when_queued(self, _: str, state: str) -> str:
+        if state == "queued":
+            self.queued_at = utc_now()
+        return state
 
 
 class Cell(OfJob, Base):
@@ -269,6 +279,26 @@ class Cell(OfJob, Base):
     # For SQL: the task's metric, and the mean loss; None where they are not finite.
     metric: Mapped[float | None] = mapped_column(Double)
     loss: Mapped[float | None] = mapped_column(Double)
+
+
+class AnalysisRow(OfJob, Base):
+    """What an analysis found: counts of one chip at one time under one setting, or something else it saw."""
+
+    __tablename__ = "analysis_rows"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    # The type of the analysis, and the key of the setting within it: the same in every job.
+    analysis: Mapped[str] = mapped_column(String(32), primary_key=True)
+    setting: Mapped[str] = mapped_column(String(64), primary_key=True)
+    variant: Mapped[str] = mapped_column(String(16), primary_key=True)
+    repeat: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    t_inference: Mapped[float] = mapped_column(Double, primary_key=True)
+    # What the setting is.
+    coordinates: Mapped[dict[str, Any]] = mapped_column(Json)
+    # What was counted, by the names of `simulator.config.tasks.COUNTS`; or what else the analysis saw.
+    counts: Mapped[dict[str, Any]] = mapped_column(Json)
+    # For SQL: the task's metric; None where it is not finite.
+    metric: Mapped[float | None] = mapped_column(Double)
 
 
 class Baseline(OfJob, Base):
@@ -371,6 +401,8 @@ class Worker(Base):
     hostname: Mapped[str] = mapped_column(Text)
     pid: Mapped[int] = mapped_column(Integer)
     concurrency: Mapped[int] = mapped_column(Integer)
+    # Of the product that it runs; None where an older one runs.
+    version: Mapped[str | None] = mapped_column(Text)
     # What it is able to do, as work items require it; None when it does not say.
     able: Mapped[list[str] | None] = mapped_column(Json)
     # Why it takes no work at present; None when it does.

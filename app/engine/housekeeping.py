@@ -6,11 +6,18 @@ import logging
 import threading
 import time
 
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
 from app.db.session import Database
+from app.db.tables import Worker
+from app.db.types import database_now_s
 from app.engine import items
 from app.engine.outage import Outage
 
 log = logging.getLogger(__name__)
+
+_FORGOTTEN_S = 600.0  # a worker that was silent for this long leaves the list
 
 
 class LostItems:
@@ -62,8 +69,14 @@ class LostItems:
         return reaped
 
 
+def forget_silent_workers(session: Session, *, spared: str | None = None) -> None:
+    """Drop the workers from the list that have been silent for ten minutes, but for one of them."""
+    gone = Worker.heartbeat_at_s < database_now_s() - _FORGOTTEN_S
+    session.execute(delete(Worker).where(gone, Worker.id != (spared or "")))
+
+
 class Reaper:
-    """Takes back lost items from a thread of the API, so that a job whose only worker died does not hang."""
+    """Looks after lost items and silent workers from a thread of the API, for when no worker is left to."""
 
     def __init__(self, lost: LostItems, *, interval_s: float) -> None:
         self._lost = lost

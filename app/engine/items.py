@@ -8,7 +8,7 @@ Times are the database's, never a worker's.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, CursorResult, and_, select, update
@@ -30,7 +30,7 @@ class LeaseLost(Exception):  # noqa: N818 - a fact that the holder has to act on
 
 @dataclass(frozen=True)
 class Lease:
-    """A claim on a work item."""
+    """A claim on a work item; `origin` says where its job comes from, for logs and traces."""
 
     item_id: str
     job_id: str
@@ -39,6 +39,7 @@ class Lease:
     payload: dict[str, Any]
     token: int
     attempt: int
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def claim(
         job.phase = item.kind
         record(session, job, "item.started", {"item": item.key, "attempt": item.attempt + 1})
         attempt.commit()
-        return _lease_of(item)
+        return _lease_of(item, job)
     return None
 
 
@@ -121,12 +122,25 @@ def unheld(session: Session, *, owner: str, held: Collection[str]) -> Lease | No
 
     A claim whose commit was answered by a broken connection is found again like this.
     """
-    query = select(WorkItem).where(WorkItem.state == ItemState.RUNNING, WorkItem.lease_owner == owner)
-    return next((_lease_of(item) for item in session.scalars(query) if item.id not in held), None)
+    query = (
+        select(WorkItem, Job)
+        .join(Job, Job.id == WorkItem.job_id)
+        .where(WorkItem.state == ItemState.RUNNING, WorkItem.lease_owner == owner)
+    )
+    return next((_lease_of(item, job) for item, job in session.execute(query) if item.id not in held), None)
 
 
-def _lease_of(item: WorkItem) -> Lease:
-    return Lease(item.id, item.job_id, item.key, item.kind, item.payload, item.lease_token, item.attempt + 1)
+def _lease_of(item: WorkItem, job: Job) -> Lease:
+    return Lease(
+        item_id=item.id,
+        job_id=item.job_id,
+        key=item.key,
+        kind=item.kind,
+        payload=item.payload,
+        token=item.lease_token,
+        attempt=item.attempt + 1,
+        origin=job.origin or {},
+    )
 
 
 def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
@@ -191,6 +205,13 @@ def has_succeeded(session: Session, lease: Lease) -> bool:
         WorkItem.state == ItemState.SUCCEEDED,
     )
     return session.scalars(query).one_or_none() is not None
+
+
+def state_under(session: Session, lease: Lease) -> ItemState | None:
+    """Return the item's state; None when it was given to another worker meanwhile."""
+    query = select(WorkItem.state).where(WorkItem.id == lease.item_id, WorkItem.lease_token == lease.token)
+    state = session.scalars(query).one_or_none()
+    return None if state is None else ItemState(state)
 
 
 def hold(session: Session, lease: Lease) -> tuple[Job, WorkItem]:

@@ -17,6 +17,7 @@ class ItemKind(StrEnum):
     BASELINE = "baseline"
     EVALUATE = "evaluate"
     DESCRIBE = "describe"
+    ANALYSE = "analyse"
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,16 @@ class ItemKey:
     Attributes:
         kind: what it does.
         variant: of which network; None where it is the same for all.
-        start: the first chip of an evaluation.
+        start: the first chip of an evaluation, or the number of an item of an analysis.
+        analysis: the type of an analysis.
     """
 
     kind: ItemKind
     variant: Variant | None = None
     start: int | None = None
+    analysis: str | None = None
 
     def __str__(self) -> str:
         """Return the key as the database has it, such as `evaluate:hwa:0`."""
-        return ":".join(str(part) for part in (self.kind, self.variant, self.start) if part is not None)
+        parts = (self.kind, self.analysis, self.variant, self.start)
+        return ":".join(str(part) for part in parts if part is not None)

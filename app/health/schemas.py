@@ -39,6 +39,9 @@ class WorkerView(BaseModel):
     concurrency: int = Field(description="Work items at once.")
     running_items: int = Field(description="Work items that it holds now.")
     alive: bool = Field(description="Whether the worker has reported lately.")
+    version: str | None = Field(
+        default=None, description="Version of the product that it runs; null for one before 0.2."
+    )
     able: list[str] | None = Field(
         default=None, description="Abilities of the worker: devices and loops, as jobs need them."
     )

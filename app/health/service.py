@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from app.db.session import Database, reason
-from app.engine.items import database_time_s
 from app.engine.storage import storage_fault
-from app.health.repository import WorkerRepository
-from app.health.schemas import Check, Readiness, WorkerView
+from app.health.roster import workers_alive
+from app.health.schemas import Check, Readiness
 from app.services import Services
-from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -47,38 +43,17 @@ async def readiness(services: Services) -> Readiness:
     return Readiness(status=status, checks={name: checks[name] for name in _NAMES})
 
 
+def probe(services: Services) -> dict[str, Check]:
+    """Try each part, one after the other, and wait for the slowest as long as it takes."""
+    checks: dict[str, Check] = {}
+    for one, _ in _PROBES:
+        checks.update(one(services))
+    return {name: checks[name] for name in _NAMES}
+
+
 def _limiter(services: Services) -> anyio.CapacityLimiter:
     """Return what keeps probes that hang from taking the threads of everybody else."""
     return _limiters.setdefault(services.database, anyio.CapacityLimiter(_MOST_PROBES))
-
-
-def workers(session: Session, settings: Settings) -> list[WorkerView]:
-    """Return the workers that are known."""
-    alive_since_s = _alive_since_s(session, settings)
-    return [
-        WorkerView(
-            id=worker.id,
-            hostname=worker.hostname,
-            pid=worker.pid,
-            concurrency=worker.concurrency,
-            running_items=items,
-            alive=worker.heartbeat_at_s >= alive_since_s,
-            able=worker.able,
-            idle_reason=worker.idle_reason,
-            started_at=worker.started_at,
-            last_seen_at=datetime.fromtimestamp(worker.heartbeat_at_s, UTC),
-        )
-        for worker, items in WorkerRepository(session).listing()
-    ]
-
-
-def workers_alive(session: Session, settings: Settings) -> int:
-    """Return how many workers have reported lately."""
-    return WorkerRepository(session).count_heard_since(_alive_since_s(session, settings))
-
-
-def _alive_since_s(session: Session, settings: Settings) -> float:
-    return database_time_s(session) - settings.worker_silence_s
 
 
 def _database_and_workers(services: Services) -> dict[str, Check]:

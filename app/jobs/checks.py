@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from app.configs.schemas import is_reference
 from app.configs.service import meaning_of, pointer_in
 from app.db.tables import Dataset, Model
+from app.engine.kinds.analyses.plan import analysis_cells, first_items
+from app.engine.kinds.analyses.subject import Subject
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import JobCreate
 from app.kit.faults import from_pydantic
@@ -30,6 +32,7 @@ from simulator.config import (
     warnings_for,
     with_overrides,
 )
+from simulator.config.analyses import analysis_faults
 from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
@@ -60,10 +63,12 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
     _check_model(request, jobs, found)
     _check_dataset(request, jobs, found)
     _check_size(request, max_cells, found)
+    found.faults += _faults("", analysis_faults(request))
     _check_finetune(request, found)
     _check_config(request, found)
     if found.model is not None:
         _check_layers(request, found.model, found)
+        _check_analyses(request, found.model, max_cells, found)
         if found.dataset_report is not None:
             _check_fit(request, found.model, found.dataset_report, found)
     _warn_about_finetune(request, found)
@@ -113,14 +118,21 @@ def _check_dataset(request: JobCreate, jobs: JobRepository, found: Checked) -> N
 def _check_size(request: JobCreate, max_cells: int, found: Checked) -> None:
     count = request.cells
     if count > max_cells:
-        found.faults.append(
-            Fault(
-                pointer="/evaluate",
-                code="too_many_cells",
-                message=f"variants x repeats x times are {count} cells, more than the limit of {max_cells}",
-                hint="ask for fewer repeats or times, or split the job",
-            )
-        )
+        message = f"variants x repeats x times are {count} cells, more than the limit of {max_cells}"
+        hint = "ask for fewer repeats or times, or split the job"
+        found.faults.append(Fault(pointer="/evaluate", code="too_many_cells", message=message, hint=hint))
+
+
+def _check_analyses(request: JobCreate, model: Model, max_cells: int, found: Checked) -> None:
+    """Check how much the analyses of a job without faults evaluate."""
+    if not request.analyses or found.faults:
+        return
+    subject = Subject.of(request, request.config, model.report)
+    count = request.cells + analysis_cells(first_items(subject, 0, lambda _: ()), request)
+    if count > max_cells:
+        message = f"with its analyses, the job has {count} cells, more than the limit of {max_cells}"
+        hint = "ask for fewer chips or times in the analyses"
+        found.faults.append(Fault(pointer="/analyses", code="too_many_cells", message=message, hint=hint))
 
 
 def _check_finetune(request: JobCreate, found: Checked) -> None:

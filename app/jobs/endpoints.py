@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -53,6 +54,7 @@ from app.kit.problems import (
 )
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
+from app.monitoring.logs import about
 from app.services import Services, ServicesDep
 
 log = logging.getLogger(__name__)
@@ -151,9 +153,14 @@ def extend_job(
     return _submit(session, services, once, lambda reader: reader.accept_extension(job_id, more, settings))
 
 
+def _log_submission(job: Job) -> None:
+    with about(job=job.id):
+        log.info("it was submitted and is %s", job.state)
+
+
 def _accepted(job: Job, session: Session, services: Services) -> Response:
     after_commit(session, services.doorbell.ring)
-    after_commit(session, lambda: log.info("job %s was submitted and is %s", job.id, job.state))
+    after_commit(session, partial(_log_submission, job))
     session.flush()
     queue = JobService(session).queue(job, services.settings)
     headers = {

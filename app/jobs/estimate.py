@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.db.tables import Speed
+from app.db.tables import Speed, WorkItem
 from app.engine.keys import ItemKey, ItemKind
+from app.engine.kinds.analyses.plan import analysis_cells
 from app.engine.kinds.inference.plan import Sizes
 from app.jobs.repository import KnownResults
 from app.jobs.schemas import DryRunView
@@ -58,7 +59,7 @@ def dry_run(
     config: InferenceRPUConfig,
     report: dict[str, Any],
     sizes: Sizes,
-    items: int,
+    items: Sequence[WorkItem],
     known: KnownResults,
     speed: Speed | None,
     warnings: list[dict[str, Any]],
@@ -70,19 +71,20 @@ def dry_run(
         config: its configuration.
         report: its model's.
         sizes: samples of an epoch and of a pass over the test set.
-        items: how many work items it has.
+        items: its work items.
         known: what earlier jobs have of it.
         speed: a worker's measured speed; without one there is no estimate of time.
         warnings: what the checks warned of.
     """
     layers = _measure(report, config, spec.rules)
     warnings = list(warnings)
+    more = analysis_cells(items, spec)
     seconds = None
     if speed is None:
         message = "no worker has measured its speed yet, so there is no estimate of seconds"
         warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
     else:
-        seconds = _seconds(spec, layers, sizes, known, speed.measured) + items * _ITEM_S
+        seconds = _seconds(spec, layers, sizes, known, speed.measured, more_cells=more) + len(items) * _ITEM_S
     return DryRunView(
         valid=True,
         tiles=layers.tiles,
@@ -90,6 +92,7 @@ def dry_run(
         utilisation=layers.used_cells / layers.cells if layers.cells else 1.0,
         cells=spec.cells,
         cached_cells=sum(known.cells.values()),
+        analysis_cells=more,
         estimated_seconds=seconds,
         warnings=warnings,
     )
@@ -142,7 +145,13 @@ def _is_static(config: InferenceRPUConfig) -> bool:
 
 
 def _seconds(
-    spec: JobSpec, layers: _Layers, sizes: Sizes, known: KnownResults, speed: dict[str, Any]
+    spec: JobSpec,
+    layers: _Layers,
+    sizes: Sizes,
+    known: KnownResults,
+    speed: dict[str, Any],
+    *,
+    more_cells: int = 0,
 ) -> float:
     """Return the seconds that one worker computes and stores, without the starts of its items."""
     evaluate = spec.evaluate
@@ -161,13 +170,13 @@ def _seconds(
     }
     times = len(evaluate.t_inference)
     missing = [evaluate.repeats * times - known.cells.get(variant, 0) for variant in spec.analog]
-    cells = sum(missing)
+    cells = sum(missing) + more_cells  # hardware with something off takes no longer
     seconds = cells * sizes.test * passes["analog"]
     if str(ItemKey(ItemKind.BASELINE, Variant.DIGITAL)) not in known.done:
         seconds += sizes.test * passes["digital"]
     readout = _time(layers.static_readout, speed["evaluate"]["static"])
     readout += _time(layers.dynamic_readout, speed["evaluate"]["dynamic"])
-    chips = sum(math.ceil(count / times) for count in missing)
+    chips = sum(math.ceil(count / times) for count in missing) + more_cells
     calls = math.ceil(sizes.test / evaluate.batch_size) + 1
     seconds += (cells + chips) * (readout + layers.devices * speed["program_device"])
     seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, defer
 
 from app.db.scope import EVERY_PROJECT
 from app.db.tables import (
+    AnalysisRow,
     Artifact,
     Baseline,
     Cell,
@@ -248,6 +249,9 @@ class JobRepository:
 
     def delete(self, job: Job) -> None:
         """Delete the job with all that belongs to it."""
-        for table in (Cell, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey, JobBlob):
+        belongings = (
+            Cell, AnalysisRow, Baseline, Epoch, Event, Artifact, WorkItem, JobTag, JobResultKey, JobBlob,
+        )  # fmt: skip
+        for table in belongings:
             self._session.execute(delete(table).where(table.job_id == job.id))
         self._session.delete(job)

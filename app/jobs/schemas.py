@@ -20,6 +20,7 @@ from simulator.config import (
     StrictModel,
     resolve,
 )
+from simulator.config.analyses import AnalysisConfig
 from simulator.config.base import custom_error, nearest
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 from simulator.config.job import JobSpec
@@ -39,6 +40,7 @@ EXAMPLE: dict[str, Any] = {
     "dataset": "builtin:mnist10k",
     "rpu_config": {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.04}}},
     "evaluate": {"t_inference": [1, 3600, 86400], "repeats": 10, "variants": ["digital", "direct"]},
+    "analyses": [{"type": "error_budget"}],
     "seed": 42,
 }
 _OUTPUTS = (
@@ -121,7 +123,7 @@ class JobCreate(JobSpec):
 
 
 class JobExtend(StrictModel):
-    """More chips or times for a finished job."""
+    """More chips, times or analyses for a finished job."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"repeats": 50, "t_inference": [1, 3600, 31536000]}]}
@@ -130,6 +132,9 @@ class JobExtend(StrictModel):
     repeats: Repeats | None = Field(default=None, description="Number of chips in all, not in addition.")
     t_inference: tuple[TimeAfterProgramming, ...] = Field(
         default=(), max_length=MAX_TIMES, description="Additional times after programming, in s."
+    )
+    analyses: tuple[AnalysisConfig, ...] = Field(
+        default=(), description="Analyses of the job; one takes the place of one of its type."
     )
 
 
@@ -143,6 +148,9 @@ class DryRunView(BaseModel):
     cells: int = Field(description="Cells of the job: analog variants x repeats x times.")
     cached_cells: int = Field(
         description="Cells that the job takes over from earlier jobs with the same content."
+    )
+    analysis_cells: int = Field(
+        description="Cells that the job's analyses evaluate besides, as far as they can be planned."
     )
     estimated_seconds: float | None = Field(
         description="Time on one worker at its measured speed, without the cells that are taken over;"
@@ -203,6 +211,7 @@ class Links(BaseModel):
     lifetime: str = Field(description="How long chips hold a threshold.")
     report: str = Field(description="All of it as one HTML file.")
     history: str = Field(description="Fine-tuning, epoch by epoch.")
+    analyses: str = Field(description="What else was asked of the job.")
     events: str = Field(description="What happened to the job.")
     artifacts: str = Field(description="The files that the job made.")
 
@@ -216,7 +225,7 @@ class JobView(BaseModel):
     state: JobState = Field(description="State of the job.")
     phase: str | None = Field(
         description="Kind of the work item that was started last: verify, calibrate, finetune, baseline, "
-        "evaluate, describe."
+        "evaluate, describe, analyse."
     )
     progress: Progress = Field(description="How much of the work is done.")
     spec: dict[str, Any] = Field(description="Specification of the job, with defaults filled in.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,7 +16,9 @@ from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
 from app.engine import items, kinds
 from app.engine.abilities import required
-from app.engine.kinds.inference.plan import Ranges, Sizes, plan
+from app.engine.kinds.analyses.plan import first_items
+from app.engine.kinds.analyses.subject import Subject
+from app.engine.kinds.inference.plan import Ranges, Sizes, needs_of, plan
 from app.engine.kinds.inference.reuse import Reuse, result_keys
 from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
@@ -26,6 +29,7 @@ from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitRe
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
+from app.monitoring.traces import origin
 from app.settings import Settings
 from simulator.config import LossType, Variant, config_hash, effective
 from simulator.config.job import JobSpec
@@ -83,7 +87,8 @@ class JobService:
         found = accepted.found
         job = _new_job(accepted.request, found, settings)
         spec = spec_of(job)
-        work = _plan(spec, _sizes(spec, accepted.dataset_report), found, settings)
+        subject = Subject.of(spec, accepted.request.config, accepted.model.report)
+        work = _plan(subject, _sizes(spec, accepted.dataset_report), found, settings)
         requires = required(job)
         for item in work:
             item.requires = requires
@@ -105,13 +110,15 @@ class JobService:
         spec = spec_of(job)
         keys = {} if fresh else result_keys(job, spec, accepted.model, found.dataset)
         sizes = _sizes(spec, accepted.dataset_report)
+        subject = Subject.of(spec, request.config, accepted.model.report)
+        work = _plan(subject, sizes, found, settings)
         speed = fastest(self.jobs.speeds(), settings.threads_per_item)
         return dry_run(
             spec,
             config=found.layer_configs[0],
             report=accepted.model.report,
             sizes=sizes,
-            items=len(_plan(spec, sizes, found, settings)),
+            items=work,
             known=self.jobs.known_results(keys, spec.evaluate.t_inference, spec.evaluate.repeats),
             speed=speed,
             warnings=found.warnings,
@@ -133,7 +140,9 @@ class JobService:
         return replace(self.accept(_request_of(job), settings), retry_of=job.id)
 
     def accept_extension(self, job_id: str, more: JobExtend, settings: Settings) -> Accepted:
-        """Return a finished job's request with more repeats or times, to be submitted. Reads only.
+        """Return a finished job's request with more repeats, times or analyses, to be submitted. Reads only.
+
+        An analysis takes the place of one of its type that the job has.
 
         Raises:
             NotFound: there is none.
@@ -146,11 +155,17 @@ class JobService:
         evaluate = job.spec["evaluate"]
         times = sorted({*evaluate["t_inference"], *more.t_inference})
         repeats = max(evaluate["repeats"], more.repeats or 0)
-        if len(times) == len(evaluate["t_inference"]) and repeats == evaluate["repeats"]:
-            message = f"the job has {repeats} repeats at {len(times)} times already; ask for more of either"
+        asked = [one.model_dump(mode="json") for one in more.analyses]
+        before = job.spec.get("analyses", [])
+        new = [one for one in asked if one not in before]
+        if len(times) == len(evaluate["t_inference"]) and repeats == evaluate["repeats"] and not new:
+            has = f"{repeats} repeats at {len(times)} times" + (" and these analyses" if asked else "")
+            message = f"the job has {has} already; ask for more"
             raise InvalidRequest(message, errors=[Fault(pointer="", code="nothing_to_add", message=message)])
         longer = {**evaluate, "t_inference": times, "repeats": repeats}
-        return replace(self.accept(_request_of(job, evaluate=longer), settings), extends=job.id)
+        kept = [one for one in before if one["type"] not in {other["type"] for other in new}]
+        request = _request_of(job, evaluate=longer, analyses=[*kept, *new])
+        return replace(self.accept(request, settings), extends=job.id)
 
     def _take_over(
         self,
@@ -160,7 +175,7 @@ class JobService:
         keys: Mapping[Variant, str],
         blobs: BlobStore,
     ) -> None:
-        Reuse(self._session, job, spec.evaluate, keys, blobs).take_over(work)
+        Reuse(self._session, job, spec, keys, blobs).take_over(work)
         requires = required(job)  # the device of what was taken over, too
         for item in work:
             item.requires = requires
@@ -230,7 +245,7 @@ class JobService:
         return job
 
 
-_MOVED_BY_EXTEND = ("/evaluate/t_inference", "/evaluate/repeats")
+_MOVED_BY_EXTEND = ("/evaluate/t_inference", "/evaluate/repeats", "/analyses")
 
 
 def _request_of(job: Job, **changes: Any) -> JobCreate:
@@ -286,6 +301,7 @@ def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
         version=0,
         created_at=now,
         queued_at=now,
+        origin=origin() or None,
     )
 
 
@@ -299,14 +315,12 @@ def _ranges(found: Checked) -> Ranges:
     return Ranges(enabled=bool(enabled), learned=all(one.learn_input_range for one in enabled))
 
 
-def _plan(spec: JobSpec, sizes: Sizes, found: Checked, settings: Settings) -> list[WorkItem]:
-    return plan(
-        spec,
-        sizes,
-        _ranges(found),
-        verified=found.model is not None and found.model.verification_state == "passed",
-        repeats_per_shard=settings.repeats_per_shard,
-    )
+def _plan(subject: Subject, sizes: Sizes, found: Checked, settings: Settings) -> list[WorkItem]:
+    verified = found.model is not None and found.model.verification_state == "passed"
+    ranges = _ranges(found)
+    work = plan(subject.spec, sizes, ranges, verified=verified, repeats_per_shard=settings.repeats_per_shard)
+    needs = partial(needs_of, ranges=ranges, verified=verified)
+    return [*work, *first_items(subject, sizes.test, needs)]
 
 
 def waits_for(job: Job, alive: Sequence[Worker]) -> WaitReason:

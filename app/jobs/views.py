@@ -61,6 +61,7 @@ def _links(job: Job) -> Links:
         lifetime=f"{base}/lifetime",
         report=f"{base}/report",
         history=f"{base}/history",
+        analyses=f"{base}/analyses",
         events=f"{base}/events",
         artifacts=f"{base}/artifacts",
     )

@@ -95,7 +95,7 @@ def _neighbours(request: Request) -> list[Fault]:
 
 async def _database(request: Request, error: OperationalError | InterfaceError) -> Response:
     request_id = request_id_of(request)
-    log.error("request %s: the database failed: %s", request_id, error.orig)
+    log.error("the database failed: %s", error.orig)
     if "disk is full" in str(error.orig):
         return respond(StorageFull("there is no room left in the database's storage"), request_id)
     detail = "the database does not answer; try again"
@@ -104,7 +104,7 @@ async def _database(request: Request, error: OperationalError | InterfaceError) 
 
 async def _busy(request: Request, error: NoConnection) -> Response:
     request_id = request_id_of(request)
-    log.warning("request %s: no connection to the database was free: %s", request_id, error)
+    log.warning("no connection to the database was free: %s", error)
     detail = "the service is too busy to answer; try again"
     return respond(Unavailable(detail, headers={"Retry-After": _RETRY_AFTER_S}), request_id)
 
@@ -112,13 +112,13 @@ async def _busy(request: Request, error: NoConnection) -> Response:
 async def _overtaken(request: Request, error: IntegrityError) -> Response:
     # Requests check before they write; the database has the last word when two come at once.
     request_id = request_id_of(request)
-    log.warning("request %s: another request was faster: %s", request_id, error.orig)
+    log.warning("another request was faster: %s", error.orig)
     return respond(Conflict("another request changed the same thing meanwhile; try again"), request_id)
 
 
 async def _storage(request: Request, error: OSError) -> Response:
     request_id = request_id_of(request)
-    log.error("request %s: the storage failed", request_id, exc_info=error)
+    log.error("the storage failed", exc_info=error)
     if error.errno in _FULL:
         return respond(StorageFull("there is no room left in the service's storage"), request_id)
     return respond(
@@ -127,6 +127,6 @@ async def _storage(request: Request, error: OSError) -> Response:
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
-    del error
-    log.info("request %s: the client went away while sending", request_id_of(request))
+    del request, error
+    log.info("the client went away while sending")
     return Response(status_code=499)  # nobody reads it

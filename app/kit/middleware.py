@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 
 import anyio
 from starlette.datastructures import MutableHeaders
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.ids import new_id
 from app.kit.problems import InternalError, respond
+from app.monitoring.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +50,20 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
+        with about(request=request_id):
+            await self._answer(scope, receive, send_with_id, request_id, lambda: answered)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, answered: Callable[[], bool]
+    ) -> None:
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send)
         except Exception:
-            log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
-            if answered:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if answered():
                 raise  # too late for another answer; the server ends the connection
             problem = InternalError(f"the service failed; its log has the details under request {request_id}")
-            await respond(problem, request_id)(scope, receive, send_with_id)
+            await respond(problem, request_id)(scope, receive, send)
 
 
 class LingerMiddleware:

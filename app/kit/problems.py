@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 200
+PROBLEM_CODE = "driftline.problem"  # where the scope of an answered request says the code
 _MAX_TEXT = 1000
 
 
@@ -224,7 +226,20 @@ def respond(problem: Problem, request_id: str) -> Response:
     }
     # A lone surrogate that a client managed to send becomes a question mark, never an encoding error.
     content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-    return Response(content, problem.status_code, problem.headers, media_type=MEDIA_TYPE)
+    return _ProblemResponse(content, problem)
+
+
+class _ProblemResponse(Response):
+    """The answer that reports a problem; it leaves the problem's code in the scope."""
+
+    def __init__(self, content: bytes, problem: Problem) -> None:
+        super().__init__(content, problem.status_code, problem.headers, media_type=MEDIA_TYPE)
+        self._code = problem.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        scope[PROBLEM_CODE] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def more_faults(count: int) -> list[Fault]:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +20,7 @@ from app.kit.problems import NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import snapshot
 from app.pages.rendering import Pages, render
+from app.pages.views.analyses import Analysed
 from app.pages.views.job import JobPage, job_page
 from app.pages.views.results import limit, result_table
 from app.results import findings, layers
@@ -50,6 +52,7 @@ class Pictures:
     accuracy: str | None
     chip_yield: str | None
     layers: str | None
+    analyses: dict[str, str | None]
 
 
 @router.get("/{job_id}/report", response_class=HTMLResponse, responses=_HTML)
@@ -65,7 +68,7 @@ async def get_job_report(
     facts = await run_in_threadpool(_facts, services, known_id("job", job_id))
     found = await findings.find(services.results, facts, query)
     page, conversion = await run_in_threadpool(_read, request, services, job_id)
-    pictures = await _pictures(services, found, conversion)
+    pictures = await _pictures(services, found, page, conversion)
     return await run_in_threadpool(_rendered, request, found, page, pictures)
 
 
@@ -83,7 +86,9 @@ def _read(request: Request, services: Services, job_id: str) -> tuple[JobPage, l
             return page, None
 
 
-async def _pictures(services: Services, found: Findings, described: layers.Layers | None) -> Pictures:
+async def _pictures(
+    services: Services, found: Findings, page: JobPage, described: layers.Layers | None
+) -> Pictures:
     version, answer = found.summary.version, found.summary.answer
     has_points = any(one["points"] for one in answer["series"])
     has_lives = any(one.chips for one in found.lives)
@@ -106,7 +111,15 @@ async def _pictures(services: Services, found: Findings, described: layers.Layer
             (described.sha256, "layers"),
             lambda: plots.to_bytes(plots.layers(described.content), ResultsFormat.SVG),
         )
-    return Pictures(accuracy, chip_yield, every_layer)
+    analyses: dict[str, str | None] = {}
+    for one in page.analyses:
+        draw = partial(_drawn_analysis, one)
+        analyses[one.type] = await drawn((page.job.id, page.version, one.type), draw)
+    return Pictures(accuracy, chip_yield, every_layer, analyses)
+
+
+def _drawn_analysis(one: Analysed) -> bytes:
+    return plots.to_bytes(plots.ANALYSES[one.type](one.answer, ""), ResultsFormat.SVG)
 
 
 def _data_uri(svg: bytes) -> str:

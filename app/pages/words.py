@@ -123,6 +123,7 @@ PHASES: Final = {
     "baseline": "evaluating in floating point",
     "evaluate": "evaluating chips",
     "describe": "describing the tiles",
+    "analyse": "analysing",
 }
 WAITS: Final = {
     "no_worker": "No worker has reported lately. Start one, and the job begins by itself.",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from driftline.cli.analyses import print_analysis
 from driftline.cli.connection import JobArgument, connect, find_job
 from driftline.cli.output import AsJson, ago, note, print_json, print_table, say
 from driftline.cli.watching import follow, print_results
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(watch)
     app.command()(results)
     app.command()(summary)
+    app.command()(analyses)
     app.command()(compare)
     app.command()(export)
 
@@ -124,6 +126,46 @@ def summary(
     for sentence in found.sentences:
         if sentence not in found.headline:
             say(sentence)
+
+
+def analyses(
+    job: JobArgument,
+    analysis: Annotated[
+        str | None,
+        typer.Argument(help="One analysis, such as error_budget; all without.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help=f"Write a file of one analysis; its ending says which: {', '.join(_FORMATS)}.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a job's analyses have found by now."""
+    file_format = None if output is None else output.suffix.lower().removeprefix(".")
+    if file_format is not None and file_format not in _FORMATS:
+        raise InvalidInput(f"{output} ends in none of {', '.join(_FORMATS)}")
+    if output is not None and analysis is None:
+        raise InvalidInput("a file has one analysis: name it behind the job")
+    with connect() as driftline:
+        job_id = find_job(driftline, job)
+        if output is not None and analysis is not None and file_format is not None:
+            write_whole(output, driftline.analysis_as(job_id, analysis, file_format))
+            note(f"written: {output}")
+            return
+        names = [analysis] if analysis else [one.type for one in driftline.analyses(job_id)]
+        found = [driftline.analysis(job_id, name) for name in names]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        note("the job was asked for no analysis; extend it with one")
+    for one in found:
+        print_analysis(one)
 
 
 def compare(

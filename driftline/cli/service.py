@@ -1,4 +1,4 @@
-"""`driftline up` and `driftline open`: the service on this machine, and its pages."""
+"""`driftline up`, `driftline doctor` and `driftline open`: the service on this machine, and its pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from driftline.cli.connection import connect, find_job
-from driftline.cli.output import note, say
+from driftline.cli.output import AsJson, note, say
 from driftline.errors import MissingExtra
 from driftline.extras import is_installed
 
@@ -21,6 +21,7 @@ _NEEDED = ("fastapi", "uvicorn", "celery", "sqlalchemy", "torch", "numba", "onnx
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
+    app.command()(doctor)
     app.command("open")(open_page)
 
 
@@ -50,6 +51,22 @@ def up(
     sys.stdout.flush()
     # The service takes this process's place, so that signals reach it alone.
     os.execv(sys.executable, [sys.executable, "-m", "worker.local"])  # noqa: S606 - no shell is meant
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is wrong with the deployment whose settings this machine has.
+
+    It looks at settings, storage, broker, database, schema, clocks, workers, queue and API, and changes
+    nothing. It ends with 1 if something does not work.
+    """
+    if not is_installed("sqlalchemy"):
+        raise MissingExtra(
+            "the doctor looks at the service's own database and files: run it on the service's machine, "
+            "or install what it needs: pip install 'driftline[common]'"
+        )
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "app.doctor", *(["--json"] if as_json else [])]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is meant
 
 
 def open_page(

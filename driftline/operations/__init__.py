@@ -8,6 +8,9 @@ from driftline.operations.events import events
 from driftline.operations.jobs import cancel, delete, dry_run, extend, job, jobs, retry, submit
 from driftline.operations.models import delete_model, model, models, upload_model
 from driftline.operations.results import (
+    analyses,
+    analysis,
+    analysis_as,
     artifact,
     artifacts,
     compare,
@@ -25,6 +28,9 @@ from driftline.operations.waiting import wait
 
 __all__ = [
     "add_key",
+    "analyses",
+    "analysis",
+    "analysis_as",
     "artifact",
     "artifacts",
     "cancel",

@@ -73,6 +73,27 @@ def lifetime(
     return (yield from call_json(get(path_of("jobs", job, "lifetime"), params)))
 
 
+def analyses(job: Named) -> Flow[list[Any]]:
+    """Return what else was asked of the job, and how far each analysis is."""
+    return list((yield from call_json(get(path_of("jobs", job, "analyses"))))["items"])
+
+
+def analysis(job: Named, analysis_type: str) -> Flow[Any]:
+    """Return what an analysis has found by now.
+
+    Args:
+        job: whose.
+        analysis_type: such as `error_budget`.
+    """
+    return (yield from call_json(get(path_of("jobs", job, "analyses", analysis_type))))
+
+
+def analysis_as(job: Named, analysis_type: str, file_format: str) -> Flow[bytes]:
+    """Return an analysis as the content of a file: `csv`, `parquet`, `svg`, `png` or `json`."""
+    path = path_of("jobs", job, "analyses", analysis_type)
+    return (yield from call(get(path, {"format": file_format}))).content
+
+
 def report(job: Named, path: str | os.PathLike[str] | None = None) -> Flow[bytes]:
     """Return the job's report, one HTML file that needs nothing else; write it to `path` if there is one."""
     content = (yield from call(get(path_of("jobs", job, "report")))).content

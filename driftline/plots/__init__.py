@@ -7,9 +7,23 @@ of it. Needs matplotlib, and neither torch nor the service.
 from __future__ import annotations
 
 from driftline.plots.accuracy import accuracy
+from driftline.plots.budget import error_budget
 from driftline.plots.comparison import compare
 from driftline.plots.files import to_bytes
 from driftline.plots.layers import layer, layers, transfer
 from driftline.plots.lifetime import chip_yield
 
-__all__ = ["accuracy", "chip_yield", "compare", "layer", "layers", "to_bytes", "transfer"]
+# The picture of each type of analysis.
+ANALYSES = {"error_budget": error_budget}
+
+__all__ = [
+    "ANALYSES",
+    "accuracy",
+    "chip_yield",
+    "compare",
+    "error_budget",
+    "layer",
+    "layers",
+    "to_bytes",
+    "transfer",
+]

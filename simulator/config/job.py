@@ -6,8 +6,9 @@ import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
+from simulator.config.analyses import AnalysisConfig
 from simulator.config.base import StrictModel, custom_error
 from simulator.config.evaluation import CalibrationSpec, EvaluateSpec, LayerRules, Variant
 from simulator.config.tasks import Task
@@ -43,6 +44,9 @@ class JobSpec(StrictModel):
         default=None, description="Fine-tuning, which the variants `hwa` and `control` need."
     )
     evaluate: EvaluateSpec = Field(description="Times, chips and variants of the evaluation.")
+    analyses: tuple[AnalysisConfig, ...] = Field(
+        default=(), description="What else is asked of the job, each type once: see `/v1/jobs/{id}/analyses`."
+    )
     task: Task | None = Field(
         default=None, description="Task of the network; inferred from model and data when absent."
     )
@@ -50,6 +54,15 @@ class JobSpec(StrictModel):
     device: Annotated[Device, BeforeValidator(_not_a_gpu)] = Field(
         default=Device.AUTO, description="Device that computes the job."
     )
+
+    @field_validator("analyses")
+    @classmethod
+    def _each_type_once(cls, analyses: tuple[AnalysisConfig, ...]) -> tuple[AnalysisConfig, ...]:
+        types = [one.type for one in analyses]
+        twice = sorted({one for one in types if types.count(one) > 1})
+        if twice:
+            raise custom_error("repeated_value", f"analyses have types more than once: {', '.join(twice)}")
+        return analyses
 
     @property
     def rules(self) -> LayerRules:

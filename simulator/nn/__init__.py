@@ -23,7 +23,7 @@ from simulator.nn.model import (
 from simulator.nn.readout import CoarseReadout, coarse_readouts
 from simulator.nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from simulator.nn.report import ConversionReport, LayerReport, TileReport, conversion_report
-from simulator.nn.tile import NotProgrammedWarning
+from simulator.nn.tile import NotProgrammedWarning, TileMode
 from simulator.nn.weight_analysis import DriftedWeights, WeightAnalysis, analyse_weights
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "LayerReport",
     "NotProgrammedWarning",
     "TileAnalysis",
+    "TileMode",
     "TileReport",
     "WeightAnalysis",
     "analog_layers",

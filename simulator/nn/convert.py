@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from torch import nn
@@ -60,6 +60,7 @@ def convert_to_analog(
     seed: int = 0,
     check: bool = True,
     channels_last: bool = False,
+    configure: Callable[[InferenceRPUConfig], InferenceRPUConfig] | None = None,
 ) -> nn.Module:
     """Return a copy of a model whose linear, convolution, recurrent and attention layers run on tiles.
 
@@ -79,6 +80,7 @@ def convert_to_analog(
         channels_last: let two-dimensional convolutions give maps in torch's `channels_last` memory format,
             which is quicker on the CPU. The model must not `view` such maps; `flatten` and `reshape` are
             well. Draws follow the memory, so equal seeds give other numbers.
+        configure: makes each layer's final configuration of what it has after the overrides.
 
     Returns:
         The analog model, in the training mode of the given one.
@@ -99,6 +101,8 @@ def convert_to_analog(
     candidates = {name: child for name, child in model.named_modules() if type(child) in ANALOG_TYPES}
     known = {**candidates, **_left_digital(model, candidates)}
     configs = {name: rules.config_for(name, base) for name in candidates if not rules.is_digital(name)}
+    if configure is not None:
+        configs = {name: configure(config) for name, config in configs.items()}
     _refuse_faults(rules, configs, known, candidates)
 
     context = NoiseContext(seed=seed)

@@ -76,6 +76,7 @@ class TileMode:
         perfect: products are perfect.
         unscaled: perfect products leave out the digital factor of outputs, too.
         modifies_weights: the weight modifier acts, as configured.
+        clips_inputs: an input range clips, as configured; without, it is a scale alone.
         observer: gets every input, channels last, before the input range.
         clipping: counts what the converters clip.
     """
@@ -83,6 +84,7 @@ class TileMode:
     perfect: bool = False
     unscaled: bool = False
     modifies_weights: bool = True
+    clips_inputs: bool = True
     observer: Callable[[Tensor], None] | None = None
     clipping: ClippingMeter | None = None
 
@@ -183,13 +185,14 @@ class AnalogTile(nn.Module):
         calibrated = self.range_calibrated is not None and bool(self.range_calibrated)
         plan = compile_plan(self.rpu_config.forward, range_calibrated=calibrated)
         self.plan = plan.perfect(scaled=not self.mode.unscaled) if self.mode.perfect else plan
-        self._ranged_plan, self._range_step = self.plan.after_input_range()
+        clips = self.mode.clips_inputs
+        self._ranged_plan, self._range_step = self.plan.after_input_range() if clips else (self.plan, 0.0)
         self._static_pass = None
         options, modifier = self.rpu_config.pre_post.input_range, self.rpu_config.modifier
         self._modifies = self.mode.modifies_weights and modifies(modifier)
         self._manages_output_clipping = self.input_range is not None and options.manage_output_clipping
         self._range_from_data = not calibrated
-        self._suits_one_step = path.suits_one_step(
+        self._suits_one_step = clips and path.suits_one_step(
             self._ranged_plan,
             behind_range=self.input_range is not None,
             manages_output_clipping=options.manage_output_clipping,
@@ -307,17 +310,20 @@ class AnalogTile(nn.Module):
                 self._initialise_range(x)
             if self.mode.clipping is not None:
                 self.mode.clipping.count_inputs(x, float(input_range) * (1 + 1e-6), again=True)
-            given, learns = x, torch.is_grad_enabled()
+            given, learns = x, torch.is_grad_enabled() and self.mode.clips_inputs
             learner = self._learner(given, product, clipping) if learns else None
             clipped_at = input_range if learner is None else input_range.detach()
-            x = clip_to_range(
-                given,
-                clipped_at,
-                options,
-                clipping,
-                self._range_step,
-                dac_clips=not self._ranged_plan.passes_range,
-            )
+            if self.mode.clips_inputs:
+                x = clip_to_range(
+                    given,
+                    clipped_at,
+                    options,
+                    clipping,
+                    self._range_step,
+                    dac_clips=not self._ranged_plan.passes_range,
+                )
+            else:
+                x = given / clipped_at
             if learns:
                 saving = converted_again(x, given, input_range, self._range_step)
             product = self._with_bias_in_range(product)
@@ -390,7 +396,12 @@ class AnalogTile(nn.Module):
             return product
         options = self.rpu_config.pre_post.input_range
         with torch.no_grad():
-            bias_input = clip_to_range(product.bias_input, self.input_range, options, step=self._range_step)
+            if self.mode.clips_inputs:
+                bias_input = clip_to_range(
+                    product.bias_input, self.input_range, options, step=self._range_step
+                )
+            else:
+                bias_input = product.bias_input / self.input_range
         return replace(product, bias_input=bias_input)
 
     def output_scale(self, *, learned: bool = True) -> Tensor | None:

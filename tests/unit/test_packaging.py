@@ -85,6 +85,16 @@ def modules_of(names: Iterable[str]) -> set[str]:
     }
 
 
+def offered_by(names: Iterable[str]) -> set[str]:
+    """The top-level modules that distributions have a part of: some, such as `google`, are shared by several."""
+    wanted = set(names)
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if {canonicalize_name(owner) for owner in owners} & wanted
+    }
+
+
 @cache
 def only_of_workers() -> frozenset[str]:
     return frozenset(modules_of(distributions("worker") - distributions("api")))
@@ -101,7 +111,7 @@ def run_without_worker_packages(module: str, *arguments: str) -> subprocess.Comp
 
 def run_with(extra: str | None, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a module as it would run where one extra is installed, or none."""
-    there = modules_of(distributions(*([extra] if extra else [])))
+    there = offered_by(distributions(*([extra] if extra else [])))
     others = set(packages_distributions()) - there - OURS - {"_virtualenv", "sitecustomize"}
     return run_without(others, module, *arguments)
 
@@ -131,7 +141,7 @@ def test_the_heavy_packages_come_with_the_worker_alone():
     ("folders", "extra"), [(("app", "migrations"), "api"), (("worker", "simulator", "migrations"), "worker")]
 )
 def test_what_is_imported_is_installed(folders, extra):
-    installed = modules_of(distributions(extra))
+    installed = offered_by(distributions(extra))
     assert {name: file for name, file in imported_by(*folders).items() if name not in installed} == {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.engine.keys import ItemKind
-from worker.items import baseline, calibrate, describe, evaluate, finetune, verify
+from worker.items import analyse, baseline, calibrate, describe, evaluate, finetune, verify
 from worker.runner.context import ItemContext
 
 HANDLERS: dict[str, Callable[[ItemContext], None]] = {
@@ -15,4 +15,5 @@ HANDLERS: dict[str, Callable[[ItemContext], None]] = {
     ItemKind.BASELINE: baseline.handle,
     ItemKind.EVALUATE: evaluate.handle,
     ItemKind.DESCRIBE: describe.handle,
+    ItemKind.ANALYSE: analyse.handle,
 }

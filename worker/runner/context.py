@@ -17,6 +17,7 @@ from app.db.tables import Job, Model, WorkItem
 from app.engine import items, kinds, recording
 from app.engine.items import Failure, Lease, repeats_of
 from app.engine.states import JobState
+from app.monitoring.traces import Traces
 from simulator.config import Variant
 from worker.protocol import RunRequest
 
@@ -25,6 +26,7 @@ _LOOK_S = 0.5  # time between two looks whether to stop, and between two reports
 _SIGN_OF_LIFE_S = 30.0  # time between two reports where nothing is counted
 
 Result = TypeVar("Result")
+Report = Callable[[int, int], None]  # of cells and sample-forwards, since the last call
 
 
 class Stopped(Exception):  # noqa: N818 - not a fault
@@ -51,17 +53,26 @@ class InputGone(Exception):  # noqa: N818 - not a fault
         self.source_key = source_key
 
 
+def nobody_counts(cells: int, samples: int) -> None:
+    """Take no notice of what was found."""
+    del cells, samples
+
+
 class Runner:
     """The process: what it keeps from one item of its job to the next.
 
     Attributes:
         database: where results go.
         blobs: where files go.
+        report: is told of cells and sample-forwards, for the metrics.
+        traces: where its spans go.
         is_terminated: whether the process was asked to stop. It is asked once: nobody gives it another item
             then.
     """
 
-    def __init__(self, request: RunRequest) -> None:
+    def __init__(self, request: RunRequest, report: Report = nobody_counts) -> None:
+        self.report = report
+        self.traces = Traces(request.traces_url, "driftline-runner")
         self.database = Database(request.database_url)
         self.blobs = BlobStore(Path(request.blob_folder))
         self.is_terminated = False
@@ -72,7 +83,8 @@ class Runner:
     def keep(self, name: str, make: Callable[[], Result]) -> Result:
         """Return what was made for an earlier item of the job, or make it now. Nobody changes it."""
         if name not in self._kept:
-            self._kept[name] = make()
+            with self.traces.span(f"make {name}"):
+                self._kept[name] = make()
         kept: Result = self._kept[name]
         return kept
 
@@ -94,6 +106,7 @@ class ItemContext:
         self._patience_s = request.lease_s
         self._database = runner.database
         self._looked_at = 0.0
+        self._cells = self._samples = 0
         self._reported_at = self._heard_at = self._started_at = time.monotonic()
         self.job: Job
         self.row: WorkItem
@@ -154,11 +167,22 @@ class ItemContext:
     def advance(self, samples: int) -> None:
         """Count sample-forwards; the database gets the count now and then."""
         self._done += samples
+        self._samples += samples
         now = time.monotonic()
         if now - self._reported_at >= _LOOK_S:
             self._reported_at = self._heard_at = now
+            self.report()
             with self._if_it_is_there(), self._database.transaction() as session:
                 recording.save_progress(session, self.lease, self._done)
+
+    def count_cell(self) -> None:
+        """Count a cell for the metrics."""
+        self._cells += 1
+
+    def report(self) -> None:
+        """Tell the worker what was found since it was last told."""
+        self.runner.report(self._cells, self._samples)
+        self._cells = self._samples = 0
 
     @property
     def done(self) -> int:

@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from app.db.blobs import BlobMissing
 from app.db.session import is_transient, reason
 from app.engine.abilities import loops_of
-from app.engine.items import Failure, Lease, LeaseLost
+from app.engine.items import Failure, LeaseLost
+from app.monitoring import logs
 from simulator.intake import IntakeError
 from simulator.memory import keep_freed_memory
 from worker.protocol import (
@@ -26,26 +27,48 @@ from worker.protocol import (
     EXIT_STORAGE_FULL,
     RunRequest,
 )
-from worker.runner.context import InputGone, ItemContext, ItemFailedError, Runner, Stopped
+from worker.runner.context import (
+    InputGone,
+    ItemContext,
+    ItemFailedError,
+    Report,
+    Runner,
+    Stopped,
+    nobody_counts,
+)
 
 log = logging.getLogger(__name__)
 
 
-def run(requests: Iterable[RunRequest]) -> int:
-    """Do items of one job until one does not succeed; return the process's exit code."""
+def run(requests: Iterable[RunRequest], report: Report = nobody_counts) -> int:
+    """Do items of one job until one does not succeed; return the process's exit code.
+
+    Args:
+        requests: the items.
+        report: is told of cells and sample-forwards since it was last told, for the metrics.
+    """
     runner: Runner | None = None
     for request in requests:
-        _say_where(request.lease)
-        if runner is None:
-            if request.memory_bytes is not None and sys.platform == "linux":
-                resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
-            keep_freed_memory()
-            runner = Runner(request)
-        code = _attempt(runner, request)
+        lease = request.lease
+        ids = {"request": lease.origin.get("request"), "job": lease.job_id}
+        with logs.about(**ids, item=lease.key, attempt=lease.attempt):
+            if runner is None:
+                runner = _start(request, report)
+            with runner.traces.span("run", request.trace, **ids, item=lease.key, attempt=lease.attempt):
+                code = _attempt(runner, request)
+            runner.traces.flush()
         if code is not None:
             return code
         _free_memory()
     return EXIT_RECORDED
+
+
+def _start(request: RunRequest, report: Report) -> Runner:
+    logs.configure(request.log_format, request.log_level)
+    if request.memory_bytes is not None and sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
+    keep_freed_memory()
+    return Runner(request, report)
 
 
 def _free_memory() -> None:
@@ -55,21 +78,12 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _say_where(lease: Lease) -> None:
-    """Have every line of the log name the item."""
-    where = f"job {lease.job_id}: {lease.key}, attempt {lease.attempt}"
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s %(levelname)s %(name)s: {where}: %(message)s",
-        force=True,
-    )
-
-
 def _attempt(runner: Runner, request: RunRequest) -> int | None:
     """Do one item; return the exit code, None when it has succeeded and another one can follow."""
+    item: ItemContext | None = None
     try:
-        return _carry_out(ItemContext(runner, request))
+        item = ItemContext(runner, request)
+        return _carry_out(item)
     except LeaseLost as lost:
         log.info("%s", lost)
         return EXIT_RECORDED
@@ -84,6 +98,9 @@ def _attempt(runner: Runner, request: RunRequest) -> int | None:
             log.exception("out of memory")
             return EXIT_OUT_OF_MEMORY
         raise
+    finally:
+        if item is not None:
+            item.report()
 
 
 def _carry_out(item: ItemContext) -> int | None:

@@ -9,9 +9,10 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,8 @@ from app.db.session import Database, is_transient
 from app.engine import items
 from app.engine.items import Failure, Lease, LeaseLost
 from app.engine.outage import Outage
+from app.engine.states import ItemState
+from app.monitoring import traces
 from app.settings import Settings
 from worker.protocol import (
     EXIT_DATABASE_AWAY,
@@ -33,18 +36,36 @@ from worker.supervision.handle import ZygoteHandle
 
 log = logging.getLogger(__name__)
 
+Counted = Callable[[int, int], None]  # of cells and sample-forwards, since the last call
+
 _LOOK_S = 0.5
+
+
+def _uncounted(cells: int, samples: int) -> None:
+    del cells, samples
 
 
 class Outcome(StrEnum):
     """How carrying an item ended, as the log says it."""
 
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "was cancelled"
     ENDED = "ended"
     GIVEN_BACK = "was given back"
     STORAGE_FULL = "was given back, since the storage is full"
     CRASHED = "crashed"
     LOST = "went to another worker"
     UNRECORDED = "ended while the database was away"
+
+
+_RECORDED = {
+    ItemState.SUCCEEDED: Outcome.SUCCEEDED,
+    ItemState.FAILED: Outcome.FAILED,
+    ItemState.CANCELLED: Outcome.CANCELLED,
+    ItemState.QUEUED: Outcome.GIVEN_BACK,
+    ItemState.BLOCKED: Outcome.GIVEN_BACK,
+}
 
 
 @dataclass(frozen=True)
@@ -105,15 +126,18 @@ class _Runner:
 class Supervisor:
     """Does the work items of one worker, as many at once as it has slots."""
 
-    def __init__(self, settings: Settings, database: Database, zygote: ZygoteHandle) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, zygote: ZygoteHandle, counted: Counted = _uncounted
+    ) -> None:
         self._settings = settings
         self._database = database
         self._zygote = zygote
+        self._counted = counted
         self.shutting_down = threading.Event()
 
     def slot(self) -> Slot:
         """Return a new slot; to be closed, or used in a `with` statement."""
-        return Slot(self._settings, self._database, self._zygote, self.shutting_down)
+        return Slot(self._settings, self._database, self._zygote, self.shutting_down, self._counted)
 
 
 class Slot:
@@ -124,12 +148,18 @@ class Slot:
     """
 
     def __init__(
-        self, settings: Settings, database: Database, zygote: ZygoteHandle, shutting_down: threading.Event
+        self,
+        settings: Settings,
+        database: Database,
+        zygote: ZygoteHandle,
+        shutting_down: threading.Event,
+        counted: Counted = _uncounted,
     ) -> None:
         self._settings = settings
         self._database = database
         self._zygote = zygote
         self._shutting_down = shutting_down
+        self._counted = counted
         self._runner: _Runner | None = None  # at work, or waiting
 
     def __enter__(self) -> Self:
@@ -152,17 +182,34 @@ class Slot:
             database_url=self._settings.resolved_database_url,
             blob_folder=str((self._settings.data_dir / "blobs").absolute()),
             memory_bytes=self._settings.item_memory_bytes,
+            log_format=self._settings.log_format,
+            log_level=self._settings.log_level,
+            traces_url=self._settings.traces_url,
+            trace=traces.here(),
         )
-        run = _Run(self._settings, self._database, lease, self._shutting_down)
+        run = _Run(self._settings, self._database, lease, self._shutting_down, self._counted)
         try:
             status = self._do(run, request)
         except OSError as error:
-            log.exception("job %s: the runner of %s could not be started", lease.job_id, lease.key)
+            log.exception("its runner could not be started")
             crash = Failure("worker_lost", f"the runner could not be started: {error}", retryable=True)
             return self._settle(lease, None, crash)
+        if run.is_done:
+            return Outcome.SUCCEEDED
         if status == EXIT_RECORDED:
-            return Outcome.ENDED
+            return self._recorded(lease)
         return self._settle(lease, status, run.failure or _crash_failure(status))
+
+    def _recorded(self, lease: Lease) -> Outcome:
+        """Return how the runner says in the database that the item ended."""
+        try:
+            with self._database.reading() as session:
+                state = items.state_under(session, lease)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            return Outcome.ENDED
+        return Outcome.LOST if state is None else _RECORDED.get(state, Outcome.LOST)
 
     def _do(self, run: _Run, request: RunRequest) -> int | None:
         """Have the item done, by the runner that waits if it knows the job; return the exit status."""
@@ -171,7 +218,7 @@ class Slot:
             status = self._attend(run, request)
             if status != EXIT_OUT_OF_MEMORY or run.has_signalled:
                 return status
-            log.info("job %s: %s ran out of memory and gets a fresh runner", job_id, request.lease.key)
+            log.info("it ran out of memory and gets a fresh runner")
         self.close()
         self._runner = _Runner(self._zygote.connect(), job_id)
         return self._attend(run, request)
@@ -197,7 +244,7 @@ class Slot:
                 return Outcome.GIVEN_BACK
             if items.stop_requested(session, lease):
                 items.stopped(session, lease)
-                return Outcome.ENDED
+                return Outcome.CANCELLED
             if status == EXIT_STORAGE_FULL:
                 items.release(session, lease, reason="storage_full")
                 return Outcome.STORAGE_FULL
@@ -216,8 +263,7 @@ class Slot:
                 raise
             return Outcome.UNRECORDED  # the lease runs out, and the item is taken back
         if outcome is Outcome.CRASHED:
-            message = "job %s: the runner of %s ended with status %s: %s"
-            log.warning(message, lease.job_id, lease.key, status, crash.message)
+            log.warning("its runner ended with status %s: %s", status, crash.message)
         return outcome
 
 
@@ -225,12 +271,18 @@ class _Run:
     """One item on its runner: renews the lease, passes on stops, notices when the runner hangs."""
 
     def __init__(
-        self, settings: Settings, database: Database, lease: Lease, shutting_down: threading.Event
+        self,
+        settings: Settings,
+        database: Database,
+        lease: Lease,
+        shutting_down: threading.Event,
+        counted: Counted,
     ) -> None:
         self._settings = settings
         self._database = database
         self._lease = lease
         self._shutting_down = shutting_down
+        self._counted = counted
         self._stop: _Stop | None = None
         self._limit: _Deadline | None = None
         self._outage = Outage(log, f"renewing the lease of {lease.key} of job {lease.job_id}")
@@ -251,11 +303,9 @@ class _Run:
                 data = connection.recv(65536)
                 if not data:
                     return None
-                for message in reader.feed(data):
-                    if "done" in message:
-                        self.is_done = True
-                        return EXIT_RECORDED
-                    return int(message["exit"])
+                status = self._hear(reader.feed(data))
+                if status is not None:
+                    return status
             now = time.monotonic()
             if limit.passes(now):
                 self._time_out(connection)
@@ -267,15 +317,25 @@ class _Run:
             if self._stop is not None and (number := self._stop.due(now)) is not None:
                 self._signal(connection, number)
 
+    def _hear(self, messages: list[dict[str, Any]]) -> int | None:
+        """Take note of what the runner or the zygote says; return the exit status if the item has ended."""
+        for message in messages:
+            if "counted" in message:
+                self._counted(message["counted"]["cells"], message["counted"]["samples"])
+            elif "done" in message:
+                self.is_done = True
+                return EXIT_RECORDED
+            else:
+                return int(message["exit"])
+        return None
+
     def _beat(self, connection: socket.socket) -> None:
         """Renew the lease; kill the runner when it is lost or hangs, and watch whether it should stop."""
         look = self._look()
         if look is None:
             return
         if not look.is_ours:
-            log.info(
-                "job %s: %s is no longer ours; its runner is killed", self._lease.job_id, self._lease.key
-            )
+            log.info("it is no longer ours; its runner is killed")
             self._signal(connection, signal.SIGKILL)
         elif look.is_silent:
             silence_s = self._settings.item_silence_s

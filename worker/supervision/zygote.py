@@ -19,9 +19,10 @@ import sys
 import threading
 import traceback
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
-from worker.protocol import Abilities, LineReader, requests, send
+from worker.protocol import Abilities, LineReader, report, requests, send
 
 _STDIN = 0
 _OPTIONAL = ("psycopg", "simulator.tile.fast.kernels")  # an extra; and what the worker says is missing
@@ -148,7 +149,7 @@ class Zygote:
             threading.Thread(target=_die_with, args=(self._life_read,), daemon=True).start()
             from worker.runner.main import run
 
-            code = run(requests(request, own.connection, more))
+            code = run(requests(request, own.connection, more), partial(report, own.connection))
         except BaseException:  # noqa: BLE001 - nothing above would say it
             traceback.print_exc()
         finally:

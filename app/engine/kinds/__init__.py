@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job, WorkItem
+from app.engine.kinds.analyses import plan as analyses
+from app.engine.kinds.inference import warnings
 from app.engine.specification import spec_of
 from simulator.config.job import JobSpec
 
@@ -26,7 +28,8 @@ class Rounds:
     """How a kind of work goes on when all items of its job have succeeded.
 
     Attributes:
-        finished: reads what the job has found, in an order that does not depend on who found it.
+        finished: reads what the job has found, in an order that does not depend on who found it; None where
+            it does not go on, whatever it found.
         next_items: returns the next items; none ends the job. It reads nothing but its arguments.
     """
 
@@ -40,15 +43,25 @@ class Kind:
 
     Attributes:
         rounds: how it goes on; None where all its items are planned at submission.
+        conclude: says something of its results when a job ends with success; None for nothing.
     """
 
     rounds: Rounds | None = None
+    conclude: Callable[[Session, Job], None] | None = None
 
 
-KINDS: dict[str, Kind] = {INFERENCE: Kind()}
+KINDS: dict[str, Kind] = {
+    INFERENCE: Kind(Rounds(analyses.finished, analyses.next_items), warnings.warn_of_chance)
+}
 
 
 def next_round(session: Session, job: Job) -> Sequence[WorkItem]:
     """Return what follows when all items of a locked job have succeeded; nothing where the job has ended."""
-    rounds = KINDS[job.kind].rounds
-    return () if rounds is None else rounds.next_items(spec_of(job), rounds.finished(session, job))
+    kind = KINDS[job.kind]
+    more: Sequence[WorkItem] = ()
+    if kind.rounds is not None:
+        found = kind.rounds.finished(session, job)
+        more = () if found is None else kind.rounds.next_items(spec_of(job), found)
+    if not more and kind.conclude is not None:
+        kind.conclude(session, job)
+    return more

@@ -12,7 +12,7 @@ from app.pages import words
 from app.pages.words import plural, size
 
 # Of these there are thousands, and the curve shows them.
-TOO_MANY: Final = ("cell.finished",)
+TOO_MANY: Final = ("cell.finished", "analysis.row")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ def told(event: Event) -> Told:
 def item_words(key: str) -> str:
     """Return what a work item does: `evaluate:hwa:5` as `evaluating chips of hwa from chip 5 on`."""
     kind, _, rest = key.partition(":")
+    if kind == "analyse":
+        name, _, rest = rest.partition(":")
+        variant, _, part = rest.partition(":")
+        return f"{name.replace('_', ' ')} of {variant}, part {int(part or 0) + 1}"
     variant, _, start = rest.partition(":")
     text = words.PHASES.get(kind, kind)
     if variant:

@@ -19,6 +19,7 @@ from app.models.service import ModelService
 from app.pages import words
 from app.pages.rendering import Pages
 from app.pages.repository import PageRepository
+from app.pages.views.analyses import Analysed, analysed
 from app.pages.views.events import TOO_MANY, Told, told
 from app.pages.views.hardware import Hardware, hardware
 from app.pages.views.job_list import name_of, state_words
@@ -49,6 +50,7 @@ class JobPage:
         layers: of the network.
         described: whether the layers were looked at on tiles.
         layer: the pictures of one of them; None before that.
+        analyses: what else was asked, with what was found.
         epochs: of fine-tuning, by variant.
         events: the last ones, newest first.
         artifacts: its files.
@@ -70,6 +72,7 @@ class JobPage:
     layers: Sequence[LayerRow]
     described: bool
     layer: LayerFigures | None
+    analyses: Sequence[Analysed]
     epochs: Mapping[str, Sequence[EpochView]]
     events: Sequence[Told]
     artifacts: Sequence[ArtifactView]
@@ -123,6 +126,7 @@ def job_page(pages: Pages, job_id: str, layer: str | None) -> JobPage:
         layers=layer_rows({} if model is None else model.report, conversion),
         described=conversion is not None,
         layer=layer_figures(conversion, layer),
+        analyses=analysed(session, job),
         epochs=_by_variant(views.history_view(job, service.jobs.epochs(job.id)).epochs),
         events=[
             told(event)

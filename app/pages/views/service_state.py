@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.engine.states import JobState
-from app.health.service import workers_alive
+from app.health.roster import workers_alive
 from app.pages.repository import PageRepository
 from app.pages.words import plural
 from app.settings import Settings

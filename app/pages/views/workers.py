@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Speed
 from app.engine.abilities import AUTO
+from app.health.roster import workers
 from app.health.schemas import WorkerView
-from app.health.service import workers
 from app.jobs.repository import JobRepository
 from app.jobs.service import waits_for
 from app.pages import words

@@ -47,7 +47,7 @@ def test_less_than_a_lease_costs_no_attempt(make_cut_off_desk, proxy):
         time.sleep(1.0)  # its first tries, and some heartbeats
         assert not carried.done()
         assert desk.job(job).warnings == []
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.SUCCEEDED
     assert (desk.job(job).state, desk.item(job).attempt) == ("succeeded", 0)
     assert len(desk.job(job).warnings) == 1
 
@@ -64,7 +64,7 @@ def test_a_cut_connection_costs_no_attempt(make_cut_off_desk, proxy):
         before = desk.item(job).lease_expires_s
         until(lambda before=before: desk.item(job).lease_expires_s > before, "a heartbeat after the cut")
     desk.enough()
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.SUCCEEDED
     assert desk.item(job).attempt == 0
     assert first is not None
     assert desk.job(job).state == "succeeded"
@@ -83,5 +83,5 @@ def test_longer_than_a_lease_costs_one_attempt(make_cut_off_desk, proxy):
         until(lambda: job in lost.take_back(), "the item to be taken back")
     assert (desk.item(job).state, desk.item(job).attempt) == ("queued", 1)
     assert desk.job(job).warnings == []
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.SUCCEEDED
     assert (desk.job(job).state, desk.job(job).attempt) == ("succeeded", 2)

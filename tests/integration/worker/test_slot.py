@@ -35,7 +35,7 @@ def carried(desk, slot):
 
 def test_a_runner_that_succeeded_does_the_next_items_of_its_job(desk, slot):
     job = desk.job_of(["succeed"], ["succeed"], ["succeed"])
-    assert [slot.carry(desk.claim()) for _ in range(3)] == [Outcome.ENDED] * 3
+    assert [slot.carry(desk.claim()) for _ in range(3)] == [Outcome.SUCCEEDED] * 3
     assert desk.job(job).state == "succeeded"
     assert len(runners(desk)) == 3
     assert len(set(runners(desk))) == 1
@@ -45,7 +45,7 @@ def test_no_heartbeat_kills_a_runner_between_its_success_and_its_word(make_desk,
     desk = make_desk(shared_zygote, heartbeat_s=0.001)
     desk.job_of(*[["succeed"]] * 10)
     with desk.supervisor.slot() as slot:
-        assert [slot.carry(desk.claim()) for _ in range(10)] == [Outcome.ENDED] * 10
+        assert [slot.carry(desk.claim()) for _ in range(10)] == [Outcome.SUCCEEDED] * 10
     assert len(set(runners(desk))) == 1
 
 
@@ -80,7 +80,7 @@ def test_a_runner_that_dies_while_it_waits_costs_no_attempt(desk, slot):
     slot.carry(desk.claim())
     os.kill(runners(desk)[0], signal.SIGKILL)
     until(lambda: not slot._runner.is_there(), "the slot to be told")
-    assert slot.carry(desk.claim()) is Outcome.ENDED
+    assert slot.carry(desk.claim()) is Outcome.SUCCEEDED
     assert (desk.job(job).state, desk.job(job).attempt) == ("succeeded", 1)
 
 
@@ -89,13 +89,13 @@ def test_a_zygote_that_dies_while_a_runner_waits_costs_no_attempt(desk, slot, sh
     slot.carry(desk.claim())
     os.kill(shared_zygote._process.pid, signal.SIGKILL)
     until(lambda: not slot._runner.is_there(), "the slot to be told")
-    assert slot.carry(desk.claim()) is Outcome.ENDED
+    assert slot.carry(desk.claim()) is Outcome.SUCCEEDED
     assert (desk.job(job).state, desk.job(job).attempt) == ("succeeded", 1)
 
 
 def test_memory_that_earlier_items_left_too_little_of_costs_no_attempt(desk, slot):
     job = desk.job_of(["succeed"], ["need_a_fresh_process"])
-    assert [slot.carry(desk.claim()), slot.carry(desk.claim())] == [Outcome.ENDED, Outcome.ENDED]
+    assert [slot.carry(desk.claim()), slot.carry(desk.claim())] == [Outcome.SUCCEEDED, Outcome.SUCCEEDED]
     first, again, fresh = runners(desk)
     assert (again, fresh != first) == (first, True)
     assert (desk.job(job).state, desk.job(job).attempt, desk.requeued(job)) == ("succeeded", 1, [])
@@ -104,7 +104,7 @@ def test_memory_that_earlier_items_left_too_little_of_costs_no_attempt(desk, slo
 def test_a_crash_in_a_runner_that_was_kept_spends_an_attempt(desk, slot):
     job = desk.job_of(["succeed"], ["be_killed", "succeed"])
     outcomes = [slot.carry(desk.claim()) for _ in range(3)]
-    assert outcomes == [Outcome.ENDED, Outcome.CRASHED, Outcome.ENDED]
+    assert outcomes == [Outcome.SUCCEEDED, Outcome.CRASHED, Outcome.SUCCEEDED]
     assert (desk.job(job).state, desk.job(job).attempt) == ("succeeded", 2)
     assert desk.requeued(job) == ["worker_lost"]
 
@@ -116,7 +116,7 @@ def test_a_kept_runner_stops_when_its_job_is_cancelled(desk, slot):
         until(lambda: len(runners(desk)) == 2, "the second item")
         with desk.database.transaction() as session:
             items.cancel(session, states.lock(session, job))
-        assert desk.outcome(future) is Outcome.ENDED
+        assert desk.outcome(future) is Outcome.CANCELLED
     assert (desk.job(job).state, desk.item(job, 1).state) == ("cancelled", "cancelled")
     assert slot._runner is None
 
@@ -129,7 +129,7 @@ def test_a_kept_runner_gives_its_item_back_at_a_shutdown(make_desk, shared_zygot
         with carried(desk, slot) as future:
             until(lambda: len(runners(desk)) == 2, "the second item")
             desk.supervisor.shutting_down.set()
-            assert desk.outcome(future) is Outcome.ENDED
+            assert desk.outcome(future) is Outcome.GIVEN_BACK
     assert (desk.item(job, 1).state, desk.item(job, 1).attempt) == ("queued", 0)
     assert desk.requeued(job) == ["worker_shutdown"]
 
@@ -150,7 +150,7 @@ def test_the_time_of_a_kept_runner_is_counted_for_each_item(make_desk, shared_zy
     job = desk.job_of(["pause"], ["pause"], ["pause"], ["work"])
     with desk.supervisor.slot() as slot:
         begun = time.monotonic()
-        assert [slot.carry(desk.claim()) for _ in range(3)] == [Outcome.ENDED] * 3
+        assert [slot.carry(desk.claim()) for _ in range(3)] == [Outcome.SUCCEEDED] * 3
         assert time.monotonic() - begun > 1.5
         assert slot.carry(desk.claim()) is Outcome.CRASHED
     assert len(set(runners(desk))) == 1

@@ -21,7 +21,7 @@ EACH_DATABASE = pytest.mark.parametrize("database_url", ["sqlite", "postgres"], 
 @EACH_DATABASE
 def test_an_item_succeeds_and_its_job_with_it(desk):
     job = desk.job_of(["succeed"])
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.SUCCEEDED
     assert desk.job(job).state == "succeeded"
     assert desk.job(job).warnings == [{"code": "fake", "message": "written by a runner"}]
     assert (desk.item(job).state, desk.item(job).attempt) == ("succeeded", 0)
@@ -29,15 +29,15 @@ def test_an_item_succeeds_and_its_job_with_it(desk):
 
 def test_an_item_that_others_need_makes_them_claimable(desk):
     job = desk.job_of(["succeed"], ["succeed"], needs={1: ["fake:0"]})
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.SUCCEEDED
     assert desk.item(job, 1).state == "queued"
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.SUCCEEDED
     assert desk.job(job).state == "succeeded"
 
 
 def test_an_item_that_cannot_be_done_fails_its_job_at_the_first_attempt(desk):
     job = desk.job_of(["fail"])
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.FAILED
     assert desk.job(job).state == "failed"
     assert desk.job(job).failure == {
         "code": "non_finite_loss",
@@ -49,7 +49,7 @@ def test_an_item_that_cannot_be_done_fails_its_job_at_the_first_attempt(desk):
 
 def test_a_fault_of_the_program_fails_the_job_as_internal_and_says_no_more(desk):
     job = desk.job_of(["err"])
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.FAILED
     failure = desk.job(job).failure
     assert (failure["code"], failure["retryable"]) == ("internal", False)
     assert "KeyError" in failure["message"]
@@ -63,7 +63,7 @@ def test_a_crash_spends_an_attempt_and_the_item_is_done_again(desk, crash):
     assert desk.carry() is Outcome.CRASHED
     assert (desk.job(job).state, desk.item(job).state, desk.item(job).attempt) == ("running", "queued", 1)
     assert desk.requeued(job) == ["worker_lost"]
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.SUCCEEDED
     assert (desk.job(job).state, desk.job(job).attempt) == ("succeeded", 2)
 
 
@@ -120,7 +120,7 @@ def test_a_lease_is_renewed_while_the_runner_works(make_desk, shared_zygote):
     first = desk.item(job).lease_expires_s
     until(lambda: desk.item(job).lease_expires_s > first + 1.0, "the lease to outlive its first term")
     desk.enough()
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.SUCCEEDED
     assert desk.job(job).state == "succeeded"
 
 
@@ -136,7 +136,7 @@ def test_a_runner_stops_by_itself_when_its_job_is_cancelled(desk):
     desk.runner()
     _cancel(desk, job)
     assert desk.job(job).state == "cancelling"
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.CANCELLED
     assert (desk.job(job).state, desk.item(job).state) == ("cancelled", "cancelled")
 
 
@@ -146,7 +146,7 @@ def test_a_runner_that_ignores_sigterm_is_killed_and_its_job_is_cancelled(desk):
     runner = desk.runner("deaf")
     begun = time.monotonic()
     _cancel(desk, job)
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.CANCELLED
     assert time.monotonic() - begun >= 2 * desk.settings.cancel_grace_s
     assert desk.runner("heard-sigterm") == runner
     assert not is_alive(runner)
@@ -160,7 +160,7 @@ def test_a_shutdown_gives_the_item_back_and_spends_no_attempt(make_desk, shared_
     carried = desk.begin()
     desk.runner()
     desk.supervisor.shutting_down.set()
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.GIVEN_BACK
     assert (desk.item(job).state, desk.item(job).attempt) == ("queued", 0)
     assert desk.requeued(job) == ["worker_shutdown"]
 
@@ -202,7 +202,7 @@ def test_a_runner_whose_lease_is_lost_writes_nothing(make_desk, shared_zygote):
     desk.runner()
     _take_away(desk, job)
     desk.enough()
-    assert desk.outcome(carried) is Outcome.ENDED
+    assert desk.outcome(carried) is Outcome.LOST
     assert desk.marks("writing")
     assert desk.job(job).warnings == []
     assert (desk.item(job).state, desk.item(job).lease_owner) == ("running", "another worker")
@@ -217,7 +217,7 @@ def test_a_full_storage_gives_the_item_back_and_spends_no_attempt(desk):
 
 def test_an_item_whose_input_is_gone_waits_until_that_is_made_again(desk):
     job = desk.job_of(["succeed"], ["miss_input"], needs={1: ["fake:0"]}, source="fake:0")
-    assert [desk.carry(), desk.carry()] == [Outcome.ENDED, Outcome.ENDED]
+    assert [desk.carry(), desk.carry()] == [Outcome.SUCCEEDED, Outcome.GIVEN_BACK]
     assert (desk.item(job, 0).state, desk.item(job, 1).state) == ("queued", "blocked")
     assert desk.item(job, 1).attempt == 0
 
@@ -245,6 +245,6 @@ def test_a_zygote_that_is_killed_is_started_again_and_the_item_goes_on(desk, sha
     assert desk.outcome(carried) is Outcome.CRASHED
     until(lambda: not is_alive(runner), "the runner to die with its zygote")
     assert (desk.item(job).state, desk.item(job).attempt) == ("queued", 1)
-    assert desk.carry() is Outcome.ENDED
+    assert desk.carry() is Outcome.SUCCEEDED
     assert shared_zygote._process.pid != first
     assert desk.job(job).state == "succeeded"

@@ -1,5 +1,6 @@
 """The real application on a real SQLite database made by the migrations."""
 
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.db.session import Database
 from app.db.tables import Job, Model, WorkItem
 from app.jobs.repository import JobRepository
 from app.main import create_app
+from app.monitoring import logs
 from app.settings import Settings
 
 LOCAL = "http://localhost"
@@ -44,6 +46,15 @@ def make_client():
 def client(settings, make_client):
     with make_client(settings) as client:
         yield client
+
+
+@pytest.fixture
+def configure_log():
+    """Configure the log for one test, as a process does at its start, and put back what was there."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield logs.configure
+    root.handlers[:], root.level = before, level
 
 
 @pytest.fixture

@@ -62,26 +62,22 @@ def plan(
     repeats, times = spec.evaluate.repeats, len(spec.evaluate.t_inference)
     shard = max(repeats_per_shard, math.ceil(repeats / MOST_SHARDS))
     items: list[WorkItem] = []
-    first: list[ItemKey] = []
-    if not verified:
-        first = [ItemKey(ItemKind.VERIFY)]
-        items.append(_item(first[0], []))
+    first = _first(verified=verified)
+    items += [_item(key, []) for key in first]
     for variant in spec.trained:
         epochs = 0 if spec.finetune is None else spec.finetune.epochs
         items.append(_item(ItemKey(ItemKind.FINETUNE, variant), first, total=epochs * sizes.train))
 
-    def final_weights(variant: Variant) -> list[ItemKey]:
-        return [ItemKey(ItemKind.FINETUNE, variant)] if variant.is_trained else first
-
     items += [
-        _item(ItemKey(ItemKind.BASELINE, variant), final_weights(variant), total=sizes.test)
+        _item(
+            ItemKey(ItemKind.BASELINE, variant), _final_weights(variant, verified=verified), total=sizes.test
+        )
         for variant in (Variant.DIGITAL, *spec.trained)
     ]
     for variant in spec.analog:
-        needs = final_weights(variant)
+        needs = needs_of(variant, ranges, verified=verified)
         if ranges.calibrated_after(variant):
-            items.append(_item(ItemKey(ItemKind.CALIBRATE, variant), needs))
-            needs = [ItemKey(ItemKind.CALIBRATE, variant)]
+            items.append(_item(needs[0], _final_weights(variant, verified=verified)))
         for start in range(0, repeats, shard):
             end = min(repeats, start + shard)
             total = (end - start) * times * sizes.test
@@ -90,6 +86,21 @@ def plan(
         if variant is spec.described:
             items.append(_item(ItemKey(ItemKind.DESCRIBE, variant), needs))
     return items
+
+
+def needs_of(variant: Variant, ranges: Ranges, *, verified: bool) -> list[ItemKey]:
+    """Return what must have been done before chips of a variant are programmed."""
+    if ranges.calibrated_after(variant):
+        return [ItemKey(ItemKind.CALIBRATE, variant)]
+    return _final_weights(variant, verified=verified)
+
+
+def _final_weights(variant: Variant, *, verified: bool) -> list[ItemKey]:
+    return [ItemKey(ItemKind.FINETUNE, variant)] if variant.is_trained else _first(verified=verified)
+
+
+def _first(*, verified: bool) -> list[ItemKey]:
+    return [] if verified else [ItemKey(ItemKind.VERIFY)]
 
 
 def _item(key: ItemKey, needs: Iterable[ItemKey], *, total: int = 0, **payload: Any) -> WorkItem:

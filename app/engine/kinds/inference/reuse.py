@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
 from app.db.tables import (
+    AnalysisRow,
     Artifact,
     Baseline,
     Cell,
@@ -37,7 +38,7 @@ from app.engine.abilities import loops_of
 from app.engine.items import repeats_of
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.states import FINAL, ItemState
-from simulator.config import EvaluateSpec, Variant
+from simulator.config import Variant
 from simulator.config.job import JobSpec
 from simulator.numerics import NUMBERS
 
@@ -87,13 +88,14 @@ class Reuse:
         self,
         session: Session,
         job: Job,
-        evaluate: EvaluateSpec,
+        spec: JobSpec,
         keys: Mapping[Variant, str],
         blobs: BlobStore,
     ) -> None:
         self._session = session
         self._job = job
-        self._evaluate = evaluate
+        self._spec = spec
+        self._evaluate = spec.evaluate
         self._keys = keys
         self._blobs = blobs
         self._used: set[str] = set()
@@ -111,6 +113,7 @@ class Reuse:
             self._take_model(variant, sources, by_key)
             if variant.is_analog:
                 self._take_cells(variant, sources, items)
+                self._take_analyses(variant, sources, items)
         self._job.cached_from = sorted(self._used)
         done = {item.key for item in items if item.state == ItemState.SUCCEEDED}
         for item in items:
@@ -228,6 +231,37 @@ class Reuse:
                 if all(cell is not None for cell in cells):
                     self._finish(item)
 
+    def _take_analyses(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
+        """Take over rows of analyses: a setting means the same in jobs with equal result keys.
+
+        Those of later rounds are among them, so that these have nothing left to do.
+        """
+        by_type = {one.type: one for one in self._spec.analyses if variant in one.variants_of(self._spec)}
+        places = {
+            name: {(chip, t) for chip in range(one.chips(self._spec)) for t in one.times_s(self._spec)}
+            for name, one in by_type.items()
+        }
+        taken: set[tuple[str, str, int, float]] = set()
+        for source in sources if by_type else ():
+            query = select(AnalysisRow).where(
+                AnalysisRow.job_id == source.id,
+                AnalysisRow.variant == variant,
+                AnalysisRow.analysis.in_(by_type),
+            )
+            for row in self._session.scalars(query):
+                place = (row.analysis, row.setting, row.repeat, row.t_inference)
+                if (row.repeat, row.t_inference) in places[row.analysis] and place not in taken:
+                    taken.add(place)
+                    self._add_copy(row)
+                    self._used.add(source.id)
+        for item in items:
+            if item.kind == ItemKind.ANALYSE and item.payload["variant"] == variant:
+                name = item.payload["analysis"]
+                wanted = {(name, one["key"], *at) for one in item.payload["settings"] for at in places[name]}
+                item.progress_done = item.progress_total * len(wanted & taken) // len(wanted)
+                if wanted <= taken:
+                    self._finish(item)
+
     def _skip_needless(self, items: Sequence[WorkItem]) -> None:
         """Finish what only prepares items that are done already."""
         changed = True
@@ -249,6 +283,6 @@ class Reuse:
         item.progress_done = item.progress_total
         item.finished_at = utc_now()
 
-    def _add_copy(self, row: Cell | Baseline | Epoch | Artifact, **changes: Any) -> None:
+    def _add_copy(self, row: Cell | AnalysisRow | Baseline | Epoch | Artifact, **changes: Any) -> None:
         values = {column.key: getattr(row, column.key) for column in type(row).__table__.columns}
         self._session.add(type(row)(**{**values, "job_id": self._job.id, **changes}))

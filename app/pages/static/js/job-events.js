@@ -5,7 +5,7 @@ import { ask } from "./service.js";
 const TYPES = [
   "job.queued", "job.running", "job.cancelling", "job.cancelled", "job.succeeded", "job.failed", "job.warning",
   "job.reused", "job.round", "item.started", "item.succeeded", "item.requeued", "epoch.finished", "cell.finished",
-  "baseline.finished", "artifact.created",
+  "baseline.finished", "artifact.created", "analysis.row",
 ];
 const ENDS = new Set(["job.cancelled", "job.succeeded", "job.failed"]);
 const LEAST_GAP_MS = 900;

@@ -103,13 +103,15 @@ def test_unknown_paths_and_methods_are_problems(small):
     assert answer.headers["allow"] == "OPTIONS, POST"
 
 
-def test_an_unexpected_exception_is_a_500_that_tells_nothing(small, caplog):
+def test_an_unexpected_exception_is_a_500_that_tells_nothing(small, configure_log, capsys):
+    configure_log()
     answer = small.get("/v1/boom", headers={"X-Request-Id": "from-the-client"})
     body = problem(answer, 500, "internal")
     assert "secret" not in answer.text
     assert body["request_id"] == "from-the-client"
-    assert "from-the-client" in caplog.text
-    assert "secret detail" in caplog.text
+    log = capsys.readouterr().err
+    assert "request from-the-client: GET /v1/boom failed" in log
+    assert "secret detail" in log
 
 
 def test_a_failing_database_is_a_503(small):

@@ -268,3 +268,19 @@ def test_watching_follows_a_job_to_its_end(api):
         assert process.stdout is not None
         assert json.loads(process.stdout.read())["state"] == "succeeded"
     assert process.returncode == 0
+
+
+def test_analyses_are_printed_and_written(cli, driftline, job, tmp_path):
+    found = cli("analyses", job)
+    assert (found.returncode, found.stdout) == (0, "")
+    assert "asked for no analysis" in found.stderr
+    spec = driftline.job(job).spec
+    asked = driftline.submit({**spec, "analyses": [{"type": "error_budget"}]}).id
+    found = cli("analyses", asked)
+    assert "output_noise" in found.stdout
+    assert "2 chips" in found.stdout
+    assert json.loads(cli("analyses", asked, "--json").stdout)[0]["type"] == "error_budget"
+    assert cli("analyses", asked, "error_budget", "-o", "budget.csv").returncode == 0
+    assert (tmp_path / "budget.csv").read_text().startswith("variant,t_inference,group")
+    assert cli("analyses", asked, "-o", "budget.csv").returncode == 2
+    assert cli("analyses", asked, "unknown").returncode == 3

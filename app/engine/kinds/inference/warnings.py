@@ -1,0 +1,60 @@
+"""What is said of a job's results when it ends: that chips hardly do better than guessing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import Baseline, Cell, Dataset, Job
+from app.engine.specification import task_of
+from app.engine.states import record
+from simulator.config import Variant
+from simulator.config.datasets import builtin_datasets
+from simulator.config.tasks import TASKS, Metric
+
+NEAR_CHANCE: Final = "near_chance"
+_KEPT: Final = 0.25  # of what digital has above guessing: chips with less are near chance
+_LEAST_LEAD: Final = 0.05  # of digital over guessing: with less, nothing is said of the hardware
+
+
+def warn_of_chance(session: Session, job: Job) -> None:
+    """Add a warning where chips of a variant are near chance at the first time, which analyses explain."""
+    if TASKS[task_of(job)].metric is not Metric.ACCURACY:
+        return
+    classes = _classes(session, job)
+    digital = session.scalars(
+        select(Baseline.metric).where(Baseline.job_id == job.id, Baseline.variant == Variant.DIGITAL)
+    ).one_or_none()
+    if not classes or digital is None or digital - 1 / classes < _LEAST_LEAD:
+        return
+    first = select(func.min(Cell.t_inference)).where(Cell.job_id == job.id).scalar_subquery()
+    means = session.execute(
+        select(Cell.variant, Cell.t_inference, func.avg(Cell.metric))
+        .where(Cell.job_id == job.id, Cell.t_inference == first)
+        .group_by(Cell.variant, Cell.t_inference)
+        .order_by(Cell.variant)
+    )
+    for variant, t_inference, accuracy in means:
+        if accuracy is None or accuracy - 1 / classes >= _KEPT * (digital - 1 / classes):
+            continue
+        warning: dict[str, Any] = {
+            "pointer": "/analyses",
+            "code": NEAR_CHANCE,
+            "message": (
+                f"{variant} at {t_inference:g} s is right in {accuracy:.1%}, hardly better than guessing "
+                f"among {classes} classes; digital is right in {digital:.1%}. The analysis error_budget says "
+                "which effect costs it "
+                f"(POST /v1/jobs/{job.id}/extend, or the field analyses of a job)"
+            ),
+        }
+        job.warnings = [*job.warnings, warning]
+        record(session, job, "job.warning", warning)
+
+
+def _classes(session: Session, job: Job) -> int | None:
+    dataset = None if job.dataset_id is None else session.get(Dataset, job.dataset_id)
+    report = builtin_datasets().get(job.dataset_ref) or ({} if dataset is None else dataset.report)
+    classes: int | None = report.get("classes")
+    return classes

@@ -1,0 +1,43 @@
+"""Analyses as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from driftline.cli.output import print_table, say
+from driftline.resources.analyses import Analysis
+from driftline.times import in_table
+from driftline.words import interval, signed
+
+# Of each type: what names a row, and the estimates in it with their titles.
+_TABLES: Final[Mapping[str, tuple[Sequence[str], Mapping[str, str]]]] = {
+    "error_budget": (("group",), {"alone": "alone", "without": "back without it", "share": "share"}),
+}
+
+
+def print_analysis(found: Analysis) -> None:
+    """Print an analysis: a table of its rows, and what to know before they are used."""
+    names, estimates = _TABLES[found.type]
+    shown = {key: title for key, title in estimates.items() if any(row[key] for row in found.rows)}
+    rows = [
+        [
+            row["variant"],
+            in_table(row["t_inference"]),
+            *(str(row[name]) for name in names),
+            *(_told(row[key], found.metric) for key in shown),
+        ]
+        for row in found.rows
+    ]
+    say(f"{found.type}{'' if found.complete else ' (so far)'}, lost {found.metric}:")
+    columns = ("variant", "time", *names, *shown.values())
+    print_table(columns, rows, numbers=tuple(shown.values()), empty="nothing yet")
+    for note in found.notes:
+        say(note)
+
+
+def _told(estimate: Mapping[str, Any] | None, metric: str) -> str:
+    if estimate is None or estimate["mean"] is None:
+        return "-"
+    told = signed(estimate["mean"], metric)
+    return told if estimate["ci95"] is None else f"{told} ({interval(estimate['ci95'], metric)})"

@@ -1,0 +1,8 @@
+"""What a job can be asked besides its accuracy over time: the specification of each analysis. No torch."""
+
+from __future__ import annotations
+
+from simulator.config.analyses.base import AnalysisConfig, Setting, analysis_faults
+from simulator.config.analyses.error_budget import ErrorBudget
+
+__all__ = ["AnalysisConfig", "ErrorBudget", "Setting", "analysis_faults"]

@@ -1,0 +1,104 @@
+"""What all analyses share: which chips, times and networks they look at, and what they evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import Field
+
+from simulator.config.base import TypedConfig
+from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming, Variant
+from simulator.config.faults import Fault
+
+if TYPE_CHECKING:
+    from simulator.config.job import JobSpec
+
+DEFAULT_CHIPS: Final = 10
+Times = Annotated[tuple[TimeAfterProgramming, ...], Field(min_length=1, max_length=MAX_TIMES)]
+
+
+class AnalysisConfig(TypedConfig):
+    """Family of the analyses."""
+
+    family = "analysis"
+
+    t_inference: Times | None = Field(
+        default=None,
+        description="Times after programming in s, some of the job's; null: the job's last time.",
+    )
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Networks, some of the job's analog ones; null: all of them."
+    )
+    repeats: Repeats | None = Field(
+        default=None, description="Number of chips, the job's first; null: the job's, at most 10."
+    )
+
+    def times_s(self, job: JobSpec) -> tuple[float, ...]:
+        """Return the times after programming in s, rising."""
+        asked = job.evaluate.t_inference[-1:] if self.t_inference is None else self.t_inference
+        return tuple(sorted(set(asked)))
+
+    def variants_of(self, job: JobSpec) -> tuple[Variant, ...]:
+        """Return the networks, in the order of `Variant`."""
+        return tuple(one for one in job.analog if self.variants is None or one in self.variants)
+
+    def chips(self, job: JobSpec) -> int:
+        """Return the number of chips."""
+        return min(job.evaluate.repeats, DEFAULT_CHIPS) if self.repeats is None else self.repeats
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something that an analysis evaluates in place of the job's own network and hardware.
+
+    Attributes:
+        key: names it within the analysis, the same in every job; at most 64 characters.
+        coordinates: what it is, as JSON.
+    """
+
+    key: str
+    coordinates: Mapping[str, Any]
+
+
+def analysis_faults(job: JobSpec) -> list[Fault]:
+    """Return what of a job's analyses does not fit the job, located in the job."""
+    return [
+        fault for number, one in enumerate(job.analyses) for fault in _faults(f"/analyses/{number}", one, job)
+    ]
+
+
+def _faults(place: str, one: AnalysisConfig, job: JobSpec) -> Iterator[Fault]:
+    evaluate = job.evaluate
+    unknown = [t for t in one.t_inference or () if t not in evaluate.t_inference]
+    if unknown:
+        yield Fault(
+            f"{place}/t_inference",
+            "not_evaluated",
+            f"the job does not evaluate at {', '.join(f'{t:g}' for t in unknown[:5])} s",
+            "add the time to evaluate.t_inference",
+        )
+    others = [variant.value for variant in one.variants or () if variant not in job.analog]
+    if others:
+        analog = ", ".join(variant.value for variant in job.analog) or "none"
+        yield Fault(
+            f"{place}/variants",
+            "not_evaluated",
+            f"{', '.join(others)} is not among the job's analog variants ({analog})",
+            "add it to evaluate.variants, or leave variants out",
+        )
+    elif not job.analog:
+        yield Fault(
+            place,
+            "not_evaluated",
+            "an analysis looks at analog variants, and the job has none",
+            'add "direct" to evaluate.variants',
+        )
+    if one.repeats is not None and one.repeats > evaluate.repeats:
+        yield Fault(
+            f"{place}/repeats",
+            "not_evaluated",
+            f"the job has {evaluate.repeats} chips, fewer than the {one.repeats} that its analysis looks at",
+            "raise evaluate.repeats, or ask for fewer",
+        )

@@ -1,0 +1,86 @@
+"""Analyses on real services: the same cells beside them, the same rows after a kill, taken over by others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from driftline import Driftline
+from tests.waiting import until
+
+from .conftest import MODEL, StartService, kill, runners_of
+
+BUDGET = {"type": "error_budget", "method": "shapley", "permutations": 2, "repeats": 3}
+
+
+def asked(model: str, *analyses: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A job of a few seconds without training."""
+    evaluate = {
+        "t_inference": [1, 86400], "repeats": 4, "batch_size": 100, "max_samples": 100,
+        "variants": ["digital", "direct"],
+    }  # fmt: skip
+    overrides = {"forward": {"w_noise": 0.1, "out_noise": 0.1}}
+    rpu_config = {"preset": "PCMExamplePreset", "overrides": overrides}
+    job = {
+        "model": model, "dataset": "builtin:mnist10k", "rpu_config": rpu_config, "evaluate": evaluate, "seed": 7,
+        "analyses": list(analyses),
+    }  # fmt: skip
+    return {**job, **changes}
+
+
+def done(driftline: Driftline, job: Any) -> Any:
+    job = driftline.wait(job["id"])
+    assert job["state"] == "succeeded", job["failure"]
+    return job
+
+
+def cells(driftline: Driftline, job: Any) -> list[dict[str, Any]]:
+    return sorted(driftline.results(job["id"], cells=True)["cells"], key=str)
+
+
+def rows(driftline: Driftline, job: Any, analysis: str) -> Any:
+    found = driftline.analysis(job["id"], analysis).to_dict()
+    assert found["complete"]
+    return {**found, "job": None}
+
+
+def test_a_job_has_the_same_cells_with_analyses_and_the_same_rows_after_a_kill(
+    start_service: StartService,
+) -> None:
+    with start_service() as (service, driftline):
+        model = driftline.upload_model(MODEL)["id"]
+        plain = done(driftline, driftline.submit(asked(model)))
+        longer = done(driftline, driftline.extend(plain["id"], analyses=[BUDGET]))
+        begun = [
+            event["data"]["item"]
+            for event in driftline.events(longer["id"], follow=False)
+            if event["type"] == "item.started"
+        ]
+        assert begun
+        assert all(item.startswith("analyse:error_budget:direct:") for item in begun)
+        assert cells(driftline, longer) == cells(driftline, plain)
+        expected = rows(driftline, longer, "error_budget")
+
+        worker = service.process_id("worker 0")
+        killed = driftline.submit(asked(model, BUDGET, name="killed"), fresh=True)
+        until(lambda: driftline.analyses(killed["id"])[0]["done"] >= 5, "some rows")
+        kill(until(lambda: runners_of(worker), "a runner")[0])
+        assert driftline.analyses(killed["id"])[0]["done"] < 30, "killed too late to tell anything"
+        killed = done(driftline, killed)
+        assert killed["attempt"] == 2
+        assert cells(driftline, killed) == cells(driftline, plain)
+        assert rows(driftline, killed, "error_budget") == expected
+
+        again = driftline.submit(asked(model, BUDGET, name="again"))
+        assert again["state"] == "succeeded"
+        assert rows(driftline, again, "error_budget") == expected
+
+
+def test_shares_of_a_real_network_add_up_to_what_it_loses(start_service: StartService) -> None:
+    with start_service() as (_, driftline):
+        model = driftline.upload_model(MODEL)["id"]
+        found = rows(driftline, done(driftline, driftline.submit(asked(model, BUDGET))), "error_budget")
+    [total] = found["totals"]
+    added = sum(row["share"]["mean"] for row in found["rows"])
+    assert abs(added - total["total"]["mean"]) < 1e-12
+    assert total["total"]["mean"] > 0.02
+    assert total["t_inference"] == 86400

@@ -1,0 +1,286 @@
+"""`GET /v1/jobs/{id}/analyses`, and what a job may ask for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from pyarrow import parquet
+
+from app.db.tables import AnalysisRow, Job, WorkItem
+from app.engine.kinds.analyses.subject import Subject
+from simulator.config.analyses import ErrorBudget
+from simulator.config.analyses.error_budget import effects_on, evaluated, setting_of
+from simulator.config.effects import Effect, effects_of
+from tests.unit.app.jobs.submissions import (
+    add_baseline,
+    add_cells,
+    body,
+    codes,
+    database_of,
+    fault,
+    put,
+    submit,
+)
+
+BUDGET = {"type": "error_budget"}
+COSTS = {
+    Effect.PROGRAMMING: 2, Effect.DRIFT: 1, Effect.READ_NOISE: 0, Effect.INPUT_CONVERTER: 0,
+    Effect.OUTPUT_CONVERTER: 1, Effect.OUTPUT_NOISE: 3,
+}  # fmt: skip
+
+
+def job_with(client, *analyses: dict[str, Any], **changes: Any) -> str:
+    return submit(client, body(client, analyses=list(analyses), **changes))
+
+
+def add_rows(
+    client, job_id: str, chips: int = 2, t_inference: float = 3600.0, most: int | None = None
+) -> None:
+    """Store what a budget evaluates, of ten samples: each group takes its answers away, chip 1 one more."""
+    with database_of(client).transaction() as session:
+        job = session.get_one(Job, job_id)
+        subject = Subject.read(session, job)
+        [budget] = subject.spec.analyses
+        assert isinstance(budget, ErrorBudget)
+        for on in evaluated(budget, effects_of(subject.configs.values()))[:most]:
+            setting = setting_of(on)
+            for chip in range(chips):
+                lost = sum(COSTS[one] for one in on) + (chip if Effect.OUTPUT_NOISE in on else 0)
+                session.add(
+                    AnalysisRow(
+                        job_id=job_id, analysis="error_budget", setting=setting.key, variant="direct", repeat=chip,
+                        t_inference=t_inference, coordinates=dict(setting.coordinates),
+                        counts={"correct": 10 - lost, "total": 10, "loss_sum": 1.0}, metric=1 - lost / 10,
+                    )
+                )  # fmt: skip
+        job.version += 1
+
+
+def finished(client, *analyses: dict[str, Any]) -> str:
+    job_id = job_with(client, *analyses)
+    put(client, job_id, "succeeded")
+    add_baseline(client, job_id)
+    whole = sum(COSTS.values())
+    add_cells(client, job_id, *(("direct", chip, 3600.0, 10 - whole - chip, 1.0) for chip in range(2)))
+    add_rows(client, job_id)
+    return job_id
+
+
+def answer(client, job_id: str, **query: str):
+    found = client.get(f"/v1/jobs/{job_id}/analyses/error_budget", params=query)
+    assert found.status_code == 200, found.text
+    return found
+
+
+# --- what may be asked for -----------------------------------------------------------------------------------
+
+
+def test_the_same_analysis_twice_is_refused(client):
+    job = body(client, analyses=[BUDGET, {**BUDGET, "method": "shapley"}])
+    assert fault(client.post("/v1/jobs", json=job), "/analyses")["code"] == "repeated_value"
+
+
+def test_an_analysis_that_there_is_not_is_refused_with_those_that_there_are(client):
+    found = client.post("/v1/jobs", json=body(client, analyses=[{"type": "error_budged"}]))
+    assert "did you mean 'error_budget'" in fault(found, "/analyses/0")["hint"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointer"),
+    [
+        ({"t_inference": [1, 60]}, "/analyses/0/t_inference"),
+        ({"variants": ["hwa"]}, "/analyses/0/variants"),
+        ({"variants": ["digital"]}, "/analyses/0/variants"),
+        ({"repeats": 3}, "/analyses/0/repeats"),
+    ],
+)
+def test_an_analysis_looks_at_what_the_job_evaluates(client, asked, pointer):
+    found = client.post("/v1/jobs", json=body(client, analyses=[{**BUDGET, **asked}]))
+    assert (pointer, "not_evaluated") in codes(found)
+
+
+def test_an_analysis_of_a_job_without_chips_is_refused(client):
+    evaluate = {"t_inference": [1], "variants": ["digital"]}
+    found = client.post("/v1/jobs", json=body(client, analyses=[BUDGET], evaluate=evaluate))
+    assert ("/analyses/0", "not_evaluated") in codes(found)
+
+
+def test_a_dry_run_prices_analyses(client):
+    job = body(client, analyses=[BUDGET])
+    priced = client.post("/v1/jobs", params={"dry_run": True}, json=job).json()
+    # Six groups are on by default: each alone and each left out, and mapping; on two chips at one time.
+    assert (priced["cells"], priced["analysis_cells"]) == (4, 13 * 2)
+    both = {**job, "analyses": [{**BUDGET, "t_inference": [1, 3600], "repeats": 1}]}
+    assert client.post("/v1/jobs", params={"dry_run": True}, json=both).json()["analysis_cells"] == 13 * 2
+
+
+def test_cells_of_analyses_count_against_the_limit(client, settings, make_client):
+    with make_client(settings.model_copy(update={"max_cells_per_job": 20})) as small:
+        found = small.post("/v1/jobs", json=body(small, analyses=[BUDGET]))
+    assert codes(found) == {("/analyses", "too_many_cells")}
+
+
+def test_a_finished_job_is_extended_by_an_analysis_alone(client):
+    job_id = job_with(client)
+    put(client, job_id, "succeeded")
+    found = client.post(f"/v1/jobs/{job_id}/extend", json={"analyses": [BUDGET]})
+    assert found.status_code == 202, found.text
+    assert [one["type"] for one in found.json()["spec"]["analyses"]] == ["error_budget"]
+    assert found.json()["extends"] == job_id
+
+
+def test_an_extension_by_the_analyses_that_it_has_adds_nothing(client):
+    job_id = finished(client, BUDGET)
+    found = client.post(f"/v1/jobs/{job_id}/extend", json={"analyses": [BUDGET]})
+    assert codes(found) == {("", "nothing_to_add")}
+    other = client.post(f"/v1/jobs/{job_id}/extend", json={"analyses": [{**BUDGET, "method": "shapley"}]})
+    assert [one["method"] for one in other.json()["spec"]["analyses"]] == ["shapley"]
+
+
+def test_a_job_that_asks_for_the_same_takes_over_cells_and_rows(client):
+    job = body(client, analyses=[BUDGET])
+    first = submit(client, job)
+    put(client, first, "succeeded")
+    add_baseline(client, first)
+    cells = [("direct", chip, t, 3, 1.0) for chip in range(2) for t in (1.0, 3600.0)]
+    add_cells(client, first, *cells)
+    add_rows(client, first)
+    second = submit(client, {**job, "name": "again"})
+    with database_of(client).reading() as session:
+        items = session.query(WorkItem).where(WorkItem.job_id == second, WorkItem.kind == "analyse").all()
+        assert items
+        assert all(item.state == "succeeded" for item in items)
+    assert answer(client, second).json()["rows"] == answer(client, first).json()["rows"]
+
+
+def test_a_job_is_deleted_with_its_analyses(client):
+    job_id = finished(client, BUDGET)
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    with database_of(client).reading() as session:
+        assert session.query(AnalysisRow).where(AnalysisRow.job_id == job_id).count() == 0
+
+
+# --- answers -------------------------------------------------------------------------------------------------
+
+
+def test_the_list_says_how_far_each_analysis_is(client):
+    job_id = job_with(client, BUDGET)
+    [item] = client.get(f"/v1/jobs/{job_id}/analyses").json()["items"]
+    assert (item["type"], item["state"], item["done"], item["total"]) == ("error_budget", "queued", 0, 26)
+    add_rows(client, job_id, most=3)
+    [item] = client.get(f"/v1/jobs/{job_id}/analyses").json()["items"]
+    assert (item["state"], item["done"]) == ("running", 6)
+    assert item["url"] == f"/v1/jobs/{job_id}/analyses/error_budget"
+
+
+def test_an_analysis_that_was_not_asked_for_is_not_found(client):
+    job_id = job_with(client)
+    assert client.get(f"/v1/jobs/{job_id}/analyses").json()["items"] == []
+    found = client.get(f"/v1/jobs/{job_id}/analyses/error_budget")
+    assert found.status_code == 404
+    assert "extend" in found.json()["detail"]
+
+
+def test_each_group_costs_what_is_lost_with_it_alone_and_won_back_without_it(client):
+    found = answer(client, finished(client, BUDGET)).json()
+    rows = {row["group"]: row for row in found["rows"]}
+    assert list(rows) == [effect.value for effect in Effect]
+    assert rows["mapping"]["alone"]["mean"] == 0
+    assert rows["mapping"]["without"] is None
+    for effect, cost in COSTS.items():
+        extra = 0.05 if effect is Effect.OUTPUT_NOISE else 0  # of chip 1, over two chips
+        for name in ("alone", "without"):
+            assert rows[effect.value][name]["mean"] == pytest.approx(cost / 10 + extra, abs=1e-12)
+        assert rows[effect.value]["share"] is None
+    assert rows["array"] | {"on": True} == rows["array"] | {"on": True, "group": "array"}
+    assert (rows["array"]["on"], rows["array"]["alone"]["mean"], rows["array"]["without"]["mean"]) == (
+        False,
+        0,
+        0,
+    )
+    [total] = found["totals"]
+    assert (total["digital"], total["repeats"]) == (1.0, 2)
+    assert total["total"]["mean"] == pytest.approx(0.75)
+
+
+def test_shares_add_up_to_the_total(client):
+    found = answer(client, finished(client, {**BUDGET, "method": "shapley"})).json()
+    assert found["exact"] is False
+    added = math.fsum(row["share"]["mean"] for row in found["rows"])
+    assert added == pytest.approx(found["totals"][0]["total"]["mean"], abs=1e-12)
+    assert any("8 of the 720 orders" in note for note in found["notes"])
+
+
+def test_an_answer_that_rests_on_little_says_so(client):
+    found = answer(client, finished(client, BUDGET)).json()
+    assert any("2 chips" in note for note in found["notes"])
+    assert any("near chance" in note for note in found["notes"])
+
+
+def test_answers_are_there_from_the_first_rows_on(client):
+    job_id = job_with(client, BUDGET)
+    add_baseline(client, job_id)
+    nothing = answer(client, job_id).json()
+    assert nothing["complete"] is False
+    assert nothing["totals"][0]["total"] is None
+    assert {str(row["alone"]) for row in nothing["rows"]} == {"None"}
+    add_rows(client, job_id, chips=1, most=2)
+    some = {row["group"]: row for row in answer(client, job_id).json()["rows"]}
+    assert some["mapping"]["alone"] == {"mean": 0.0, "ci95": None, "repeats": 1}
+    assert some["programming"]["alone"]["mean"] == pytest.approx(0.2)
+    assert some["drift"]["alone"] is None
+    for file_format in ("csv", "parquet", "svg", "png"):
+        assert answer(client, job_id, format=file_format).content
+
+
+def test_tables_have_three_columns_for_an_estimate(client):
+    job_id = finished(client, BUDGET)
+    rows = list(csv.DictReader(io.StringIO(answer(client, job_id, format="csv").text)))
+    assert len(rows) == len(Effect)
+    output_noise = next(row for row in rows if row["group"] == "output_noise")
+    assert float(output_noise["alone_mean"]) == pytest.approx(0.35)
+    assert float(output_noise["alone_ci95_low"]) < 0.35 < float(output_noise["alone_ci95_high"])
+    assert output_noise["share_mean"] == ""
+    table = parquet.read_table(io.BytesIO(answer(client, job_id, format="parquet").content))
+    assert table.column("alone_mean").to_pylist()[0] == 0.0
+    assert table.schema.metadata[b"analysis"] == b"error_budget"
+
+
+def test_pictures_are_pictures(client):
+    job_id = finished(client, BUDGET)
+    assert ET.fromstring(answer(client, job_id, format="svg").content).tag.endswith("svg")
+    assert answer(client, job_id, format="png").content.startswith(b"\x89PNG")
+
+
+def test_an_answer_that_has_not_changed_is_not_sent_again(client):
+    job_id = finished(client, BUDGET)
+    tag = answer(client, job_id).headers["ETag"]
+    path = f"/v1/jobs/{job_id}/analyses/error_budget"
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+    add_cells(client, job_id, ("direct", 0, 1.0, 1, 1.0))
+    with database_of(client).transaction() as session:
+        session.get_one(Job, job_id).version += 1
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_overrides_of_layers_count_for_what_is_on(client):
+    layers = {"overrides": [{"match": "fc2", "rpu_config": {"forward": {"ir_drop": 1.0}}}]}
+    job_id = job_with(client, BUDGET, layers=layers)
+    with database_of(client).reading() as session:
+        items = session.query(WorkItem).where(WorkItem.job_id == job_id, WorkItem.kind == "analyse").all()
+        settings = [setting["coordinates"] for item in items for setting in item.payload["settings"]]
+    assert frozenset({Effect.ARRAY}) in {effects_on(one) for one in settings}
+
+
+def test_a_job_of_an_older_version_has_no_analyses(client):
+    job_id = job_with(client)
+    with database_of(client).transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = {name: value for name, value in job.spec.items() if name != "analyses"}
+    assert client.get(f"/v1/jobs/{job_id}/analyses").json()["items"] == []
+    assert client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).status_code == 200
