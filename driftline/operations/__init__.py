@@ -1,5 +1,6 @@
 """What one can ask of the service, each written once, as a generator for either client."""
 
+from driftline.operations.access import add_key, keys, rotate_key, whoami, withdraw_key
 from driftline.operations.anything import request
 from driftline.operations.configs import preset, presets, validate_config, workers
 from driftline.operations.datasets import dataset, datasets, delete_dataset, upload_dataset
@@ -26,6 +27,7 @@ from driftline.operations.running import map_jobs, run
 from driftline.operations.waiting import wait
 
 __all__ = [
+    "add_key",
     "analyses",
     "analysis",
     "analysis_as",
@@ -45,6 +47,7 @@ __all__ = [
     "history",
     "job",
     "jobs",
+    "keys",
     "lifetime",
     "map_jobs",
     "model",
@@ -57,6 +60,7 @@ __all__ = [
     "results",
     "results_as",
     "retry",
+    "rotate_key",
     "run",
     "submit",
     "summary",
@@ -64,5 +68,7 @@ __all__ = [
     "upload_model",
     "validate_config",
     "wait",
+    "whoami",
+    "withdraw_key",
     "workers",
 ]
