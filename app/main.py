@@ -16,8 +16,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.analyses.endpoints import router as analyses_router
 from app.compare.endpoints import router as compare_router
-from app.configs import contract
+from app.configs import contract as configs_contract
 from app.configs.endpoints import router as configs_router
+from app.cost import contract as cost_contract
+from app.cost.endpoints import router as cost_router
 from app.datasets.endpoints import router as datasets_router
 from app.db.blobs import BlobStore, open_blobs
 from app.db.schema import SchemaGuard
@@ -74,6 +76,7 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
+    {"name": "cost", "description": "Energy, latency and area of an inference, as estimates with a band."},
     {"name": "webhooks", "description": "Messages about what happens to jobs."},
     {"name": "access", "description": "Keys, and who has which."},
     {"name": "service", "description": "Health and workers."},
@@ -169,7 +172,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     handlers.install(app)
     page_problems.install(app)
     examples = Path(__file__).with_name("openapi_examples.json")
-    openapi.describe(app, examples=examples, refine=contract.refine)
+    openapi.describe(app, examples=examples, refine=_refine)
     for router in (
         models_router,
         datasets_router,
@@ -179,6 +182,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         results_router,
         analyses_router,
         compare_router,
+        cost_router,
         webhooks_router,
         keys_router,
         health_router,
@@ -188,6 +192,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router)
     return app
+
+
+def _refine(document: dict[str, Any]) -> None:
+    configs_contract.refine(document)
+    cost_contract.refine(document)
 
 
 def _add_layers(app: FastAPI, settings: Settings, metrics: ApiMetrics) -> None:

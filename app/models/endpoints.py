@@ -23,7 +23,7 @@ from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, upload_open
 from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelQuery, ModelView
-from app.models.service import ModelService, identity_of
+from app.models.service import ModelService, identity_of, is_up_to_date
 from app.services import Services, ServicesDep
 from app.uploads import store_upload
 
@@ -58,7 +58,7 @@ async def upload_model(
     async with receive_upload(request, services, media_types=_MEDIA_TYPES, what="model") as upload:
         identity = identity_of(upload.sha256, query.outputs)
         known = await run_in_threadpool(_known, services, identity)
-        if known is not None:
+        if known is not None and is_up_to_date(known):
             return _answer(response, known, 200)
         await run_in_threadpool(refuse_foreign, upload.path)
         report = await services.inspector.inspect(

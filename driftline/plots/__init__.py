@@ -9,6 +9,7 @@ from __future__ import annotations
 from driftline.plots.accuracy import accuracy
 from driftline.plots.budget import error_budget
 from driftline.plots.comparison import compare
+from driftline.plots.cost import accuracy_against_energy, cost
 from driftline.plots.files import to_bytes
 from driftline.plots.layers import layer, layers, transfer
 from driftline.plots.lifetime import chip_yield
@@ -20,8 +21,10 @@ ANALYSES = {"error_budget": error_budget, "layer_sensitivity": layer_sensitivity
 __all__ = [
     "ANALYSES",
     "accuracy",
+    "accuracy_against_energy",
     "chip_yield",
     "compare",
+    "cost",
     "error_budget",
     "layer",
     "layer_sensitivity",
