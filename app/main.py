@@ -21,7 +21,7 @@ from app.configs.endpoints import router as configs_router
 from app.cost import contract as cost_contract
 from app.cost.endpoints import router as cost_router
 from app.datasets.endpoints import router as datasets_router
-from app.db.blobs import BlobStore
+from app.db.blobs import BlobStore, open_blobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.engine.broker import Doorbell, make_celery
@@ -104,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         sys.setswitchinterval(_SWITCH_S)
         if not logging.getLogger().handlers:  # nobody has said where the log goes
             start_log(settings)
-        blobs = BlobStore(settings.data_dir / "blobs")
+        blobs = open_blobs(settings.blobs)
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
         watch = JobWatch(database, settings.watch_interval_s)

@@ -17,6 +17,7 @@ from driftline.binding import (
 )
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
+from driftline.resources.access import Key, Whoami
 from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
 from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
@@ -74,7 +75,8 @@ class AsyncDriftline:
 
     Args:
         base_url: where the service is; by default what `DRIFTLINE_URL` says, or this machine.
-        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says.
+        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says,
+            or the file that `DRIFTLINE_API_KEY_FILE` names.
         timeout_s: for one answer.
         retries: how often a request that may be repeated is repeated at most.
 
@@ -129,6 +131,12 @@ class AsyncDriftline:
     preset = awaiting(ops.preset, made(Preset))
     validate_config = awaiting(ops.validate_config, made(CheckedConfig))
     workers = awaiting(ops.workers, as_it_is)
+
+    whoami = awaiting(ops.whoami, made(Whoami))
+    keys = awaiting(ops.keys, made_each(Key))
+    add_key = awaiting(ops.add_key, made(Key))
+    withdraw_key = awaiting(ops.withdraw_key, as_it_is)
+    rotate_key = awaiting(ops.rotate_key, made(Key))
 
     submit = awaiting(ops.submit, made(AsyncJob))
     dry_run = awaiting(ops.dry_run, made(DryRun))

@@ -9,6 +9,7 @@ from driftline import operations as ops
 from driftline.binding import as_it_is, blocking, blocking_on, iterating, iterating_on, made, made_each
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
+from driftline.resources.access import Key, Whoami
 from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
 from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
@@ -76,7 +77,8 @@ class Driftline:
 
     Args:
         base_url: where the service is; by default what `DRIFTLINE_URL` says, or this machine.
-        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says.
+        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says,
+            or the file that `DRIFTLINE_API_KEY_FILE` names.
         timeout_s: for one answer.
         retries: how often a request that may be repeated is repeated at most.
 
@@ -131,6 +133,12 @@ class Driftline:
     preset = blocking(ops.preset, made(Preset))
     validate_config = blocking(ops.validate_config, made(CheckedConfig))
     workers = blocking(ops.workers, as_it_is)
+
+    whoami = blocking(ops.whoami, made(Whoami))
+    keys = blocking(ops.keys, made_each(Key))
+    add_key = blocking(ops.add_key, made(Key))
+    withdraw_key = blocking(ops.withdraw_key, as_it_is)
+    rotate_key = blocking(ops.rotate_key, made(Key))
 
     submit = blocking(ops.submit, made(Job))
     dry_run = blocking(ops.dry_run, made(DryRun))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.analyses import error_budget
+from app.analyses import error_budget, layer_sensitivity
 from app.analyses.asked import Asked
 from app.analyses.schemas import AnalysisView
 from app.results.tabular import Column, Row
@@ -59,6 +59,21 @@ ANSWERS: Final[Mapping[str, Answer]] = {
             _REPEATS,
         ),
         plots.error_budget,
+    ),
+    "layer_sensitivity": Answer(
+        layer_sensitivity.view,
+        (
+            _VARIANT,
+            _TIME,
+            Column("layer", "text", "name of the layer"),
+            Column("mode", "text", "one_analog: it alone is analog; one_digital: it alone is digital"),
+            *_estimates(("loss", "lost against digital"), ("won_back", "won back with it digital")),
+            Column("snr_db", "real", "signal-to-noise ratio of the layer, dB"),
+            Column("devices_share", "real", "share of the devices on tiles"),
+            Column("macs_share", "real", "share of the multiply-accumulates on tiles"),
+            _REPEATS,
+        ),
+        plots.layer_sensitivity,
     ),
 }
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from simulator.config.analyses.error_budget import BudgetMethod
+from simulator.config.analyses.layer_sensitivity import SensitivityMode
 from simulator.config.effects import Effect
 from simulator.config.tasks import Metric
 
@@ -80,7 +81,61 @@ class ErrorBudgetView(AnalysisBase):
     rows: list[BudgetRowView] = Field(description="By variant, time and group.")
 
 
-AnalysisView = ErrorBudgetView
+class SensitivityRowView(BaseModel):
+    """What one layer costs one variant at one time."""
+
+    variant: str = Field(description="Which network: `direct`, `hwa` or `control`.")
+    t_inference: float = Field(description="Seconds after programming.")
+    layer: str = Field(description="Name of the layer, as in the model's report.")
+    mode: SensitivityMode = Field(
+        description="`one_analog`: it alone is analog; `one_digital`: it alone is digital."
+    )
+    loss: EstimateView | None = Field(description="What is lost against digital then.")
+    won_back: EstimateView | None = Field(
+        description="What keeping it digital wins, of `one_digital`: the whole loss less this, chip by chip."
+    )
+    snr_db: float | None = Field(
+        description="Power of the layer's digital output over that of its error, in dB, on the first "
+        "training samples and chip; null where there is no error, or before it is known."
+    )
+    devices_share: float = Field(description="Its share of the devices on tiles.")
+    macs_share: float = Field(description="Its share of the multiply-accumulates on tiles.")
+
+
+class DigitalLayersView(BaseModel):
+    """A job's `layers`, ready to send."""
+
+    digital: list[str] = Field(description="Layers to keep digital, those of the job included.")
+
+
+class LayerSuggestionView(BaseModel):
+    """The smallest set of layers to keep digital that reaches the target, along the ranking."""
+
+    layers: DigitalLayersView | None = Field(
+        description="The field `layers` of a job; null where only all layers digital would do."
+    )
+    added: list[str] = Field(description="Layers that are analog in the job.")
+    devices_share: float = Field(description="Their share of the devices on tiles.")
+    loss: EstimateView | None = Field(
+        description="What was lost with them digital, at the worst of the asked times."
+    )
+    verified: bool = Field(description="Whether it was evaluated itself.")
+    target_drop: float = Field(description="The loss that was to be reached.")
+
+
+class LayerSensitivityView(AnalysisBase):
+    """Which layer cannot stand the hardware."""
+
+    type: Literal["layer_sensitivity"] = Field(description="The analysis.")
+    mode: SensitivityMode = Field(description="What was asked for.")
+    target_drop: float | None = Field(description="The loss that a suggestion has to reach.")
+    rows: list[SensitivityRowView] = Field(description="By variant, time, layer and mode.")
+    suggestion: dict[str, LayerSuggestionView] = Field(
+        description="Layers to keep digital, by variant, once they are known."
+    )
+
+
+AnalysisView = ErrorBudgetView | LayerSensitivityView
 
 
 class AnalysisState(StrEnum):

@@ -9,10 +9,12 @@ conditioned.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, event, select
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.sql.base import ExecutableOption
 
 from app.db.tables import Job, OfJob, OfWebhook, Owned, Webhook
 
@@ -41,6 +43,12 @@ def _see_one_project(state: ORMExecuteState) -> None:
     # What completes a row that was read already is its own.
     if project is None or state.is_column_load or state.execution_options.get(*EVERY_PROJECT):
         return
+    state.statement = state.statement.options(*_conditions(project))
+
+
+@lru_cache(maxsize=1000)
+def _conditions(project: str) -> tuple[ExecutableOption, ...]:
+    """Return the conditions on a project; they are the same for every statement."""
 
     def of_project(table: type[Owned]) -> ColumnElement[bool]:
         return table.project == project
@@ -55,7 +63,7 @@ def _see_one_project(state: ORMExecuteState) -> None:
         )
         return theirs.correlate_except(_webhooks).exists()
 
-    state.statement = state.statement.options(
+    return (
         with_loader_criteria(Owned, of_project, include_aliases=True),
         with_loader_criteria(OfJob, of_its_job, include_aliases=True),
         with_loader_criteria(OfWebhook, of_its_webhook, include_aliases=True),

@@ -146,7 +146,8 @@ async def admit(request: Request, access: Access, wanted: Scope) -> Request:
         challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{wanted}"'
         headers = {"WWW-Authenticate": challenge}
         raise Forbidden(message, code="insufficient_scope", errors=[fault], headers=headers)
-    pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    query: bytes = request.scope["query_string"]
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if b"project" in query else []
     named = [value for name, value in pairs if name == PROJECT_PARAMETER]
     if named:
         caller = await _in_project(request, access, caller, named)

@@ -126,7 +126,7 @@ def get_model_content(
     """Return the file as it was uploaded; ranges are honoured."""
     model = ModelService(session).get(known_id("model", model_id))
     return file_response(
-        services.blobs.path(model.blob_key),
+        lambda: services.blobs.fetch(model.blob_key, sha256=model.report["sha256"]),
         sha256=model.report["sha256"],
         filename=f"{model.name}.onnx",
         media_type=OCTET_STREAM,

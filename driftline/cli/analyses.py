@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from driftline.words import interval, signed
 
 # Of each type: what names a row, and the estimates in it with their titles.
 _TABLES: Final[Mapping[str, tuple[Sequence[str], Mapping[str, str]]]] = {
+    "layer_sensitivity": (("layer", "mode"), {"loss": "lost", "won_back": "won back with it digital"}),
     "error_budget": (("group",), {"alone": "alone", "without": "back without it", "share": "share"}),
 }
 
@@ -34,6 +36,8 @@ def print_analysis(found: Analysis) -> None:
     print_table(columns, rows, numbers=tuple(shown.values()), empty="nothing yet")
     for note in found.notes:
         say(note)
+    if found.get("suggestion"):
+        say(f"suggestion: {json.dumps(found['suggestion'])}")
 
 
 def _told(estimate: Mapping[str, Any] | None, metric: str) -> str:

@@ -1,5 +1,6 @@
 """What one can ask of the service, each written once, as a generator for either client."""
 
+from driftline.operations.access import add_key, keys, rotate_key, whoami, withdraw_key
 from driftline.operations.anything import request
 from driftline.operations.configs import preset, presets, validate_config, workers
 from driftline.operations.cost import (
@@ -34,6 +35,7 @@ from driftline.operations.running import map_jobs, run
 from driftline.operations.waiting import wait
 
 __all__ = [
+    "add_key",
     "analyses",
     "analysis",
     "analysis_as",
@@ -58,6 +60,7 @@ __all__ = [
     "job_cost",
     "job_cost_as",
     "jobs",
+    "keys",
     "lifetime",
     "map_jobs",
     "model",
@@ -70,6 +73,7 @@ __all__ = [
     "results",
     "results_as",
     "retry",
+    "rotate_key",
     "run",
     "submit",
     "summary",
@@ -78,5 +82,7 @@ __all__ = [
     "validate_config",
     "validate_hardware",
     "wait",
+    "whoami",
+    "withdraw_key",
     "workers",
 ]

@@ -13,9 +13,10 @@ from driftline.plots.cost import accuracy_against_energy, cost
 from driftline.plots.files import to_bytes
 from driftline.plots.layers import layer, layers, transfer
 from driftline.plots.lifetime import chip_yield
+from driftline.plots.sensitivity import layer_sensitivity
 
 # The picture of each type of analysis.
-ANALYSES = {"error_budget": error_budget}
+ANALYSES = {"error_budget": error_budget, "layer_sensitivity": layer_sensitivity}
 
 __all__ = [
     "ANALYSES",
@@ -26,6 +27,7 @@ __all__ = [
     "cost",
     "error_budget",
     "layer",
+    "layer_sensitivity",
     "layers",
     "to_bytes",
     "transfer",

@@ -84,3 +84,47 @@ def test_shares_of_a_real_network_add_up_to_what_it_loses(start_service: StartSe
     assert abs(added - total["total"]["mean"]) < 1e-12
     assert total["total"]["mean"] > 0.02
     assert total["t_inference"] == 86400
+
+
+def test_a_layer_that_is_kept_digital_gives_the_cells_of_a_job_that_keeps_it_so(
+    start_service: StartService,
+) -> None:
+    sensitivity = {"type": "layer_sensitivity", "repeats": 2, "target_drop": 0.002}
+    # With input ranges, which are calibrated on the network as it is then.
+    ranged = {
+        "preset": "PCMExamplePreset",
+        "overrides": {"forward": {"out_noise": 0.2}, "pre_post": {"input_range": {"enable": True}}},
+    }
+    calibration = {"method": "MovingStd", "batches": 2}
+    with start_service(worker_concurrency=2) as (_, driftline):
+        model = driftline.upload_model(MODEL)["id"]
+        job = asked(model, sensitivity, rpu_config=ranged, calibration=calibration)
+        job = done(driftline, driftline.submit(job))
+        found = rows(driftline, job, "layer_sensitivity")
+        digital = driftline.results(job["id"])["baseline"]["digital"]["accuracy"]
+        layers = list(dict.fromkeys(row["layer"] for row in found["rows"]))
+        assert layers == ["conv1", "conv2", "fc1", "fc2"]
+        for row in found["rows"]:
+            if row["layer"] not in ("conv1", "fc2"):
+                continue
+            others = [name for name in layers if name != row["layer"]]
+            kept = [row["layer"]] if row["mode"] == "one_digital" else others
+            changes = {"rpu_config": ranged, "calibration": calibration, "layers": {"digital": kept}}
+            single = done(driftline, driftline.submit(asked(model, **changes)))
+            accuracies = [
+                cell["correct"] / cell["total"]
+                for cell in driftline.results(single["id"], cells=True)["cells"]
+                if cell["t_inference"] == 86400 and cell["repeat"] < 2
+            ]
+            losses = [digital - one for one in accuracies]
+            assert row["loss"]["mean"] == sum(losses) / 2, row
+        suggestion = found["suggestion"]["direct"]
+        assert suggestion["verified"]
+        assert suggestion["loss"]["mean"] <= 0.002
+        changes = {"rpu_config": ranged, "calibration": calibration, "layers": suggestion["layers"]}
+        sent = done(driftline, driftline.submit(asked(model, **changes)))
+        last = driftline.results(sent["id"], cells=True)["cells"]
+        accuracies = [
+            one["correct"] / one["total"] for one in last if one["t_inference"] == 86400 and one["repeat"] < 2
+        ]
+        assert sum(digital - one for one in accuracies) / 2 == suggestion["loss"]["mean"]

@@ -85,6 +85,15 @@ class Analysed:
     answer: Mapping[str, Any]
     waterfalls: Sequence[Waterfall]
 
+    def layers(
+        self, variant: str, t_inference_s: float
+    ) -> Iterator[tuple[str, Mapping[str, Mapping[str, Any]]]]:
+        """Yield each layer with its rows of a variant at a time, by mode."""
+        found: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for row in self.groups(variant, t_inference_s):
+            found.setdefault(row["layer"], {})[row["mode"]] = row
+        yield from found.items()
+
     def groups(self, variant: str, t_inference_s: float) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a variant at a time."""
         for row in self.answer["rows"]:

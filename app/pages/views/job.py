@@ -25,8 +25,9 @@ from app.pages.views.events import TOO_MANY, Told, told
 from app.pages.views.hardware import Hardware, hardware
 from app.pages.views.job_list import name_of, state_words
 from app.pages.views.layer_figures import LayerFigures, layer_figures
-from app.pages.views.layers import LayerRow, layer_rows, read_conversion
+from app.pages.views.layers import LayerRow, layer_rows
 from app.pages.views.snippets import Snippets, snippets
+from app.results.layers import read_conversion
 
 _EVENTS: Final = 40
 _CONVERSION: Final = "conversion.json"
@@ -148,7 +149,7 @@ def _conversion(
 ) -> dict[str, Any] | None:
     if all(artifact.name != _CONVERSION for artifact in artifacts):
         return None
-    return read_conversion(blobs.path(service.artifact(job.id, _CONVERSION).blob_key))
+    return read_conversion(blobs, service.artifact(job.id, _CONVERSION).blob_key)
 
 
 def _dataset(job: Job, datasets: DatasetService) -> str:

@@ -15,6 +15,8 @@ from app.db.tables import AnalysisRow, Job, WorkItem
 from app.engine.kinds.analyses.subject import Subject
 from simulator.config.analyses import ErrorBudget
 from simulator.config.analyses.error_budget import effects_on, evaluated, setting_of
+from simulator.config.analyses.layer_sensitivity import SNR
+from simulator.config.analyses.layer_sensitivity import setting_of as sensitivity_setting
 from simulator.config.effects import Effect, effects_of
 from tests.unit.app.jobs.submissions import (
     add_baseline,
@@ -284,3 +286,73 @@ def test_a_job_of_an_older_version_has_no_analyses(client):
         job.spec = {name: value for name, value in job.spec.items() if name != "analyses"}
     assert client.get(f"/v1/jobs/{job_id}/analyses").json()["items"] == []
     assert client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).status_code == 200
+
+
+# --- layer sensitivity ---------------------------------------------------------------------------------------
+
+
+def sensitive(client, **changes: Any) -> str:
+    """A job of two layers: fc1 on tiles takes four of ten answers away, fc2 one; stored as a worker would."""
+    job_id = job_with(client, {"type": "layer_sensitivity", **changes})
+    put(client, job_id, "succeeded")
+    add_baseline(client, job_id)
+    add_cells(client, job_id, *(("direct", chip, 3600.0, 5, 1.0) for chip in range(2)))
+    with database_of(client).transaction() as session:
+        for name, lost in (("fc1", 1), ("fc2", 4)):
+            setting = sensitivity_setting([name], ["fc1", "fc2"])
+            for chip in range(2):
+                add_row(session, job_id, setting, chip, {"correct": 10 - lost, "total": 10})
+        add_row(session, job_id, SNR, 0, {"snr_db": {"fc1": 3.5, "fc2": "inf"}})
+    return job_id
+
+
+def add_row(session, job_id: str, setting, chip: int, counts: dict[str, Any]) -> None:
+    session.add(
+        AnalysisRow(
+            job_id=job_id, analysis="layer_sensitivity", setting=setting.key, variant="direct", repeat=chip,
+            t_inference=3600.0, coordinates=dict(setting.coordinates), counts=counts,
+        )
+    )  # fmt: skip
+
+
+def sensitivity(client, job_id: str, **query: str):
+    return client.get(f"/v1/jobs/{job_id}/analyses/layer_sensitivity", params=query)
+
+
+def test_each_layer_has_its_loss_alone_and_what_keeping_it_digital_wins(client):
+    found = sensitivity(client, sensitive(client)).json()
+    rows = {(row["layer"], row["mode"]): row for row in found["rows"]}
+    assert rows["fc1", "one_analog"]["loss"]["mean"] == pytest.approx(0.4)
+    assert rows["fc1", "one_digital"]["loss"]["mean"] == pytest.approx(0.1)
+    assert rows["fc1", "one_digital"]["won_back"]["mean"] == pytest.approx(0.4)
+    assert rows["fc2", "one_analog"]["loss"]["mean"] == pytest.approx(0.1)
+    assert rows["fc1", "one_analog"]["won_back"] is None
+    assert (rows["fc1", "one_analog"]["snr_db"], rows["fc2", "one_analog"]["snr_db"]) == (3.5, None)
+    shares = [row["devices_share"] for row in found["rows"] if row["mode"] == "one_analog"]
+    assert shares == pytest.approx([20 / 35, 15 / 35])
+
+
+def test_the_suggestion_is_the_field_layers_of_a_job(client):
+    found = sensitivity(client, sensitive(client, target_drop=0.15)).json()["suggestion"]["direct"]
+    assert (found["layers"], found["added"], found["verified"]) == ({"digital": ["fc1"]}, ["fc1"], True)
+    assert found["loss"]["mean"] == pytest.approx(0.1)
+    sent = client.post("/v1/jobs", json=body(client, layers=found["layers"]))
+    assert sent.status_code == 202, sent.text
+
+
+def test_where_only_all_layers_digital_would_do_there_is_no_suggestion_to_send(client):
+    found = sensitivity(client, sensitive(client, target_drop=0.01)).json()
+    assert found["suggestion"]["direct"]["layers"] is None
+    assert any("No set of layers" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet", "svg", "png"])
+def test_a_sensitivity_comes_in_every_form(client, file_format):
+    assert sensitivity(client, sensitive(client), format=file_format).content
+
+
+def test_the_page_and_the_report_say_which_layers_to_keep_digital(client):
+    job_id = sensitive(client, target_drop=0.15)
+    page = client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).text
+    assert "Keep 1 layer of direct digital" in page
+    assert "Won back with it digital" in client.get(f"/v1/jobs/{job_id}/report").text

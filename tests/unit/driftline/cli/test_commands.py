@@ -254,7 +254,7 @@ HEEDING = (
 
 
 def test_ctrl_c_ends_quietly(api):
-    story = Story(api.services.database)
+    story = Story(api.services.database.all_projects)
     command = [sys.executable, "-c", HEEDING, "watch", story.id]
     with subprocess.Popen(
         command, env=environment(api.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -279,7 +279,7 @@ def test_a_shell_can_have_the_completion(api):
 
 
 def test_watching_follows_a_job_to_its_end(api):
-    story = Story(api.services.database)
+    story = Story(api.services.database.all_projects)
     command = [sys.executable, "-m", "driftline", "watch", story.id, "--json"]
     with subprocess.Popen(
         command, env=environment(api.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
