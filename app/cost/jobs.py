@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +13,7 @@ from app.cost.pricing import cost_of
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model
 from app.engine.specification import config_of, spec_of
+from app.results.layers import read_conversion
 from simulator.cost import Activity, BitsNotPricedError
 
 HARDWARE: Final = "hardware"  # in a job's specification
@@ -74,11 +74,8 @@ def _activity(session: Session, blobs: BlobStore, job: Job) -> dict[str, Activit
     artifact = session.get(Artifact, (job.id, _CONVERSION))
     if artifact is None:
         return None
-    try:
-        conversion = json.loads(blobs.path(artifact.blob_key).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return activity_of(conversion, job.effective_config)
+    conversion = read_conversion(blobs, artifact.blob_key)
+    return None if conversion is None else activity_of(conversion, job.effective_config)
 
 
 def activity_of(conversion: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Activity]:
