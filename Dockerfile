@@ -25,7 +25,7 @@ RUN pip install --no-deps .
 FROM python:${PYTHON_VERSION}-slim-bookworm
 RUN useradd --create-home --uid 10001 driftline && mkdir /data && chown driftline /data
 COPY --from=build /opt/driftline /opt/driftline
-ENV PATH=/opt/driftline/bin:$PATH PYTHONUNBUFFERED=1 DRIFTLINE_DATA_DIR=/data
+ENV PATH=/opt/driftline/bin:$PATH PYTHONUNBUFFERED=1 DRIFTLINE_DATA_DIR=/data DRIFTLINE_HOST=0.0.0.0
 USER 10001
 WORKDIR /home/driftline
 VOLUME /data

@@ -12,13 +12,16 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
 
 from app.analyses.endpoints import router as analyses_router
 from app.compare.endpoints import router as compare_router
-from app.configs import contract
+from app.configs import contract as configs_contract
 from app.configs.endpoints import router as configs_router
+from app.cost import contract as cost_contract
+from app.cost.endpoints import router as cost_router
 from app.datasets.endpoints import router as datasets_router
-from app.db.blobs import BlobStore
+from app.db.blobs import BlobStore, open_blobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.engine.broker import Doorbell, make_celery
@@ -28,10 +31,14 @@ from app.engine.watch import JobWatch
 from app.health.endpoints import router as health_router
 from app.health.metrics import ServiceState
 from app.jobs.endpoints import router as jobs_router
+from app.keys.endpoints import router as keys_router
+from app.keys.gate import COOKIE, Gate, why_not_to_start
 from app.kit import handlers, openapi
+from app.kit.access import current_project
 from app.kit.inspection import Inspector
 from app.kit.measuring import MeasuringMiddleware
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
+from app.kit.security import BoundaryMiddleware, SecurityHeadersMiddleware, allowed_to_other_sites
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
 from app.models.endpoints import router as models_router
@@ -41,6 +48,7 @@ from app.pages import problems as page_problems
 from app.pages.assets import router as assets_router
 from app.pages.endpoints import router as pages_router
 from app.pages.report import router as report_router
+from app.pages.sign_in import router as sign_in_router
 from app.results.endpoints import router as results_router
 from app.results.reader import ResultReader
 from app.services import Services
@@ -68,7 +76,9 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
+    {"name": "cost", "description": "Energy, latency and area of an inference, as estimates with a band."},
     {"name": "webhooks", "description": "Messages about what happens to jobs."},
+    {"name": "access", "description": "Keys, and who has which."},
     {"name": "service", "description": "Health and workers."},
 ]
 
@@ -78,8 +88,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Args:
         settings: read from the environment when None.
+
+    Raises:
+        SystemExit: others would reach the service, and it has no key.
     """
     settings = settings or load_settings()
+    fault = why_not_to_start(settings)
+    if fault is not None:
+        raise SystemExit(fault)
     metrics = ApiMetrics()
     traces = Traces(settings.traces_url, "driftline-api")
 
@@ -88,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         sys.setswitchinterval(_SWITCH_S)
         if not logging.getLogger().handlers:  # nobody has said where the log goes
             start_log(settings)
-        blobs = BlobStore(settings.data_dir / "blobs")
+        blobs = open_blobs(settings.blobs)
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
         watch = JobWatch(database, settings.watch_interval_s)
@@ -103,14 +119,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reaper.start()
         app.state.services = Services(
             settings=settings,
-            database=database,
+            database=(scoped := database.within(current_project)),
             blobs=blobs,
             schema=SchemaGuard(database, when_right=partial(_mark_storage, database, blobs)),
             doorbell=doorbell,
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
-            results=ResultReader(database),
+            results=ResultReader(scoped),
             metrics=metrics,
+            access=Gate(settings, database),
         )
         state = ServiceState(app.state.services)
         metrics.registry.register(state)
@@ -151,17 +168,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "MIT", "identifier": "MIT"},
         contact={"name": "The Driftline authors"},
     )
-    # The last one is the outermost.
-    app.add_middleware(FramingMiddleware)
-    app.add_middleware(RequestIdMiddleware)
-    app.add_middleware(MeasuringMiddleware, metrics=metrics)
-    app.add_middleware(CompressionMiddleware)
-    app.add_middleware(HeadMiddleware)
-    app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
+    _add_layers(app, settings, metrics)
     handlers.install(app)
     page_problems.install(app)
     examples = Path(__file__).with_name("openapi_examples.json")
-    openapi.describe(app, examples=examples, refine=contract.refine)
+    openapi.describe(app, examples=examples, refine=_refine)
     for router in (
         models_router,
         datasets_router,
@@ -171,13 +182,36 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         results_router,
         analyses_router,
         compare_router,
+        cost_router,
         webhooks_router,
+        keys_router,
         health_router,
         assets_router,
+        sign_in_router,
         pages_router,
     ):
         app.include_router(router)
     return app
+
+
+def _refine(document: dict[str, Any]) -> None:
+    configs_contract.refine(document)
+    cost_contract.refine(document)
+
+
+def _add_layers(app: FastAPI, settings: Settings, metrics: ApiMetrics) -> None:
+    """Add what each request passes before it reaches an endpoint."""
+    # The last one is the outermost.
+    app.add_middleware(BoundaryMiddleware, settings=settings, cookie=COOKIE)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, **allowed_to_other_sites(settings))
+    app.add_middleware(FramingMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(MeasuringMiddleware, metrics=metrics)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(HeadMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(LingerMiddleware, linger_s=settings.refusal_linger_s)
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
+from app.kit.access import Access
 from app.kit.inspection import Inspector
 from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
@@ -31,6 +32,7 @@ class Services:
     inspector: Inspector
     watch: JobWatch
     results: ResultReader
+    access: Access
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
 
 

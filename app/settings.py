@@ -9,9 +9,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from annotated_types import Ge
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.db.blobs.opening import Place
 from app.monitoring.logs import LogFormat, LogLevel
 
 MIB = 1024 * 1024
@@ -19,6 +21,9 @@ MIB = 1024 * 1024
 
 def _default_threads() -> int:
     return max(1, min(4, os.cpu_count() or 1))
+
+
+_Kept = Annotated[float | None, Ge(0)]  # None: without limit
 
 
 class Settings(BaseSettings):
@@ -44,10 +49,49 @@ class Settings(BaseSettings):
         ),
     ] = None
 
-    host: Annotated[str, Field(description="Address that `make run` listens on.")] = "127.0.0.1"
+    blob_url: Annotated[
+        str | None,
+        Field(
+            pattern="^[a-z][a-z0-9+.-]*://",
+            description="Storage of files that all machines reach, such as `s3://bucket/driftline`; "
+            "credentials and endpoint come from its usual variables. Unset: `blobs` in the data folder.",
+        ),
+    ] = None
+    blob_cache_bytes: Annotated[
+        int, Field(ge=0, description="Size of each machine's cache of files of `DRIFTLINE_BLOB_URL`.")
+    ] = 10 * 1024 * MIB
+
+    host: Annotated[
+        str,
+        Field(
+            description="Address that the service listens on. Where it is not a loopback address, the "
+            "service wants keys, and does not start without one."
+        ),
+    ] = "127.0.0.1"
     port: Annotated[
         int, Field(ge=0, le=65535, description="Port that `make run` listens on. 0: any free port.")
     ] = 8000
+
+    admin_key: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=32, description="A key of an admin in project `default`, beside those in the database."
+        ),
+    ] = None
+    allowed_hosts: Annotated[
+        str,
+        Field(
+            description="Names in `Host` that the service answers to, with commas between them, besides "
+            "those of loopback; `.example.org` is every name under it. Unset, on another address: any."
+        ),
+    ] = ""
+    allowed_origins: Annotated[
+        str,
+        Field(
+            description="Other sites whose pages may use the service with a key (CORS), with commas between "
+            "them, such as `https://lab.example.org`."
+        ),
+    ] = ""
 
     max_upload_bytes: Annotated[
         int, Field(gt=0, description="Size of the largest model or dataset file that is accepted.")
@@ -177,6 +221,24 @@ class Settings(BaseSettings):
         Field(ge=1, description="Work items that one worker does at once. Unset: cores / threads per item."),
     ] = None
 
+    keep_jobs_s: _Kept = Field(default=None, description="Jobs are removed this long after their end.")
+    keep_artifacts_s: _Kept = Field(
+        default=None, description="A job's files are removed this long after its end; its results stay."
+    )
+    keep_artifact_bytes: Annotated[
+        int | None,
+        Field(ge=0, description="Above this size of all files of jobs, the oldest jobs' are removed."),
+    ] = None
+    keep_uploads_s: _Kept = Field(
+        default=None, description="Models and datasets that no job uses are removed after this time."
+    )
+    keep_events_s: _Kept = Field(
+        default=None, description="The events of a job are removed this long after its end."
+    )
+    keep_deliveries_s: _Kept = Field(
+        default=None, description="The log of webhooks' messages is kept for this long."
+    )
+
     webhook_allow_private: Annotated[
         bool, Field(description="Allow webhooks to private, loopback and link-local addresses.")
     ] = False
@@ -210,6 +272,11 @@ class Settings(BaseSettings):
         return url
 
     @property
+    def blobs(self) -> Place:
+        """Where the blobs are."""
+        return Place(str(self.data_dir.absolute()), self.blob_url, self.blob_cache_bytes)
+
+    @property
     def concurrency(self) -> int:
         """Work items that one worker runs at once."""
         return self.worker_concurrency or max(1, (os.cpu_count() or 1) // self.threads_per_item)
@@ -225,7 +292,9 @@ class Settings(BaseSettings):
         values = {**self.model_dump(), "data_dir": self.data_dir.absolute()}
         values["database_url"] = self.resolved_database_url
         return {
-            names.get(name, f"DRIFTLINE_{name.upper()}"): str(value)
+            names.get(name, f"DRIFTLINE_{name.upper()}"): (
+                value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            )
             for name, value in values.items()
             if value is not None
         }

@@ -15,7 +15,7 @@ RowT = TypeVar("RowT", Model, Dataset)
 
 
 def store_upload(
-    services: Services, upload: Upload, key: str, store: Callable[[Session], RowT]
+    services: Services, upload: Upload, key: str, store: Callable[[Session], tuple[RowT, bool]]
 ) -> tuple[RowT, bool]:
     """Make an upload a blob and its row together: both are there afterwards, or neither is.
 
@@ -23,7 +23,8 @@ def store_upload(
         services: for the database and the blob store.
         upload: the file.
         key: of the blob to be, new.
-        store: adds the row that refers to the key, or returns another row that holds the same content.
+        store: adds the row that refers to the key, or to another project's blob of the same content; or
+            returns another row of the project that holds the same content. It says whether the row is new.
 
     Returns:
         The row, and whether it is new.
@@ -31,11 +32,10 @@ def store_upload(
     services.blobs.adopt(upload.path, key)
     try:
         with services.database.transaction() as session:
-            row = store(session)
+            row, is_new = store(session)
     except BaseException:
         services.blobs.delete(key)
         raise
-    if row.blob_key == key:
-        return row, True
-    services.blobs.delete(key)
-    return row, False
+    if row.blob_key != key:
+        services.blobs.delete(key)
+    return row, is_new

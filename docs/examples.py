@@ -32,6 +32,7 @@ _JOB: Final[dict[str, Any]] = {
     "evaluate": {
         "t_inference": [1, 86400], "repeats": 3, "max_samples": 100, "variants": ["digital", "direct", "hwa"],
     },
+    "hardware": {"profile": "HERMES14nm"},
     "analyses": [{"type": "error_budget", "variants": ["direct"]}],
     "seed": 42,
 }  # fmt: skip
@@ -65,6 +66,7 @@ class Recorder:
             "models": "model_id",
             "datasets": "dataset_id",
             "webhooks": "webhook_id",
+            "keys": "key_id",
         }
         kind = variable.get(collection.rpartition("/")[2], "config_id")
         end = f"/{name}" if name else ""
@@ -96,7 +98,17 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
             time.sleep(0.2)
         of("GET", path, "")
         ask("POST", "/v1/jobs", params={"dry_run": True}, json={**job_request, "seed": 43})
-        parts = ("results", "summary", "lifetime", "history", "analyses", "events", "artifacts", "layers")
+        parts = (
+            "results",
+            "summary",
+            "lifetime",
+            "history",
+            "analyses",
+            "events",
+            "artifacts",
+            "layers",
+            "cost",
+        )
         for name in parts:
             of("GET", path, name, params=_SHORT.get(name, {}))
         one = "/v1/jobs/{job_id}/analyses/{analysis_type}"
@@ -125,12 +137,17 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         ask("GET", "/v1/datasets", params={"limit": 2})
         of("GET", f"/v1/datasets/{dataset['id']}", "")
         _configurations(recorder)
+        _costs(recorder, model["id"])
         _webhooks(recorder)
         for path in ("/v1/workers", "/healthz/live", "/healthz/ready"):
             ask("GET", path)
         schema = http.get("/v1/rpu-configs/schema").json()
         shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
         recorder.found["get_rpu_config_schema"] = {"200": shown}  # its beginning: the whole is long
+        schema = http.get("/v1/hardware-profiles/schema").json()
+        shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
+        recorder.found["get_hardware_profile_schema"] = {"200": shown}
+        _keys(recorder, http)
         return recorder.found
 
 
@@ -147,6 +164,18 @@ def _configurations(recorder: Recorder) -> None:
     recorder.found["list_rpu_config_presets"]["200"] = {**presets, "items": presets["items"][:1]}
 
 
+def _costs(recorder: Recorder, model_id: str) -> None:
+    hardware = {"profile": "HERMES14nm"}
+    request = {"model": model_id, "rpu_config": {"preset": "PCMExamplePreset"}, "hardware": hardware}
+    recorder.ask("POST", "/v1/cost", json=request)
+    recorder.ask("GET", "/v1/cost", params={"tag": "pcm"})
+    override = {**hardware, "overrides": {"schedule": {"pipelined": False}}}
+    recorder.ask("POST", "/v1/hardware-profiles/validate", json=override)
+    profiles = recorder.ask("GET", "/v1/hardware-profiles")
+    named = [one for one in profiles["items"] if one["name"] == "HERMES14nm"]
+    recorder.found["list_hardware_profiles"]["200"] = {"items": named}
+
+
 def _webhooks(recorder: Recorder) -> None:
     request = {"url": "https://example.org/driftline", "events": ["job.succeeded", "job.failed"]}
     webhook = recorder.ask("POST", "/v1/webhooks", json=request)
@@ -157,6 +186,22 @@ def _webhooks(recorder: Recorder) -> None:
     recorder.of("POST", path, "test")
     recorder.of("GET", path, "deliveries")
     recorder.ask("GET", "/v1/webhooks")
+
+
+def _keys(recorder: Recorder, http: httpx.Client) -> None:
+    """Record keys last: as soon as there is one, every request needs one."""
+    admin = {"name": "administration", "project": "default", "scopes": ["admin"]}
+    http.headers["Authorization"] = f"Bearer {http.post('/v1/keys', json=admin).json()['key']}"
+    request = {"name": "notebooks of the lab", "project": "lab", "scopes": ["read", "submit"]}
+    made = recorder.ask("POST", "/v1/keys", json=request)
+    path = f"/v1/keys/{made['id']}"
+    recorder.of("GET", path, "")
+    rotated = recorder.of("POST", path, "rotate", json={"grace_s": 3600})
+    recorder.ask("GET", "/v1/keys", params={"project": "lab"})
+    http.headers["Authorization"] = f"Bearer {rotated['key']}"
+    recorder.ask("GET", "/v1/whoami")
+    for shown in (made, rotated):
+        shown["key"] = f"{shown['prefix']}_{'A' * 43}"
 
 
 def _squares() -> bytes:

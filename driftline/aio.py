@@ -17,8 +17,10 @@ from driftline.binding import (
 )
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
+from driftline.resources.access import Key, Whoami
 from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
+from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
 from driftline.resources.uploads import Dataset, Model
@@ -53,6 +55,8 @@ class AsyncJob(JobRecord):
     history = awaiting_on(ops.history, made(History))
     summary = awaiting_on(ops.summary, made(Summary))
     lifetime = awaiting_on(ops.lifetime, made(Lifetime))
+    cost = awaiting_on(ops.job_cost, made(Cost))
+    cost_as = awaiting_on(ops.job_cost_as, as_it_is)
     analyses = awaiting_on(ops.analyses, made_each(AnalysisState))
     analysis = awaiting_on(ops.analysis, made(Analysis))
     analysis_as = awaiting_on(ops.analysis_as, as_it_is)
@@ -71,7 +75,8 @@ class AsyncDriftline:
 
     Args:
         base_url: where the service is; by default what `DRIFTLINE_URL` says, or this machine.
-        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says.
+        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says,
+            or the file that `DRIFTLINE_API_KEY_FILE` names.
         timeout_s: for one answer.
         retries: how often a request that may be repeated is repeated at most.
 
@@ -127,6 +132,12 @@ class AsyncDriftline:
     validate_config = awaiting(ops.validate_config, made(CheckedConfig))
     workers = awaiting(ops.workers, as_it_is)
 
+    whoami = awaiting(ops.whoami, made(Whoami))
+    keys = awaiting(ops.keys, made_each(Key))
+    add_key = awaiting(ops.add_key, made(Key))
+    withdraw_key = awaiting(ops.withdraw_key, as_it_is)
+    rotate_key = awaiting(ops.rotate_key, made(Key))
+
     submit = awaiting(ops.submit, made(AsyncJob))
     dry_run = awaiting(ops.dry_run, made(DryRun))
     jobs = awaiting(ops.jobs, made_each(AsyncJob))
@@ -152,5 +163,10 @@ class AsyncDriftline:
     artifact = awaiting(ops.artifact, as_it_is)
     download = awaiting(ops.download, as_it_is)
     compare = awaiting(ops.compare, made(Comparison))
+
+    hardware_profiles = awaiting(ops.hardware_profiles, made_each(Profile))
+    validate_hardware = awaiting(ops.validate_hardware, made(CheckedProfile))
+    cost = awaiting(ops.cost, made(Cost))
+    costs = awaiting(ops.costs, made(TaggedCosts))
 
     request = awaiting(ops.request, as_it_is)

@@ -9,8 +9,10 @@ from driftline import operations as ops
 from driftline.binding import as_it_is, blocking, blocking_on, iterating, iterating_on, made, made_each
 from driftline.core.settings import Settings
 from driftline.errors import DriftlineError
+from driftline.resources.access import Key, Whoami
 from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
+from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
 from driftline.resources.uploads import Dataset, Model
@@ -55,6 +57,8 @@ class Job(JobRecord):
     history = blocking_on(ops.history, made(History))
     summary = blocking_on(ops.summary, made(Summary))
     lifetime = blocking_on(ops.lifetime, made(Lifetime))
+    cost = blocking_on(ops.job_cost, made(Cost))
+    cost_as = blocking_on(ops.job_cost_as, as_it_is)
     analyses = blocking_on(ops.analyses, made_each(AnalysisState))
     analysis = blocking_on(ops.analysis, made(Analysis))
     analysis_as = blocking_on(ops.analysis_as, as_it_is)
@@ -73,7 +77,8 @@ class Driftline:
 
     Args:
         base_url: where the service is; by default what `DRIFTLINE_URL` says, or this machine.
-        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says.
+        api_key: sent as `Authorization: Bearer`; by default what `DRIFTLINE_API_KEY` says,
+            or the file that `DRIFTLINE_API_KEY_FILE` names.
         timeout_s: for one answer.
         retries: how often a request that may be repeated is repeated at most.
 
@@ -129,6 +134,12 @@ class Driftline:
     validate_config = blocking(ops.validate_config, made(CheckedConfig))
     workers = blocking(ops.workers, as_it_is)
 
+    whoami = blocking(ops.whoami, made(Whoami))
+    keys = blocking(ops.keys, made_each(Key))
+    add_key = blocking(ops.add_key, made(Key))
+    withdraw_key = blocking(ops.withdraw_key, as_it_is)
+    rotate_key = blocking(ops.rotate_key, made(Key))
+
     submit = blocking(ops.submit, made(Job))
     dry_run = blocking(ops.dry_run, made(DryRun))
     jobs = blocking(ops.jobs, made_each(Job))
@@ -154,5 +165,10 @@ class Driftline:
     artifact = blocking(ops.artifact, as_it_is)
     download = blocking(ops.download, as_it_is)
     compare = blocking(ops.compare, made(Comparison))
+
+    hardware_profiles = blocking(ops.hardware_profiles, made_each(Profile))
+    validate_hardware = blocking(ops.validate_hardware, made(CheckedProfile))
+    cost = blocking(ops.cost, made(Cost))
+    costs = blocking(ops.costs, made(TaggedCosts))
 
     request = blocking(ops.request, as_it_is)

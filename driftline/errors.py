@@ -122,11 +122,11 @@ class BadRequest(ApiError):
 
 
 class Unauthorized(ApiError):
-    """401: the key is missing or unknown; set `DRIFTLINE_API_KEY`."""
+    """401: the key is missing, unknown, expired or withdrawn; set `DRIFTLINE_API_KEY`."""
 
 
 class Forbidden(ApiError):
-    """403: the key does not allow this."""
+    """403: the key has not the scope that this wants; `driftline whoami` shows what it has."""
 
 
 class NotFound(ApiError):

@@ -18,6 +18,7 @@ from app.configs.schemas import (
 )
 from app.configs.service import ConfigService
 from app.db.tables import RpuConfig
+from app.kit.access import Scope, needs
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import EXAMPLE_ID, IdPath, known_id
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, OnceDep, json_answer
@@ -108,7 +109,7 @@ def list_rpu_config_presets(conditional: ConditionalDep, response: Response) -> 
     return conditional.not_modified(etag_of(presets), response) or presets
 
 
-@router.post("/validate", summary="Check a configuration")
+@router.post("/validate", summary="Check a configuration", openapi_extra=needs(Scope.READ))
 def validate_rpu_config(
     spec: Annotated[dict[str, Any], Body(openapi_examples=_EXAMPLES)], session: ReadSession
 ) -> CheckedConfig:
@@ -119,7 +120,7 @@ def validate_rpu_config(
     return ConfigService(session).check(spec)
 
 
-@router.post("/import", summary="Read a configuration of another program")
+@router.post("/import", summary="Read a configuration of another program", openapi_extra=needs(Scope.READ))
 def import_rpu_config(
     spec: Annotated[dict[str, Any], Body(openapi_examples=_FOREIGN_EXAMPLES)],
 ) -> ImportedConfig:

@@ -69,7 +69,7 @@ async def upload_dataset(
             client=client_of(request),
         )
 
-        def store(session: Session) -> Dataset:
+        def store(session: Session) -> tuple[Dataset, bool]:
             return DatasetService(session).store(
                 upload,
                 name=query.name,
@@ -77,6 +77,7 @@ async def upload_dataset(
                 options=options,
                 report=report,
                 blob_key=key,
+                is_stored=services.blobs.exists,
             )
 
         key = f"datasets/{new_id()}"
@@ -126,7 +127,8 @@ def delete_dataset(
     view = service.view(dataset_id)
     precondition.require(lambda: etag_of(view))
     key = service.delete(dataset_id)
-    after_commit(session, lambda: services.blobs.delete(key))
+    if key is not None:
+        after_commit(session, lambda: services.blobs.delete(key))
 
 
 def _known(services: Services, identity: str) -> Dataset | None:

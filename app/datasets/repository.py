@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.db.scope import EVERY_PROJECT
 from app.db.tables import Dataset, Job
 
 
@@ -46,3 +47,13 @@ class DatasetRepository:
     def delete(self, dataset: Dataset) -> None:
         """Delete the dataset's row."""
         self._session.delete(dataset)
+
+    def blob_of(self, sha256: str) -> str | None:
+        """Return the key of the blob that any project's dataset of these bytes has, locked until the end."""
+        query = select(Dataset.blob_key).where(Dataset.sha256 == sha256).limit(1).with_for_update(read=True)
+        return self._session.scalars(query.execution_options(**EVERY_PROJECT)).one_or_none()
+
+    def uses_of(self, blob_key: str) -> int:
+        """Return how many datasets of any project have the blob, locked until the transaction ends."""
+        query = select(Dataset.id).where(Dataset.blob_key == blob_key).order_by(Dataset.id).with_for_update()
+        return len(self._session.scalars(query.execution_options(**EVERY_PROJECT)).all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -58,8 +59,23 @@ class DatasetService:
         options: dict[str, Any],
         report: dict[str, Any],
         blob_key: str,
-    ) -> Dataset:
-        """Store a new dataset, or return the same one that another request stored meanwhile."""
+        is_stored: Callable[[str], bool],
+    ) -> tuple[Dataset, bool]:
+        """Store a new dataset, or return the same one that another request stored meanwhile.
+
+        Args:
+            upload: the file.
+            name: of the dataset; None is the file's.
+            file_format: of the file.
+            options: of the split and the layout.
+            report: what the inspection found.
+            blob_key: of the new blob; the dataset gets the one of another with these bytes, if there is one.
+            is_stored: tells whether the storage has a blob.
+
+        Returns:
+            The dataset, and whether it is new.
+        """
+        shared = self.datasets.blob_of(upload.sha256)
         identity = identity_of(upload.sha256, file_format, options)
         dataset = Dataset(
             name=name or upload.label("dataset"),
@@ -68,7 +84,7 @@ class DatasetService:
             size_bytes=upload.size_bytes,
             format=file_format,
             options=options,
-            blob_key=blob_key,
+            blob_key=shared if shared is not None and is_stored(shared) else blob_key,
             report=report,
         )
         try:
@@ -77,11 +93,11 @@ class DatasetService:
             earlier = self.datasets.with_identity(identity)
             if earlier is None:
                 raise
-            return earlier
-        return dataset
+            return earlier, False
+        return dataset, True
 
-    def delete(self, dataset_id: str) -> str:
-        """Delete an uploaded dataset; return the key of its blob.
+    def delete(self, dataset_id: str) -> str | None:
+        """Delete an uploaded dataset; return the key of its blob, None if others have it, too.
 
         Raises:
             NotFound: there is none.
@@ -91,8 +107,9 @@ class DatasetService:
             raise Conflict(f"{dataset_id} is built in and cannot be deleted", code="builtin")
         dataset = self._get(dataset_id)
         refuse_if_used("dataset", self.datasets.jobs_on(dataset_id, limit=NAMED_JOBS))
+        uses = self.datasets.uses_of(dataset.blob_key)
         self.datasets.delete(dataset)
-        return dataset.blob_key
+        return dataset.blob_key if uses == 1 else None
 
     def _get(self, dataset_id: str) -> Dataset:
         dataset = self.datasets.get(dataset_id) if is_id(dataset_id) else None

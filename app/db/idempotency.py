@@ -1,4 +1,7 @@
-"""The queries of idempotency keys: the API stores and finds them, workers sweep the expired ones away."""
+"""The queries of idempotency keys: the API stores and finds them, workers sweep the expired ones away.
+
+A key is one of a project: another project's is another key.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import hashlib
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import IdempotencyKey
+from app.db.scope import project_of
+from app.db.tables import DEFAULT_PROJECT, IdempotencyKey
 from app.db.types import utc_now
 
 
@@ -16,7 +20,7 @@ def find(session: Session, key: str) -> IdempotencyKey | None:
     session.execute(
         delete(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.expires_at <= utc_now())
     )
-    return session.get(IdempotencyKey, key)
+    return session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == key)).one_or_none()
 
 
 def is_kept(session: Session, key: str) -> bool:
@@ -32,7 +36,8 @@ def try_lock(session: Session, key: str) -> bool:
     """
     if session.get_bind().dialect.name != "postgresql":
         return True
-    digest = hashlib.sha256(b"idempotency:" + key.encode()).digest()
+    named = f"idempotency:{project_of(session) or DEFAULT_PROJECT}:{key}"
+    digest = hashlib.sha256(named.encode()).digest()
     number = int.from_bytes(digest[:8], "big", signed=True)
     return bool(session.scalar(select(func.pg_try_advisory_xact_lock(number))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
@@ -9,13 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
+
+from app.db.scope import scoped
 
 log = logging.getLogger(__name__)
 
@@ -72,22 +75,41 @@ class Database:
                 **_POOL,
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._project: Callable[[], str | None] = _every_project
+
+    def within(self, project: Callable[[], str | None]) -> Self:
+        """Return the same database, whose sessions see one project alone (`app.db.scope`).
+
+        Args:
+            project: returns the project as a session begins, None for every project; it raises where there
+                is none, so that nothing is seen.
+        """
+        view = copy.copy(self)
+        view._project = project  # noqa: SLF001 - ours
+        return view
+
+    @property
+    def all_projects(self) -> Self:
+        """The same database, whose sessions see everything: for what serves no client."""
+        return self.within(_every_project)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a session that may write; commit at the end, roll back on an exception."""
+        project = self._project()
         with self._sessions.begin() as session:
-            yield session
+            yield scoped(session, project)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Yield a session for reading one consistent snapshot, without the write lock."""
+        project = self._project()
         with self._sessions() as session:
             options = {_READ_ONLY: True}
             if not self.is_sqlite:
                 options["isolation_level"] = "REPEATABLE READ"  # type: ignore[assignment]
             session.connection(execution_options=options)
-            yield session
+            yield scoped(session, project)
 
     def retrying(
         self, work: Callable[[Session], Result], *, for_s: float, what: str, read_only: bool = False
@@ -133,6 +155,10 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _every_project() -> None:
+    return None
 
 
 def reason(error: BaseException) -> str:

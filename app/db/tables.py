@@ -13,6 +13,8 @@ from app.db.types import Json, UtcDateTime, utc_now
 
 # For items from before this column: any device, compiled loops.
 DEFAULT_ABILITY = "auto/compiled"
+# Owns what was made before there were projects, and what is made without a key.
+DEFAULT_PROJECT = "default"
 
 _ID = String(36)
 _NAMING = {
@@ -30,15 +32,87 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=_NAMING)
 
 
-class Model(Base):
+class Project(Base):
+    """Whose resources are kept apart from others'. Made with its first key."""
+
+    __tablename__ = "projects"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # Its own limits, by the names of `app.usage.limits`; those that are absent are the deployment's.
+    limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    # Of the workers' time, relative to other projects'.
+    share: Mapped[float] = mapped_column(Double, default=1.0, server_default="1")
+    # Estimated seconds of work that it was given, over its share: the least served project comes next.
+    served_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Owned:
+    """A table whose rows belong to a project. Sessions of a project see only its rows (`app.db.scope`)."""
+
+    project: Mapped[str] = mapped_column(
+        String(64), ForeignKey("projects.name"), default=DEFAULT_PROJECT, server_default=DEFAULT_PROJECT
+    )
+
+
+class OfJob:
+    """A table whose rows belong to the project of their job."""
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+
+class OfWebhook:
+    """A table whose rows belong to the project of their webhook."""
+
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+
+
+class ApiKey(Base):
+    """A key of the API. What the client sends is kept as hashes of its secrets alone."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(Text)
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"), index=True)
+    scopes: Mapped[list[str]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Written at most once a minute.
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    # Withdrawn keys stay: where a key was ever made, nobody gets in without one.
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class KeySecret(Base):
+    """What proves that a client has a key: the key itself, or a browser's session that was begun with it."""
+
+    __tablename__ = "key_secrets"
+
+    # The part of the secret that is no secret: it finds the row.
+    prefix: Mapped[str] = mapped_column(String(16), primary_key=True)
+    # None: a session that was begun with the key in the settings.
+    key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+
+
+class Model(Owned, Base):
     """An uploaded ONNX model and what its inspection found."""
 
     __tablename__ = "models"
+    __table_args__ = (
+        Index("uq_models_project_sha256", "project", "sha256", unique=True),
+        Index("ix_models_sha256", "sha256"),
+        Index("ix_models_blob_key", "blob_key"),
+    )
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(Text)
     # Of the content; of content and outputs together where outputs were chosen: then it is another model.
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     blob_key: Mapped[str] = mapped_column(Text)
     report: Mapped[dict[str, Any]] = mapped_column(Json)
@@ -47,15 +121,20 @@ class Model(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Dataset(Base):
+class Dataset(Owned, Base):
     """An uploaded dataset; built-in ones need no row."""
 
     __tablename__ = "datasets"
+    __table_args__ = (
+        Index("uq_datasets_project_identity", "project", "identity", unique=True),
+        Index("ix_datasets_sha256", "sha256"),
+        Index("ix_datasets_blob_key", "blob_key"),
+    )
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(Text)
     # Content and split together: the same bytes split otherwise are another dataset.
-    identity: Mapped[str] = mapped_column(String(64), unique=True)
+    identity: Mapped[str] = mapped_column(String(64))
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     format: Mapped[str] = mapped_column(String(16))
@@ -65,17 +144,19 @@ class Dataset(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Job(Base):
+class Job(Owned, Base):
     """A job. Its state is derived from its work items, through `app.engine.states` alone."""
 
     __tablename__ = "jobs"
     # Each filter of the list has its rows in the order of the list, which is that of the ids.
     __table_args__ = (
         Index("ix_jobs_state_id", "state", "id"),
+        Index("ix_jobs_project_id", "project", "id"),
+        Index("ix_jobs_project_state_id", "project", "state", "id"),
         Index("ix_jobs_config_hash_id", "config_hash", "id"),
         Index("ix_jobs_model_id_id", "model_id", "id"),
         Index("ix_jobs_dataset_ref_id", "dataset_ref", "id"),
-        Index("ix_jobs_created_at_id", "created_at", "id"),
+        Index("ix_jobs_project_created_at_id", "project", "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
@@ -118,7 +199,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class JobResultKey(Base):
+class JobResultKey(OfJob, Base):
     """Names what a variant's numbers depend on: jobs with equal keys have equal cells."""
 
     __tablename__ = "job_result_keys"
@@ -128,7 +209,7 @@ class JobResultKey(Base):
     key: Mapped[str] = mapped_column(String(64), index=True)
 
 
-class JobTag(Base):
+class JobTag(OfJob, Base):
     """A tag of a job, for filtering."""
 
     __tablename__ = "job_tags"
@@ -137,7 +218,7 @@ class JobTag(Base):
     tag: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
-class WorkItem(Base):
+class WorkItem(OfJob, Base):
     """A piece of a job that one worker does at a time, under a lease with a fencing token."""
 
     __tablename__ = "work_items"
@@ -184,7 +265,7 @@ class WorkItem(Base):
         return state
 
 
-class Cell(Base):
+class Cell(OfJob, Base):
     """One evaluation: a variant on one chip instance at one time. Counts only; statistics are for readers."""
 
     __tablename__ = "cells"
@@ -200,7 +281,7 @@ class Cell(Base):
     loss: Mapped[float | None] = mapped_column(Double)
 
 
-class AnalysisRow(Base):
+class AnalysisRow(OfJob, Base):
     """What an analysis found: counts of one chip at one time under one setting, or something else it saw."""
 
     __tablename__ = "analysis_rows"
@@ -220,7 +301,7 @@ class AnalysisRow(Base):
     metric: Mapped[float | None] = mapped_column(Double)
 
 
-class Baseline(Base):
+class Baseline(OfJob, Base):
     """The floating-point result of one of a job's models: `digital` as uploaded, `hwa` fine-tuned."""
 
     __tablename__ = "baselines"
@@ -234,7 +315,7 @@ class Baseline(Base):
     loss: Mapped[float | None] = mapped_column(Double)
 
 
-class Epoch(Base):
+class Epoch(OfJob, Base):
     """One fine-tuning epoch."""
 
     __tablename__ = "epochs"
@@ -252,7 +333,7 @@ class Epoch(Base):
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Event(Base):
+class Event(OfJob, Base):
     """Something that happened to a job, numbered by the job's version at the time."""
 
     __tablename__ = "events"
@@ -264,7 +345,7 @@ class Event(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Artifact(Base):
+class Artifact(OfJob, Base):
     """A file that a job made."""
 
     __tablename__ = "artifacts"
@@ -278,7 +359,7 @@ class Artifact(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class JobBlob(Base):
+class JobBlob(OfJob, Base):
     """A use of a blob by a job. Blobs are named by their content: jobs with equal files share them."""
 
     __tablename__ = "job_blobs"
@@ -330,11 +411,18 @@ class Worker(Base):
     heartbeat_at_s: Mapped[float] = mapped_column(Double)
 
 
-class IdempotencyKey(Base):
+class IdempotencyKey(Owned, Base):
     """The answer to a request that carried an `Idempotency-Key`, kept for its repetitions."""
 
     __tablename__ = "idempotency_keys"
 
+    project: Mapped[str] = mapped_column(
+        String(64),
+        ForeignKey("projects.name"),
+        primary_key=True,
+        default=DEFAULT_PROJECT,
+        server_default=DEFAULT_PROJECT,
+    )
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     # sha256 of method, path, query and body: another request must not come under the same key.
     fingerprint: Mapped[str] = mapped_column(String(64))
@@ -344,10 +432,11 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-class RpuConfig(Base):
+class RpuConfig(Owned, Base):
     """A configuration that a client stored under a name."""
 
     __tablename__ = "rpu_configs"
+    __table_args__ = (Index("ix_rpu_configs_project_id", "project", "id"),)
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     name: Mapped[str] = mapped_column(Text)
@@ -360,10 +449,11 @@ class RpuConfig(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Webhook(Base):
+class Webhook(Owned, Base):
     """Where a client wants messages about what happens to jobs."""
 
     __tablename__ = "webhooks"
+    __table_args__ = (Index("ix_webhooks_project_id", "project", "id"),)
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True, default=new_id)
     url: Mapped[str] = mapped_column(Text)
@@ -379,7 +469,7 @@ class Webhook(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class WebhookDelivery(Base):
+class WebhookDelivery(OfWebhook, Base):
     """A message for one webhook: the outbox, written with what it is about, sent by whichever worker."""
 
     __tablename__ = "webhook_deliveries"

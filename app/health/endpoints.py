@@ -7,6 +7,7 @@ from prometheus_client import generate_latest
 
 from app.health import roster, service
 from app.health.schemas import Live, Readiness, WorkerList
+from app.kit.access import OPEN
 from app.kit.problems import Fault, NotFound, Unavailable, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession
@@ -18,14 +19,14 @@ router = APIRouter(tags=["service"], route_class=StrictRoute)
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@router.get("/healthz/live", summary="Liveness")
+@router.get("/healthz/live", summary="Liveness", openapi_extra=OPEN)
 async def get_liveness(response: Response) -> Live:
     """Answer as long as the process does."""
     response.headers.update(_NO_STORE)
     return Live()
 
 
-@router.get("/healthz/ready", summary="Readiness")
+@router.get("/healthz/ready", summary="Readiness", openapi_extra=OPEN)
 async def get_readiness(response: Response, services: ServicesDep) -> Readiness:
     """Report whether requests can be served: 200 while database and storage work, else 503."""
     found = await service.readiness(services)

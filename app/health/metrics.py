@@ -61,7 +61,7 @@ class ServiceState(Collector):
     def _read_database(self) -> Iterator[GaugeMetricFamily]:
         if self._services.schema.fault() is not None:
             return
-        with self._services.database.reading() as session:
+        with self._services.database.all_projects.reading() as session:
             state = StateRepository(session)
             jobs = [((state,), count) for state, count in state.jobs_by_state().items()]
             yield _family("driftline_jobs", "Jobs by state.", ("state",), jobs)

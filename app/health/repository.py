@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
+from app.db.scope import EVERY_PROJECT
 from app.db.tables import Artifact, Dataset, Job, Model, WebhookDelivery, Worker, WorkItem
 from app.db.types import utc_now
 from app.engine.states import ItemState
@@ -33,7 +34,8 @@ class WorkerRepository:
             .scalar_subquery()
         )
         query = select(Worker, running).order_by(Worker.heartbeat_at_s.desc(), Worker.id)
-        return [(worker, items) for worker, items in self._session.execute(query)]
+        rows = self._session.execute(query, execution_options=EVERY_PROJECT)  # workers are everybody's
+        return [(worker, items) for worker, items in rows]
 
 
 class StateRepository:

@@ -61,7 +61,7 @@ def _database_and_workers(services: Services) -> dict[str, Check]:
         fault = services.schema.fault()
         if fault is not None:
             return {**_NO_DATABASE, "database": Check(status="failed", detail=fault)}
-        with services.database.reading() as session:
+        with services.database.all_projects.reading() as session:
             fault = storage_fault(session, services.blobs)
             alive = workers_alive(session, services.settings)
         if fault is not None:

@@ -122,6 +122,7 @@ class JobService:
             known=self.jobs.known_results(keys, spec.evaluate.t_inference, spec.evaluate.repeats),
             speed=speed,
             warnings=found.warnings,
+            cost=found.cost,
         )
 
     def accept_retry(self, job_id: str, settings: Settings) -> Accepted:
@@ -276,6 +277,8 @@ def _placed(fault: Fault) -> Fault:
 def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
     spec = request.model_dump(mode="json")
     spec["task"] = found.task
+    if request.hardware is None:
+        del spec["hardware"]
     if spec["finetune"] is not None and found.task is Task.REGRESSION:
         spec["finetune"]["loss"] = LossType.MSE.value
     now = utc_now()

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.db import idempotency as keys
+from app.db.scope import project_of
 from app.db.session import Database
 from app.db.tables import IdempotencyKey
 from app.db.types import utc_now
@@ -44,7 +45,7 @@ _RETRY_AFTER_S = "1"
 Finder = Callable[[str], object | None]
 CheckedT = TypeVar("CheckedT")
 
-_in_flight: set[tuple[str, str]] = set()
+_in_flight: set[tuple[str, str | None, str]] = set()
 _in_flight_lock = threading.Lock()
 
 # What an endpoint that takes a key may answer besides, for `problem_responses`.
@@ -116,7 +117,7 @@ class Once:
     @contextmanager
     def _alone_here(self, key: str) -> Iterator[None]:
         """Refuse a second request with the key within this process; the database refuses those elsewhere."""
-        name = (str(self._session.get_bind().engine.url), key)
+        name = (str(self._session.get_bind().engine.url), project_of(self._session), key)
         with _in_flight_lock:
             if name in _in_flight:
                 raise _in_progress()

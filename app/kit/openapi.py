@@ -12,15 +12,19 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel
 
+from app.kit.access import PROJECT_PARAMETER, SCHEME
 from app.kit.pagination import MOST_INTEGER
 from app.kit.problems import (
     BadRequest,
+    Forbidden,
     InternalError,
     InvalidJson,
     InvalidRequest,
+    NotFound,
     ProblemDetails,
     StorageFull,
     TooLarge,
+    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
     UploadTimeout,
@@ -31,6 +35,23 @@ _REFERENCE = "#/components/schemas/{model}"
 
 # What any operation may answer.
 COMMON_RESPONSES = problem_responses(InvalidRequest, InternalError, Unavailable)
+# What an operation that wants a key may answer besides; added to all of them.
+_SECURED_RESPONSES = problem_responses(Unauthorized, Forbidden, NotFound)
+_KEY: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "dl_<prefix>_<secret>",
+    "description": "A key with the scope that the operation names; `admin` has all. Pages use a cookie. On a "
+    "loopback address without any key, requests need none.",
+}
+_PROJECT: dict[str, Any] = {
+    "name": PROJECT_PARAMETER,
+    "in": "query",
+    "required": False,
+    "description": "For admins: the project whose resources are meant, instead of the key's own; `*` is "
+    "every one, for reading.",
+    "schema": {"type": "string", "maxLength": 64},
+}
 # What an operation with a JSON body may answer besides; added to all of them.
 _JSON_BODY_RESPONSES = problem_responses(InvalidJson, UploadTimeout, TooLarge, UnsupportedMediaType)
 # What an upload may answer besides.
@@ -94,9 +115,7 @@ def describe(
             )
             for path in schema.get("paths", {}).values():
                 for operation in path.values():
-                    if "application/json" in operation.get("requestBody", {}).get("content", {}):
-                        for status, response in _JSON_BODY_RESPONSES.items():
-                            operation["responses"].setdefault(str(status), response)
+                    _add_common(operation)
             _add_links(schema)
             _add_headers(schema)
             _write_whole_bounds(schema)
@@ -108,12 +127,24 @@ def describe(
             schema.setdefault("components", {}).setdefault("schemas", {}).update(
                 {**parts, "ProblemDetails": problem}
             )
+            schema.setdefault("components", {})["securitySchemes"] = {SCHEME: _KEY}
             if refine is not None:
                 refine(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # how FastAPI has it replaced
+
+
+def _add_common(operation: dict[str, Any]) -> None:
+    """Add what operations have in common: those with a key, and those with a JSON body."""
+    if operation.get("security"):
+        operation["parameters"] = [*operation.get("parameters", ()), _PROJECT]
+        for status, response in _SECURED_RESPONSES.items():
+            operation["responses"].setdefault(str(status), response)
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        for status, response in _JSON_BODY_RESPONSES.items():
+            operation["responses"].setdefault(str(status), response)
 
 
 def _add_links(schema: dict[str, Any]) -> None:
@@ -133,8 +164,16 @@ _HEADERS = {
     "ETag": "The version of this answer, for `If-None-Match` and `If-Match`.",
     "Retry-After": "Seconds after which to ask again.",
 }
-_LOCATED = ("upload_model", "upload_dataset", "store_rpu_config", "create_webhook", *_SUBMISSIONS)
-_UNTAGGED = ("get_liveness", "get_readiness", "list_job_events")
+_LOCATED = (
+    "upload_model",
+    "upload_dataset",
+    "store_rpu_config",
+    "create_webhook",
+    "create_key",
+    "rotate_key",
+    *_SUBMISSIONS,
+)
+_UNTAGGED = ("get_liveness", "get_readiness", "list_job_events", "get_whoami")
 
 
 def _add_headers(schema: dict[str, Any]) -> None:

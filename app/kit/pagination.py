@@ -12,6 +12,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
+from app.kit.access import CHOSEN_PROJECT, PROJECT_PARAMETER
 from app.kit.problems import Fault, InvalidRequest
 from app.kit.query import QueryModel
 
@@ -95,7 +96,8 @@ def link_next(request: Request, response: Response, next_cursor: str | None) -> 
     """Name the next page in the answer's `Link` header (RFC 8288), if there is one."""
     if next_cursor is None:
         return
-    url = request.url.include_query_params(cursor=next_cursor)
+    chosen = {PROJECT_PARAMETER: request.scope[CHOSEN_PROJECT]} if CHOSEN_PROJECT in request.scope else {}
+    url = request.url.include_query_params(cursor=next_cursor, **chosen)
     response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
 
 

@@ -86,6 +86,18 @@ class InvalidJson(BadRequest):
     code, title = "invalid_json", "The body is not valid JSON"
 
 
+class Unauthorized(Problem):
+    """The request has no key, or one that the service does not know."""
+
+    status, code, title = 401, "unauthorized", "Not authorised"
+
+
+class Forbidden(Problem):
+    """The key does not allow it, or another site sent the request."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
+
+
 class NotFound(Problem):
     """The resource does not exist."""
 
@@ -144,6 +156,12 @@ class RangeNotSatisfiable(Problem):
     """The range that was asked for is not within the file."""
 
     status, code, title = 416, "range_not_satisfiable", "Range not satisfiable"
+
+
+class Misdirected(Problem):
+    """The service is not known by the name in `Host`."""
+
+    status, code, title = 421, "misdirected", "Misdirected request"
 
 
 class InvalidRequest(Problem):

@@ -1,4 +1,4 @@
-"""Routes that are strict: they read JSON bodies by `strictjson` and refuse unknown query parameters.
+"""Routes that are strict: they let in who may, read JSON by `strictjson`, refuse unknown query parameters.
 
 The answer to a GET has an entity tag: the endpoint's own, or one of its content.
 `APIRouter(route_class=StrictRoute)` is all that a resource needs; body models and OpenAPI stay FastAPI's.
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.kit import strictjson
+from app.kit.access import admit, declared, scope_in
 from app.kit.bodies import read_all
 from app.kit.etag import tagged
 from app.kit.problems import Fault, NotFound, UnsupportedMediaType, shortened
@@ -64,15 +65,19 @@ class StrictRoute(APIRoute):
     ) -> None:
         if not _takes_query(endpoint):
             dependencies = [*(dependencies or ()), Depends(_take_no_parameters)]
+        options["openapi_extra"] = declared(options.get("openapi_extra"), options.get("methods") or ("GET",))
         super().__init__(path, endpoint, dependencies=dependencies, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, on a strict request, its answer with an entity tag."""
+        """Return FastAPI's handler, on a strict request that is let in, its answer with an entity tag."""
         handle = super().get_route_handler()
+        wanted = scope_in(self.openapi_extra or {})
 
         async def strict(request: Request) -> Response:
             if "\0" in request.url.path:
                 raise NotFound("there is nothing at a path with a NUL character")
+            if wanted is not None:
+                request = await admit(request, application_of(request).access, wanted)
             return tagged(request, await handle(StrictRequest(request.scope, request.receive)))
 
         return strict

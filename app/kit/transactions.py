@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
+from app.kit.access import Access
 from app.kit.problems import Unavailable
 from app.settings import Settings
 
@@ -30,8 +31,12 @@ class Application(Protocol):
         """The settings."""
 
     @property
+    def access(self) -> Access:
+        """Knows the callers."""
+
+    @property
     def database(self) -> Database:
-        """The database."""
+        """The database, as the caller sees it."""
 
     @property
     def blobs(self) -> BlobStore:

@@ -23,7 +23,7 @@ from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, upload_open
 from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelQuery, ModelView
-from app.models.service import ModelService, identity_of
+from app.models.service import ModelService, identity_of, is_up_to_date
 from app.services import Services, ServicesDep
 from app.uploads import store_upload
 
@@ -58,7 +58,7 @@ async def upload_model(
     async with receive_upload(request, services, media_types=_MEDIA_TYPES, what="model") as upload:
         identity = identity_of(upload.sha256, query.outputs)
         known = await run_in_threadpool(_known, services, identity)
-        if known is not None:
+        if known is not None and is_up_to_date(known):
             return _answer(response, known, 200)
         await run_in_threadpool(refuse_foreign, upload.path)
         report = await services.inspector.inspect(
@@ -69,9 +69,14 @@ async def upload_model(
             client=client_of(request),
         )
 
-        def store(session: Session) -> Model:
+        def store(session: Session) -> tuple[Model, bool]:
             return ModelService(session).store(
-                upload, identity=identity, name=query.name, report=report, blob_key=key
+                upload,
+                identity=identity,
+                name=query.name,
+                report=report,
+                blob_key=key,
+                is_stored=services.blobs.exists,
             )
 
         key = f"models/{new_id()}"
@@ -121,7 +126,7 @@ def get_model_content(
     """Return the file as it was uploaded; ranges are honoured."""
     model = ModelService(session).get(known_id("model", model_id))
     return file_response(
-        services.blobs.path(model.blob_key),
+        lambda: services.blobs.fetch(model.blob_key, sha256=model.report["sha256"]),
         sha256=model.report["sha256"],
         filename=f"{model.name}.onnx",
         media_type=OCTET_STREAM,
@@ -144,7 +149,8 @@ def delete_model(
     model = service.get(known_id("model", model_id))
     precondition.require(lambda: etag_of(ModelView.of(model)))
     key = service.delete(model_id)
-    after_commit(session, lambda: services.blobs.delete(key))
+    if key is not None:
+        after_commit(session, lambda: services.blobs.delete(key))
 
 
 def _known(services: Services, identity: str) -> Model | None:

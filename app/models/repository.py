@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.db.scope import EVERY_PROJECT
 from app.db.tables import Job, Model
 
 
@@ -44,3 +45,13 @@ class ModelRepository:
     def delete(self, model: Model) -> None:
         """Delete the model's row."""
         self._session.delete(model)
+
+    def blob_of(self, sha256: str) -> str | None:
+        """Return the key of the blob that any project's model of these bytes has, locked until the end."""
+        query = select(Model.blob_key).where(Model.sha256 == sha256).limit(1).with_for_update(read=True)
+        return self._session.scalars(query.execution_options(**EVERY_PROJECT)).one_or_none()
+
+    def uses_of(self, blob_key: str) -> int:
+        """Return how many models of any project have the blob, locked until the transaction ends."""
+        query = select(Model.id).where(Model.blob_key == blob_key).order_by(Model.id).with_for_update()
+        return len(self._session.scalars(query.execution_options(**EVERY_PROJECT)).all())

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from fastapi import Path as PathParameter
 
+from app.kit.access import OPEN
 from app.kit.problems import NotFound, shortened
 from app.kit.routing import StrictRoute
 
@@ -62,7 +63,7 @@ def assets() -> Assets:
     return Assets(digest.hexdigest()[:_DIGITS], found)
 
 
-@router.get("/{version}/{name:path}")
+@router.get("/{version}/{name:path}", openapi_extra=OPEN)
 async def get_static_file(
     version: Annotated[str, PathParameter()], name: Annotated[str, PathParameter()]
 ) -> Response:

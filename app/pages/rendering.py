@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from app.kit.access import Caller, current_caller
 from app.kit.transactions import ReadSession
 from app.pages import words
 from app.pages.assets import assets
@@ -115,10 +116,20 @@ def render(
         root=root,
         asset=lambda name: root + assets().path(name),
         service=service,
+        signed_in=_signed_in(),
         asked=request.query_params.get("q", ""),
         api_url=str(request.base_url).rstrip("/"),
     )
     return HTMLResponse(content, status_code, headers={**_HEADERS, **(headers or {})})
+
+
+def _signed_in() -> Caller | None:
+    """Return who has signed in on this browser; None where the service knows nobody, or wants no key."""
+    try:
+        caller = current_caller()
+    except LookupError:
+        return None
+    return caller if caller.is_session else None
 
 
 class Pages:

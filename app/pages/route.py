@@ -1,4 +1,4 @@
-"""Routes of pages: empty form fields are absent parameters, and faults are answered as pages."""
+"""Routes of pages: empty form fields are absent, faults are pages, strangers are asked to sign in."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from app.kit.problems import Unauthorized
 from app.kit.routing import StrictRoute
 
 IS_PAGE = "driftline_is_page"
+
+
+SIGN_IN = "sign-in"
 
 
 class PageRoute(StrictRoute):
@@ -25,6 +29,16 @@ class PageRoute(StrictRoute):
             request.scope[IS_PAGE] = True
             filled = parse_qsl(request.url.query, encoding="utf-8", errors="replace")
             scope = {**request.scope, "query_string": urlencode(filled).encode()}
-            return await handle(Request(scope, request.receive))
+            try:
+                return await handle(Request(scope, request.receive))
+            except Unauthorized:
+                return RedirectResponse(_sign_in(request), status_code=303)
 
         return serve
+
+
+def _sign_in(request: Request) -> str:
+    """Return the relative address of the form for a key, which leads back to this page."""
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    back = path.lstrip("/") + (f"?{request.url.query}" if request.url.query else "")
+    return f"{'../' * (path.count('/') - 1) or './'}{SIGN_IN}?{urlencode({'next': back})}"

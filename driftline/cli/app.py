@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from driftline.cli import codes, configs, control, jobs, service, submitting, uploads
+from driftline.cli import codes, configs, control, cost, jobs, keys, service, submitting, uploads
 from driftline.cli.connection import remember
 from driftline.cli.output import complain
 from driftline.errors import DriftlineError
@@ -50,12 +50,13 @@ def _common(
     """How accurate is a trained network on analog in-memory-computing hardware, over time?
 
     The commands speak to the service at DRIFTLINE_URL (http://127.0.0.1:8000 by default) and send
-    DRIFTLINE_API_KEY if it is set. `driftline up` starts a service on this machine.
+    DRIFTLINE_API_KEY if it is set, or the key in the file that DRIFTLINE_API_KEY_FILE names.
+    `driftline up` starts a service on this machine.
     """
     remember(url)
 
 
-for _module in (service, uploads, configs, submitting, jobs, control):
+for _module in (service, uploads, configs, submitting, jobs, cost, control, keys):
     _module.register(app)
 
 

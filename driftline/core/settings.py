@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from driftline.errors import InvalidInput
 DEFAULT_URL = "http://127.0.0.1:8000"
 URL_VARIABLE = "DRIFTLINE_URL"
 KEY_VARIABLE = "DRIFTLINE_API_KEY"
+KEY_FILE_VARIABLE = "DRIFTLINE_API_KEY_FILE"
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,11 @@ class Settings:
         """Return the settings, from the environment where an argument is None.
 
         Raises:
-            InvalidInput: the address is not one of HTTP, or the key cannot stand in a header.
+            InvalidInput: the address is not one of HTTP, the key cannot stand in a header, or the file that
+                should hold it cannot be read.
         """
         url = base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-        key = api_key or os.environ.get(KEY_VARIABLE) or None
+        key = api_key or os.environ.get(KEY_VARIABLE) or _key_in_file()
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
@@ -71,3 +74,14 @@ class Settings:
             "headers": dict(request.headers),
             "timeout": timeout,
         }
+
+
+def _key_in_file() -> str | None:
+    """Return the key in the file that the environment names; None where it names none."""
+    path = os.environ.get(KEY_FILE_VARIABLE)
+    if not path:
+        return None
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the key cannot be read from {path} ({KEY_FILE_VARIABLE}): {error}") from None

@@ -1,7 +1,16 @@
 """What one can ask of the service, each written once, as a generator for either client."""
 
+from driftline.operations.access import add_key, keys, rotate_key, whoami, withdraw_key
 from driftline.operations.anything import request
 from driftline.operations.configs import preset, presets, validate_config, workers
+from driftline.operations.cost import (
+    cost,
+    costs,
+    hardware_profiles,
+    job_cost,
+    job_cost_as,
+    validate_hardware,
+)
 from driftline.operations.datasets import dataset, datasets, delete_dataset, upload_dataset
 from driftline.operations.events import events
 from driftline.operations.jobs import cancel, delete, dry_run, extend, job, jobs, retry, submit
@@ -26,6 +35,7 @@ from driftline.operations.running import map_jobs, run
 from driftline.operations.waiting import wait
 
 __all__ = [
+    "add_key",
     "analyses",
     "analysis",
     "analysis_as",
@@ -33,6 +43,8 @@ __all__ = [
     "artifacts",
     "cancel",
     "compare",
+    "cost",
+    "costs",
     "dataset",
     "datasets",
     "delete",
@@ -42,9 +54,13 @@ __all__ = [
     "dry_run",
     "events",
     "extend",
+    "hardware_profiles",
     "history",
     "job",
+    "job_cost",
+    "job_cost_as",
     "jobs",
+    "keys",
     "lifetime",
     "map_jobs",
     "model",
@@ -57,12 +73,16 @@ __all__ = [
     "results",
     "results_as",
     "retry",
+    "rotate_key",
     "run",
     "submit",
     "summary",
     "upload_dataset",
     "upload_model",
     "validate_config",
+    "validate_hardware",
     "wait",
+    "whoami",
+    "withdraw_key",
     "workers",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +9,11 @@ from simulator.onnx.batch_axis import TURNED
 from simulator.onnx.building import build_graph
 from simulator.onnx.endings import ending_of
 from simulator.onnx.graph import Graph
-from simulator.onnx.layers import RECURRENT_MODULES, Layer
+from simulator.onnx.layers import RECURRENT_MODULES, Layer, Port
 from simulator.onnx.plan import FunctionStep, Plan, make_plan
 from simulator.onnx.reading import CheckedModel, read_model
+from simulator.onnx.sizes import Sizes
+from simulator.onnx.work import digital_work
 
 
 def inspect_model(
@@ -26,9 +27,10 @@ def inspect_model(
         outputs: names of the outputs that are wanted; see `read_model`.
 
     Returns:
-        `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, warnings}`. A layer is
-        `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported module. An
-        output has an `activation`: what it ends in, where that says what its numbers are.
+        `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, operations, warnings}`. A
+        layer is `{name, op, kind, weight_shape, reason?}`; its name is the qualified name of the imported
+        module. An output has an `activation`: what it ends in, where that says what its numbers are.
+        `operations` is what is computed in digital, see `digital_work`.
 
     Raises:
         IntakeError: the file is refused, with every fault found.
@@ -37,6 +39,7 @@ def inspect_model(
     graph = build_graph(checked)
     shown = [_value(graph, checked, name) | _activation(graph, name) for name in graph.outputs]
     plan = make_plan(graph)
+    sizes = Sizes(graph, plan.fixed_batch)
     report = {
         "sha256": checked.sha256,
         "size_bytes": checked.size_bytes,
@@ -45,7 +48,8 @@ def inspect_model(
         "inputs": [_value(graph, checked, name) for name in graph.inputs],
         "outputs": shown,
         "parameters": sum(_numbers_in(graph, layer) for layer in plan.layers),
-        "layers": [_layer(graph, plan, layer) for layer in plan.layers if layer.ports],
+        "layers": [_layer(graph, layer, sizes) for layer in plan.layers if layer.ports],
+        "operations": digital_work(graph, plan),
         "warnings": [
             {"code": code, "message": message}
             for code, message in _warnings(checked, plan, graph.turned).items()
@@ -76,13 +80,13 @@ def _numbers_in(graph: Graph, layer: Layer) -> int:
     return sum(graph.constants[value].size for value in values)
 
 
-def _positions(graph: Graph, layer: Layer, batch: int | None) -> int | None:
+def _positions(graph: Graph, layer: Layer, sizes: Sizes) -> int | None:
     """Return at how many positions of one sample the layer's matrix is applied; None where sizes are open.
 
     Args:
         graph: the graph.
         layer: one whose weights can be on tiles.
-        batch: the batch size that is baked into the file, if one is.
+        sizes: of the graph's values.
     """
     if layer.module in RECURRENT_MODULES:
         shape = graph.shape(layer.ports[0].consumer)  # [time, directions, batch, hidden]
@@ -91,18 +95,25 @@ def _positions(graph: Graph, layer: Layer, batch: int | None) -> int | None:
     for port in layer.ports:
         if not port.keys[0].startswith("weight"):
             continue  # a bias that a node of its own adds belongs to the same product
-        shape = graph.shape(port.consumer)
-        if shape is None:
+        places = _places(graph, layer, port, sizes)
+        if places is None:
             return None
-        places = shape[:1] + shape[2:] if layer.module.startswith("Conv") else shape[:-1]
-        sizes = [size for size in places if isinstance(size, int)]
-        if len(places) - len(sizes) > 1:  # one open size is the batch, wherever it stands
-            return None
-        total += math.prod(sizes) // (batch or 1) if len(sizes) == len(places) else math.prod(sizes)
+        total += places
     return total
 
 
-def _layer(graph: Graph, plan: Plan, layer: Layer) -> dict[str, Any]:
+def _places(graph: Graph, layer: Layer, port: Port, sizes: Sizes) -> int | None:
+    shape = graph.shape(port.consumer)
+    if shape is not None and layer.module.startswith("Conv"):
+        return sizes.product(shape[:1] + shape[2:])
+    node = graph.producers.get(port.consumer)
+    if layer.module == "Linear" and node is not None and node.op in ("MatMul", "Gemm"):
+        data = sizes.of(node.inputs[1 if port.position == 0 else 0])  # known through views of it, too
+        return None if data is None else data // layer.weight_shape[1]
+    return None if shape is None else sizes.product(shape[:-1])
+
+
+def _layer(graph: Graph, layer: Layer, sizes: Sizes) -> dict[str, Any]:
     entry = {
         "name": layer.name,
         "op": layer.module,
@@ -110,7 +121,7 @@ def _layer(graph: Graph, plan: Plan, layer: Layer) -> dict[str, Any]:
         "weight_shape": list(layer.weight_shape),
         "groups": int(layer.arguments.get("groups", 1)),
         "bias": any(key.endswith("bias") for port in layer.ports for key in port.keys),
-        "positions": _positions(graph, layer, plan.fixed_batch) if layer.kind == "analog" else None,
+        "positions": _positions(graph, layer, sizes) if layer.kind == "analog" else None,
     }
     if layer.module in RECURRENT_MODULES:
         entry["matrices"] = _matrices(layer)

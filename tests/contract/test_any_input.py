@@ -95,7 +95,7 @@ def service(tmp_path_factory, _migrated_sqlite):
     folder = tmp_path_factory.mktemp("service")
     (folder / "driftline.db").write_bytes(_migrated_sqlite)
     app = create_app(Settings(data_dir=folder, database_url=None, redis_url=None))
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -37,9 +37,7 @@ def test_it_ends_streams_and_long_polls_and_then_itself(process):
     server, job = process
     newest = httpx.get(job, timeout=DEADLINE_S).headers["etag"]
     url = httpx.URL(job)
-    request = (
-        f"GET {url.path}?wait=60 HTTP/1.1\r\nHost: x\r\nIf-None-Match: {newest}\r\nConnection: close\r\n\r\n"
-    )
+    request = f"GET {url.path}?wait=60 HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {newest}\r\nConnection: close\r\n\r\n"
     with (
         socket.create_connection((url.host, url.port), timeout=DEADLINE_S) as poll,
         httpx.stream("GET", f"{job}/events", headers={"Accept": "text/event-stream"}) as stream,

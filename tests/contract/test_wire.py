@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-HEAD = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
 UPLOADS = [b"/v1/models", b"/v1/datasets"]
 
 
@@ -69,7 +69,7 @@ def test_a_client_that_sends_all_of_a_refused_body_still_reads_the_answer(server
 
 
 def test_json_that_never_ends_is_refused(address):
-    head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"8000\r\n" + b" " * 32768 + b"\r\n"
     status, _, body = exchange(address, head, *[chunk] * 3)
     assert (status, body["code"]) == (413, "too_large")
@@ -100,13 +100,13 @@ def test_the_service_answers_on_after_all_that(address):
 
 def test_a_target_with_raw_bytes_is_an_error_of_the_client(address):
     status, _, body = exchange(
-        address, b"GET /v1/models/%00%ff%ed%a0%80 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        address, b"GET /v1/models/%00%ff%ed%a0%80 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     assert (status, body["code"]) == (404, "not_found")
 
 
 def test_a_body_whose_length_is_told_twice_is_refused_and_the_connection_ends(address):
-    head = b"POST /v1/rpu-configs/validate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/rpu-configs/validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     body = b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
     status, headers, found = exchange(address, head + body)
     assert (status, found["code"]) == (400, "ambiguous_length")

@@ -85,7 +85,8 @@ def announce(session: Session, job: Job) -> None:
     """Queue messages about a locked job's new state, in the transaction that sets it."""
     event_type = f"job.{job.state}"
     # Locked against deletion, so that a message never refers to a webhook that is gone.
-    query = select(Webhook).where(Webhook.enabled).with_for_update(read=True, key_share=True)
+    theirs = select(Webhook).where(Webhook.enabled, Webhook.project == job.project)
+    query = theirs.with_for_update(read=True, key_share=True)
     wanted = [one for one in session.scalars(query) if one.events is None or event_type in one.events]
     if wanted:
         body = messages.job_message(job, event_type, utc_now())

@@ -11,7 +11,7 @@ import pytest
 from app.engine import items
 from app.settings import Settings
 from tests.cases import FOLDER
-from tests.unit.app.conftest import TestClient, create_app
+from tests.unit.app.conftest import LOCAL, TestClient, create_app
 from worker.supervision.handle import ZygoteHandle
 from worker.supervision.supervisor import Outcome, Slot, Supervisor
 
@@ -40,7 +40,7 @@ def zygote() -> Iterator[ZygoteHandle]:
 @pytest.fixture
 def client(sqlite_url, tmp_path) -> Iterator[TestClient]:
     settings = Settings(data_dir=tmp_path, database_url=sqlite_url, redis_url=None, threads_per_item=1)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings), LOCAL) as client:
         yield client
 
 
@@ -73,7 +73,7 @@ def carry_all(client: TestClient, slots: Iterator[Slot]) -> int:
     """Carry every item that waits, each in the next slot; return how many there were."""
     services = client.app.state.services
     for number, slot in enumerate(slots):
-        with services.database.transaction() as session:
+        with services.database.all_projects.transaction() as session:
             lease = items.claim(session, owner="a worker", lease_s=60.0)
         if lease is None:
             return number
@@ -106,7 +106,7 @@ def a_slot_each(supervisor: Supervisor) -> Iterator[Slot]:
 @pytest.mark.parametrize("name", CASES)
 def test_a_kept_runner_finds_bit_for_bit_what_fresh_ones_find(client, zygote, name):
     services = client.app.state.services
-    supervisor = Supervisor(services.settings, services.database, zygote)
+    supervisor = Supervisor(services.settings, services.database.all_projects, zygote)
     seen = []
     for slots in (one_slot(supervisor), a_slot_each(supervisor)):
         job_id = submit(client, name)

@@ -19,6 +19,8 @@ from app.main import create_app
 from app.monitoring import logs
 from app.settings import Settings
 
+LOCAL = "http://localhost"
+
 
 @pytest.fixture
 def settings(sqlite_url, tmp_path) -> Settings:
@@ -35,7 +37,7 @@ def settings(sqlite_url, tmp_path) -> Settings:
 @pytest.fixture
 def make_client():
     def make(settings: Settings) -> TestClient:
-        return TestClient(create_app(settings), raise_server_exceptions=False)
+        return TestClient(create_app(settings), LOCAL, raise_server_exceptions=False)
 
     return make
 

@@ -2,8 +2,8 @@
 
 A variant's numbers depend on the model, the data, the configuration, the fine-tuning (if it is trained), the
 seed and what decides the last bits (batch sizes, threads, device, compiled loops). Their hash is the
-variant's result key. Cells of jobs with the same key are equal, so a new job takes over those that are there;
-more repeats or times compute only the new ones.
+variant's result key. Cells of jobs with the same key are equal, so a new job takes over those that are there,
+in its own project; more repeats or times compute only the new ones.
 
 Nothing is locked and no file is copied: blobs are named by their content, and a blob that was in use a moment
 ago is still there (`app.engine.storage`). Should one be missing all the same, a runner computes it again.
@@ -127,7 +127,12 @@ class Reuse:
         query = (
             select(Job)
             .join(JobResultKey, JobResultKey.job_id == Job.id)
-            .where(JobResultKey.variant == variant, JobResultKey.key == key, Job.id != self._job.id)
+            .where(
+                JobResultKey.variant == variant,
+                JobResultKey.key == key,
+                Job.id != self._job.id,
+                Job.project == self._job.project,
+            )
             .order_by(Job.id.desc())
             .limit(_MOST_SOURCES)
         )

@@ -28,7 +28,7 @@ def submit(client, job: dict[str, Any]) -> str:
 
 
 def database_of(client) -> Database:
-    database: Database = client.app.state.services.database
+    database: Database = client.app.state.services.database.all_projects
     return database
 
 

@@ -10,12 +10,13 @@ from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.db.blobs import BlobStore
+from app.db.blobs import FolderBlobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import JobTag
 from app.engine.broker import Doorbell, make_celery
 from app.engine.watch import JobWatch
+from app.keys.gate import Gate
 from app.kit import handlers, openapi
 from app.kit.etag import ConditionalDep
 from app.kit.files import file_response
@@ -30,7 +31,7 @@ from app.results.reader import ResultReader
 from app.services import Services, ServicesDep
 from app.settings import Settings
 from simulator.config.base import StrictModel
-from tests.unit.app.conftest import TestClient
+from tests.unit.app.conftest import LOCAL, TestClient
 
 
 class Wheel(StrictModel):
@@ -90,7 +91,7 @@ def send_file(
     sha256: str, services: ServicesDep, conditional: ConditionalDep, response: Response
 ) -> Response:
     return file_response(
-        services.blobs.path("thing"),
+        lambda: services.blobs.fetch("thing"),
         sha256=sha256,
         filename="thing.bin",
         media_type=OCTET_STREAM,
@@ -118,12 +119,13 @@ def services(settings: Settings) -> Services:
     yield Services(
         settings,
         database,
-        BlobStore(settings.data_dir / "blobs"),
+        FolderBlobs(settings.data_dir / "blobs"),
         SchemaGuard(database),
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),
         ResultReader(database),
+        Gate(settings, database),
     )
     database.dispose()
 
@@ -145,5 +147,5 @@ def small_app(services) -> FastAPI:
 
 @pytest.fixture
 def small(small_app):
-    with TestClient(small_app, raise_server_exceptions=False) as client:
+    with TestClient(small_app, LOCAL, raise_server_exceptions=False) as client:
         yield client

@@ -10,13 +10,14 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 
 from app.db import idempotency as keys
-from app.db.blobs import BlobStore
+from app.db.blobs import FolderBlobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import IdempotencyKey, RpuConfig
 from app.db.types import utc_now
 from app.engine.broker import Doorbell, make_celery
 from app.engine.watch import JobWatch
+from app.keys.gate import Gate as Callers
 from app.kit import handlers
 from app.kit.idempotency import MAX_LENGTH, OnceDep, json_answer
 from app.kit.inspection import Inspector
@@ -28,7 +29,7 @@ from app.results.reader import ResultReader
 from app.services import Services
 from app.settings import Settings
 from simulator.config.base import StrictModel
-from tests.unit.app.conftest import TestClient
+from tests.unit.app.conftest import LOCAL, TestClient
 
 DEADLINE_S = 30
 
@@ -88,17 +89,18 @@ def client(database, tmp_path, gate):
     app.state.services = Services(
         settings,
         database,
-        BlobStore(tmp_path / "blobs"),
+        FolderBlobs(tmp_path / "blobs"),
         SchemaGuard(database),
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),
         JobWatch(database, settings.watch_interval_s),
         ResultReader(database),
+        Callers(settings, database),
     )
     app.add_middleware(RequestIdMiddleware)
     handlers.install(app)
     app.include_router(router)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, LOCAL, raise_server_exceptions=False) as client:
         yield client
 
 
@@ -221,7 +223,7 @@ def test_another_process_working_on_the_key_is_a_conflict_or_waited_for(client, 
     with ThreadPoolExecutor(1) as pool:
         with database.transaction() as session:
             assert keys.try_lock(session, "k")
-            assert session.get(IdempotencyKey, "k") is None
+            assert session.get(IdempotencyKey, ("default", "k")) is None
             answer = pool.submit(post, client, "k")
             if database.is_sqlite:  # it has one writer at a time
                 with pytest.raises(TimeoutError):
@@ -236,13 +238,13 @@ def test_another_process_working_on_the_key_is_a_conflict_or_waited_for(client, 
 
 def _expire(database):
     with database.transaction() as session:
-        session.get(IdempotencyKey, "k").expires_at = utc_now() - timedelta(seconds=1)
+        session.get(IdempotencyKey, ("default", "k")).expires_at = utc_now() - timedelta(seconds=1)
 
 
 def test_a_key_is_kept_for_24_hours(client, database):
     post(client, "k")
     with database.reading() as session:
-        left = session.get(IdempotencyKey, "k").expires_at - utc_now()
+        left = session.get(IdempotencyKey, ("default", "k")).expires_at - utc_now()
     assert timedelta(hours=23, minutes=59) < left <= timedelta(hours=24)
 
 

@@ -38,7 +38,7 @@ def spec(driftline):
 
 @pytest.fixture
 def story(api):
-    return Story(api.services.database)
+    return Story(api.services.database.all_projects)
 
 
 def test_records_and_durations_may_stand_in_a_specification(driftline, spec):

@@ -1,6 +1,6 @@
 """What analyses found, beside the cells of jobs
 
-Revision: 0013, after 0012.
+Revision: 0014, after 0013.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

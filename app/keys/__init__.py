@@ -1,0 +1,1 @@
+"""Keys of the API: who may do what, in which project."""
