@@ -153,10 +153,15 @@ def _ticks(low: float, high: float) -> list[float]:
     return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
+def _look(step: Step, variant: str, *, is_lost: bool) -> str:
+    if step.kind == "level":
+        return "digital" if step.name == "digital" else variant
+    return "lost" if is_lost else "won"
+
+
 def _bar(step: Step, number: int, place: Any, metric: str, variant: str) -> Bar:
     begin, end = place(step.begin), place(step.end)
     is_lost = step.end < step.begin if metric == "accuracy" else step.end > step.begin
-    looks = {"level": "digital" if step.name == "digital" else variant, "rest": "rest"}
     is_level = step.kind == "level"
     return Bar(
         name=step.name,
@@ -166,7 +171,7 @@ def _bar(step: Step, number: int, place: Any, metric: str, variant: str) -> Bar:
         interval=None
         if step.low is None or step.high is None
         else (place(min(step.low, step.high)), place(max(step.low, step.high))),
-        link=end,
-        look=looks.get(step.kind, "lost" if is_lost else "won"),
+        link=begin if step.kind == "alone" else end,
+        look=_look(step, variant, is_lost=is_lost),
         value=metric_words(step.end, metric) if is_level else difference(step.end - step.begin, metric),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from worker.items.analyses import error_budget, layer_sensitivity
+from worker.items.analyses import advice, error_budget, layer_sensitivity
 from worker.runner.context import ItemContext
 
 # Returns a variant's network as a setting's coordinates say, ready to be programmed.
@@ -16,9 +16,11 @@ Network = Callable[[ItemContext, Mapping[str, Any]], nn.Module]
 Observer = Callable[[ItemContext, Mapping[str, Any], Sequence[float]], Iterator[tuple[float, dict[str, Any]]]]
 
 NETWORKS: Mapping[str, Network] = {
+    "advice": advice.network,
     "error_budget": error_budget.network,
     "layer_sensitivity": layer_sensitivity.network,
 }
 OBSERVERS: Mapping[str, Observer] = {
+    "advice": advice.observe,
     "layer_sensitivity": layer_sensitivity.observe,
 }
