@@ -78,6 +78,7 @@ def _draw_bits(
         axes.barh(places, [one["fewest_bits"] for one in known], 0.37, color=colour, label=label)
     axes.set_yticks(range(len(shown)), shown, fontsize=8, parse_math=False)
     axes.set_ylim(max(len(shown), 4) - 0.5, -0.5)
+    axes.set_xlim(0, 1.35 * max([4, *(one["fewest_bits"] or 0 for one in converters)]))  # room for the legend
     axes.set_xlabel("fewest bits within 1 dB of unquantised", fontsize=8)
     style.finish(axes)
     axes.grid(visible=False, axis="y")
