@@ -96,7 +96,11 @@ class JobCreate(JobSpec):
         ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
     )
     priority: int = Field(
-        default=0, ge=-100, le=100, strict=True, description="Jobs with a higher priority start first."
+        default=0,
+        ge=-100,
+        le=100,
+        strict=True,
+        description="Of a project's jobs, those of higher priority come first; equal ones take turns.",
     )
 
     _config: InferenceRPUConfig | None = PrivateAttr(default=None)
