@@ -43,10 +43,10 @@ format: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-emit-options --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --unsafe-package driftline --extra api --extra worker --extra client --extra embedded --extra postgres --extra traces \
+		--no-emit-find-links --no-emit-trusted-host --unsafe-package driftline --extra api --extra worker --extra client --extra embedded --extra postgres --extra s3 --extra traces \
 		-o requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-annotate --no-emit-options --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --unsafe-package driftline --extra api --extra worker --extra client --extra embedded --extra postgres --extra traces --extra docs --extra dev \
+		--no-emit-find-links --no-emit-trusted-host --unsafe-package driftline --extra api --extra worker --extra client --extra embedded --extra postgres --extra s3 --extra traces --extra docs --extra dev \
 		-c requirements.lock -o requirements-dev.lock pyproject.toml
 	sed -i.bak 's/+cpu$$//' requirements.lock requirements-dev.lock && rm -f requirements*.lock.bak
 

@@ -16,10 +16,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.analyses.endpoints import router as analyses_router
 from app.compare.endpoints import router as compare_router
-from app.configs import contract
+from app.configs import contract as configs_contract
 from app.configs.endpoints import router as configs_router
+from app.cost import contract as cost_contract
+from app.cost.endpoints import router as cost_router
 from app.datasets.endpoints import router as datasets_router
-from app.db.blobs import BlobStore
+from app.db.blobs import BlobStore, open_blobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.engine.broker import Doorbell, make_celery
@@ -75,6 +77,7 @@ _TAGS = [
     {"name": "datasets", "description": "Built-in and uploaded datasets."},
     {"name": "rpu-configs", "description": "Configurations of the analog hardware."},
     {"name": "jobs", "description": "Simulations and their results."},
+    {"name": "cost", "description": "Energy, latency and area of an inference, as estimates with a band."},
     {"name": "webhooks", "description": "Messages about what happens to jobs."},
     {"name": "access", "description": "Keys, and who has which."},
     {"name": "service", "description": "Health and workers."},
@@ -102,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         sys.setswitchinterval(_SWITCH_S)
         if not logging.getLogger().handlers:  # nobody has said where the log goes
             start_log(settings)
-        blobs = BlobStore(settings.data_dir / "blobs")
+        blobs = open_blobs(settings.blobs)
         blobs.drop_abandoned()
         database = Database(settings.resolved_database_url)
         watch = JobWatch(database, settings.watch_interval_s)
@@ -170,7 +173,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     handlers.install(app)
     page_problems.install(app)
     examples = Path(__file__).with_name("openapi_examples.json")
-    openapi.describe(app, examples=examples, refine=contract.refine)
+    openapi.describe(app, examples=examples, refine=_refine)
     for router in (
         models_router,
         datasets_router,
@@ -180,6 +183,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         results_router,
         analyses_router,
         compare_router,
+        cost_router,
         webhooks_router,
         keys_router,
         usage_router,
@@ -190,6 +194,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(router)
     return app
+
+
+def _refine(document: dict[str, Any]) -> None:
+    configs_contract.refine(document)
+    cost_contract.refine(document)
 
 
 def _add_layers(app: FastAPI, settings: Settings, metrics: ApiMetrics) -> None:

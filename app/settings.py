@@ -9,9 +9,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Ge
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.db.blobs.opening import Place
 from app.monitoring.logs import LogFormat, LogLevel
 
 MIB = 1024 * 1024
@@ -19,6 +21,9 @@ MIB = 1024 * 1024
 
 def _default_threads() -> int:
     return max(1, min(4, os.cpu_count() or 1))
+
+
+_Kept = Annotated[float | None, Ge(0)]  # None: without limit
 
 
 class Settings(BaseSettings):
@@ -43,6 +48,18 @@ class Settings(BaseSettings):
             description="URL of the broker, Redis or Valkey. Unset: an embedded broker.",
         ),
     ] = None
+
+    blob_url: Annotated[
+        str | None,
+        Field(
+            pattern="^[a-z][a-z0-9+.-]*://",
+            description="Storage of files that all machines reach, such as `s3://bucket/driftline`; "
+            "credentials and endpoint come from its usual variables. Unset: `blobs` in the data folder.",
+        ),
+    ] = None
+    blob_cache_bytes: Annotated[
+        int, Field(ge=0, description="Size of each machine's cache of files of `DRIFTLINE_BLOB_URL`.")
+    ] = 10 * 1024 * MIB
 
     host: Annotated[
         str,
@@ -225,6 +242,24 @@ class Settings(BaseSettings):
         Field(ge=1, description="Work items that one worker does at once. Unset: cores / threads per item."),
     ] = None
 
+    keep_jobs_s: _Kept = Field(default=None, description="Jobs are removed this long after their end.")
+    keep_artifacts_s: _Kept = Field(
+        default=None, description="A job's files are removed this long after its end; its results stay."
+    )
+    keep_artifact_bytes: Annotated[
+        int | None,
+        Field(ge=0, description="Above this size of all files of jobs, the oldest jobs' are removed."),
+    ] = None
+    keep_uploads_s: _Kept = Field(
+        default=None, description="Models and datasets that no job uses are removed after this time."
+    )
+    keep_events_s: _Kept = Field(
+        default=None, description="The events of a job are removed this long after its end."
+    )
+    keep_deliveries_s: _Kept = Field(
+        default=None, description="The log of webhooks' messages is kept for this long."
+    )
+
     webhook_allow_private: Annotated[
         bool, Field(description="Allow webhooks to private, loopback and link-local addresses.")
     ] = False
@@ -256,6 +291,11 @@ class Settings(BaseSettings):
             if url.startswith(prefix):
                 return "postgresql+psycopg://" + url.removeprefix(prefix)
         return url
+
+    @property
+    def blobs(self) -> Place:
+        """Where the blobs are."""
+        return Place(str(self.data_dir.absolute()), self.blob_url, self.blob_cache_bytes)
 
     @property
     def concurrency(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 
+import fsspec
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -71,6 +72,11 @@ def faults_of(settings: Settings) -> Iterator[str]:
         yield "REDIS_URL is not the URL of a broker: write redis://host:6379/0, or unix:///path/to/socket"
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
         yield f"DRIFTLINE_DATA_DIR: {settings.data_dir} is not a folder"
+    if settings.blob_url is not None:
+        try:
+            fsspec.get_filesystem_class(urlsplit(settings.blob_url).scheme)
+        except (ImportError, ValueError) as error:
+            yield f"DRIFTLINE_BLOB_URL: {error}; pip install 'driftline[s3]' for S3"
     if settings.lease_s < 2 * settings.heartbeat_s:
         yield (
             f"DRIFTLINE_LEASE_S={settings.lease_s:g} must be at least twice DRIFTLINE_HEARTBEAT_S="

@@ -32,6 +32,7 @@ _JOB: Final[dict[str, Any]] = {
     "evaluate": {
         "t_inference": [1, 86400], "repeats": 3, "max_samples": 100, "variants": ["digital", "direct", "hwa"],
     },
+    "hardware": {"profile": "HERMES14nm"},
     "analyses": [{"type": "error_budget", "variants": ["direct"]}],
     "seed": 42,
 }  # fmt: skip
@@ -97,7 +98,17 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
             time.sleep(0.2)
         of("GET", path, "")
         ask("POST", "/v1/jobs", params={"dry_run": True}, json={**job_request, "seed": 43})
-        parts = ("results", "summary", "lifetime", "history", "analyses", "events", "artifacts", "layers")
+        parts = (
+            "results",
+            "summary",
+            "lifetime",
+            "history",
+            "analyses",
+            "events",
+            "artifacts",
+            "layers",
+            "cost",
+        )
         for name in parts:
             of("GET", path, name, params=_SHORT.get(name, {}))
         one = "/v1/jobs/{job_id}/analyses/{analysis_type}"
@@ -126,12 +137,16 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         ask("GET", "/v1/datasets", params={"limit": 2})
         of("GET", f"/v1/datasets/{dataset['id']}", "")
         _configurations(recorder)
+        _costs(recorder, model["id"])
         _webhooks(recorder)
         for path in ("/v1/workers", "/healthz/live", "/healthz/ready"):
             ask("GET", path)
         schema = http.get("/v1/rpu-configs/schema").json()
         shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
         recorder.found["get_rpu_config_schema"] = {"200": shown}  # its beginning: the whole is long
+        schema = http.get("/v1/hardware-profiles/schema").json()
+        shown = {name: schema[name] for name in ("title", "description", "type") if name in schema}
+        recorder.found["get_hardware_profile_schema"] = {"200": shown}
         _keys(recorder, http)
         return recorder.found
 
@@ -147,6 +162,18 @@ def _configurations(recorder: Recorder) -> None:
     recorder.of("GET", f"/v1/rpu-configs/{stored['id']}", "")
     presets = recorder.ask("GET", "/v1/rpu-configs/presets")
     recorder.found["list_rpu_config_presets"]["200"] = {**presets, "items": presets["items"][:1]}
+
+
+def _costs(recorder: Recorder, model_id: str) -> None:
+    hardware = {"profile": "HERMES14nm"}
+    request = {"model": model_id, "rpu_config": {"preset": "PCMExamplePreset"}, "hardware": hardware}
+    recorder.ask("POST", "/v1/cost", json=request)
+    recorder.ask("GET", "/v1/cost", params={"tag": "pcm"})
+    override = {**hardware, "overrides": {"schedule": {"pipelined": False}}}
+    recorder.ask("POST", "/v1/hardware-profiles/validate", json=override)
+    profiles = recorder.ask("GET", "/v1/hardware-profiles")
+    named = [one for one in profiles["items"] if one["name"] == "HERMES14nm"]
+    recorder.found["list_hardware_profiles"]["200"] = {"items": named}
 
 
 def _webhooks(recorder: Recorder) -> None:

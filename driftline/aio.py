@@ -20,6 +20,7 @@ from driftline.errors import DriftlineError
 from driftline.resources.access import Key, Whoami
 from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
+from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
 from driftline.resources.uploads import Dataset, Model
@@ -54,6 +55,8 @@ class AsyncJob(JobRecord):
     history = awaiting_on(ops.history, made(History))
     summary = awaiting_on(ops.summary, made(Summary))
     lifetime = awaiting_on(ops.lifetime, made(Lifetime))
+    cost = awaiting_on(ops.job_cost, made(Cost))
+    cost_as = awaiting_on(ops.job_cost_as, as_it_is)
     analyses = awaiting_on(ops.analyses, made_each(AnalysisState))
     analysis = awaiting_on(ops.analysis, made(Analysis))
     analysis_as = awaiting_on(ops.analysis_as, as_it_is)
@@ -160,5 +163,10 @@ class AsyncDriftline:
     artifact = awaiting(ops.artifact, as_it_is)
     download = awaiting(ops.download, as_it_is)
     compare = awaiting(ops.compare, made(Comparison))
+
+    hardware_profiles = awaiting(ops.hardware_profiles, made_each(Profile))
+    validate_hardware = awaiting(ops.validate_hardware, made(CheckedProfile))
+    cost = awaiting(ops.cost, made(Cost))
+    costs = awaiting(ops.costs, made(TaggedCosts))
 
     request = awaiting(ops.request, as_it_is)

@@ -12,6 +12,7 @@ from driftline.errors import DriftlineError
 from driftline.resources.access import Key, Whoami
 from driftline.resources.analyses import Analysis, AnalysisState
 from driftline.resources.configs import CheckedConfig, Preset
+from driftline.resources.cost import CheckedProfile, Cost, Profile, TaggedCosts
 from driftline.resources.jobs import Artifact, DryRun, Event, JobRecord
 from driftline.resources.results import Comparison, History, Lifetime, Results, Summary
 from driftline.resources.uploads import Dataset, Model
@@ -56,6 +57,8 @@ class Job(JobRecord):
     history = blocking_on(ops.history, made(History))
     summary = blocking_on(ops.summary, made(Summary))
     lifetime = blocking_on(ops.lifetime, made(Lifetime))
+    cost = blocking_on(ops.job_cost, made(Cost))
+    cost_as = blocking_on(ops.job_cost_as, as_it_is)
     analyses = blocking_on(ops.analyses, made_each(AnalysisState))
     analysis = blocking_on(ops.analysis, made(Analysis))
     analysis_as = blocking_on(ops.analysis_as, as_it_is)
@@ -162,5 +165,10 @@ class Driftline:
     artifact = blocking(ops.artifact, as_it_is)
     download = blocking(ops.download, as_it_is)
     compare = blocking(ops.compare, made(Comparison))
+
+    hardware_profiles = blocking(ops.hardware_profiles, made_each(Profile))
+    validate_hardware = blocking(ops.validate_hardware, made(CheckedProfile))
+    cost = blocking(ops.cost, made(Cost))
+    costs = blocking(ops.costs, made(TaggedCosts))
 
     request = blocking(ops.request, as_it_is)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from driftline.quantities import band
+
 _PHASES: Final = {
     "verify": "verifying the import",
     "calibrate": "calibrating input ranges",
@@ -83,4 +85,8 @@ def estimate_told(estimate: Mapping[str, Any]) -> str:
     seconds = estimate["estimated_seconds"]
     time = "" if seconds is None else f"; about {seconds:,.0f} s on one worker"
     hardware = f"{estimate['tiles']:,} tiles, {estimate['devices']:,} devices"
-    return f"{hardware}, {estimate['cells']:,} cells{cached}{time}"
+    found = estimate.get("cost")
+    cost = (
+        "" if found is None else f"; an inference costs {band(found['energy_j'], 'J')} by {found['profile']}"
+    )
+    return f"{hardware}, {estimate['cells']:,} cells{cached}{time}{cost}"

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import fsspec
 import pytest
 import redis
 import sqlalchemy as sa
+from moto.server import ThreadedMotoServer
 
 from app.db.ids import new_id
 from app.db.migrate import migrate
@@ -62,6 +64,31 @@ def redis_url() -> Iterator[str]:
                     server.flushdb()
                 return
     pytest.fail(f"no empty database among the {databases} of the Redis server at {REDIS_URL}")
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[str]:
+    """A real server that speaks S3, on this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(_s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket; the environment says where the server is and who asks."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": _s3_server,
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "no secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"driftline-{new_id()}"
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
+    return f"s3://{bucket}/blobs"
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class JobModels:
         row = self.item.dataset_row
         if row is not None and not self.item.blobs.exists(row.blob_key):
             raise BlobMissing(row.blob_key)
-        path = None if row is None else self.item.blobs.path(row.blob_key)
+        path = None if row is None else self.item.blobs.fetch(row.blob_key, sha256=row.sha256)
         return load_dataset(
             self.item.job.dataset_ref,
             path,

@@ -15,7 +15,7 @@ from celery import Celery
 from sqlalchemy.orm import Session
 
 from app.db import idempotency
-from app.db.blobs import BlobStore
+from app.db.blobs import open_blobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database, is_transient, reason
 from app.db.tables import Worker
@@ -24,6 +24,7 @@ from app.engine.broker import Doorbell
 from app.engine.housekeeping import LostItems, forget_silent_workers
 from app.engine.items import Lease
 from app.engine.outage import Outage
+from app.engine.retention import clean
 from app.engine.storage import UnusedBlobs, storage_fault
 from app.monitoring import logs
 from app.monitoring.metrics import WorkerMetrics, served
@@ -56,7 +57,7 @@ class Node:
     def __init__(self, settings: Settings, celery: Celery, zygote: ZygoteHandle | None = None) -> None:
         self.settings = settings
         self.database = Database(settings.resolved_database_url)
-        self.blobs = BlobStore(settings.data_dir / "blobs")
+        self.blobs = open_blobs(settings.blobs)
         self.zygote = zygote or ZygoteHandle()
         self.metrics = WorkerMetrics()
         self._traces = Traces(settings.traces_url, "driftline-worker")
@@ -149,7 +150,7 @@ class Node:
             span.set_attribute("driftline.outcome", outcome)
         if outcome is Outcome.STORAGE_FULL:
             self._storage_is_full = True
-            self._be_idle("the storage is full: free some space")
+            self._be_idle("the storage takes nothing: free some space, or see why it is away")
 
     def _attempt(self, slot: Slot, lease: Lease) -> Outcome:
         log.info("it starts")
@@ -223,7 +224,7 @@ class Node:
             try:
                 self.blobs.check_room()
             except OSError as error:
-                fault = f"the storage is full ({error.strerror}): free some space"
+                fault = f"the storage takes nothing ({error.strerror or error}): free some space"
             else:
                 self._storage_is_full = False
         self._be_idle(fault)
@@ -283,9 +284,11 @@ class Node:
 
     def _tidy(self) -> None:
         self.blobs.drop_abandoned()
+        for one in clean(self.database, self.settings):
+            log.info("removed %s of %s: %s", one.what, one.id, one.reason)
         removed = self._unused.look()
         if removed:
-            log.info("removed %d files that no job uses any more", removed)
+            log.info("removed %d files that nothing names any more", len(removed))
 
     # --- the end -------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from app.db.blobs import Place
 from app.engine.abilities import abilities
 from app.engine.items import Lease
 from app.monitoring.logs import LogFormat, LogLevel
@@ -59,7 +60,7 @@ class RunRequest:
         lease: of its item.
         lease_s: how long the database may be away before the runner gives the item up.
         database_url: of the database.
-        blob_folder: of the blob store.
+        blobs: where the files are.
         memory_bytes: limit of its memory; None is none.
         log_format: of its log.
         log_level: of its log.
@@ -70,7 +71,7 @@ class RunRequest:
     lease: Lease
     lease_s: float
     database_url: str
-    blob_folder: str
+    blobs: Place
     memory_bytes: int | None
     log_format: LogFormat = "text"
     log_level: LogLevel = "info"
@@ -84,7 +85,7 @@ class RunRequest:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRequest:
         """Return the request that `to_json` wrote."""
-        return cls(**{**data, "lease": Lease(**data["lease"])})
+        return cls(**{**data, "lease": Lease(**data["lease"]), "blobs": Place(**data["blobs"])})
 
 
 def send(connection: socket.socket, message: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from app.engine.outage import Outage
 from app.engine.webhooks import outbox
 from app.engine.webhooks.addresses import is_public
 from app.engine.webhooks.outbox import Claim, Outcome, Patience
-from app.engine.webhooks.signing import signature
+from app.engine.webhooks.signing import signatures
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -140,8 +140,8 @@ class WebhookSender:
             "user-agent": _USER_AGENT,
             "webhook-id": claimed.delivery_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(
-                claimed.secret, message_id=claimed.delivery_id, timestamp=timestamp, body=claimed.body
+            "webhook-signature": signatures(
+                claimed.secrets, message_id=claimed.delivery_id, timestamp=timestamp, body=claimed.body
             ),
         }
         addresses = await self._addresses(url)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.analyses import error_budget
+from app.analyses import advice, error_budget, layer_sensitivity
 from app.analyses.asked import Asked
 from app.analyses.schemas import AnalysisView
 from app.results.tabular import Column, Row
@@ -44,6 +45,22 @@ def _estimates(*names: tuple[str, str]) -> Iterator[Column]:
 
 
 ANSWERS: Final[Mapping[str, Answer]] = {
+    "advice": Answer(
+        advice.view,
+        (
+            _VARIANT,
+            _TIME,
+            Column("layer", "text", "name of the layer; empty for the whole network"),
+            Column("field", "text", "field of the RPU configuration"),
+            Column("from", "text", "its value in the job, as JSON"),
+            Column("to", "text", "the advised value, as JSON"),
+            Column("expected_gain", "real", "what the metric wins on training batches and one chip"),
+            Column("expected_gain_db", "real", "what the signal-to-noise ratio wins, dB"),
+            *_estimates(("verified_gain", "what the metric wins on the test set")),
+            _REPEATS,
+        ),
+        plots.advice,
+    ),
     "error_budget": Answer(
         error_budget.view,
         (
@@ -60,6 +77,21 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         ),
         plots.error_budget,
     ),
+    "layer_sensitivity": Answer(
+        layer_sensitivity.view,
+        (
+            _VARIANT,
+            _TIME,
+            Column("layer", "text", "name of the layer"),
+            Column("mode", "text", "one_analog: it alone is analog; one_digital: it alone is digital"),
+            *_estimates(("loss", "lost against digital"), ("won_back", "won back with it digital")),
+            Column("snr_db", "real", "signal-to-noise ratio of the layer, dB"),
+            Column("devices_share", "real", "share of the devices on tiles"),
+            Column("macs_share", "real", "share of the multiply-accumulates on tiles"),
+            _REPEATS,
+        ),
+        plots.layer_sensitivity,
+    ),
 }
 
 
@@ -75,8 +107,8 @@ def table_rows(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> 
                     f"{name}_mean": value["mean"], f"{name}_ci95_low": low, f"{name}_ci95_high": high,
                     "repeats": value["repeats"],
                 }  # fmt: skip
-            elif isinstance(value, bool):
-                flat[name] = str(value).lower()
+            elif name in ("from", "to") or isinstance(value, bool):
+                flat[name] = json.dumps(value)
             elif name in flat and value is not None:
                 flat[name] = value
         yield flat

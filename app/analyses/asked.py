@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from app.analyses.estimates import FEW_CHIPS, column, estimate
 from app.analyses.schemas import TotalView
 from app.engine.kinds.analyses.losses import Measured
 from app.engine.kinds.analyses.subject import Subject
+from driftline.times import in_words
 from simulator.config.analyses import AnalysisConfig
 from simulator.config.tasks import Metric
 
@@ -27,6 +28,8 @@ class Asked:
         subject: the job as its analyses see it.
         measured: what was measured.
         complete: whether all that it evaluates is there.
+        rpu_config: the job's, as it was written.
+        layers: the job's, as they were written; None without.
         classes: among which the network chooses; None where it does not, or where they are not known.
     """
 
@@ -36,6 +39,8 @@ class Asked:
     subject: Subject
     measured: Measured
     complete: bool
+    rpu_config: Mapping[str, Any]
+    layers: Mapping[str, Any] | None
     classes: int | None
 
     def points(self) -> Iterator[tuple[str, float]]:
@@ -82,9 +87,9 @@ class Asked:
         for one in totals:
             if self.is_near_chance(one):
                 yield (
-                    f"{one.variant} at {one.t_inference:g} s is near chance: losses cannot grow any more, "
-                    "so that what each effect costs beside the others is understated. What it costs alone "
-                    "is not."
+                    f"{one.variant} at {in_words(one.t_inference)} is near chance: losses cannot grow any "
+                    "more, so that what each effect costs beside the others is understated; what it costs "
+                    "alone is not."
                 )
 
     def is_near_chance(self, one: TotalView) -> bool:

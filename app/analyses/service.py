@@ -54,6 +54,8 @@ class AnalysisService:
             subject=Subject.read(self._session, job),
             measured=Measured.read(self._session, job, analysis.type),
             complete=self._item(job, analysis).state is AnalysisState.SUCCEEDED,
+            rpu_config=job.spec["rpu_config"],
+            layers=job.spec.get("layers"),
             classes=classes,
         )
 

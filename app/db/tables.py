@@ -469,6 +469,9 @@ class Webhook(Owned, Base):
     # None: every type of event.
     events: Mapped[list[str] | None] = mapped_column(Json)
     secret: Mapped[str] = mapped_column(Text)
+    # After a rotation messages are signed with the secret before, too, until then.
+    old_secret: Mapped[str | None] = mapped_column(Text)
+    old_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     # Why the service disabled it; None when a client did, or nobody.
     disabled_reason: Mapped[str | None] = mapped_column(Text)

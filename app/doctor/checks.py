@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.db.blobs import BlobStore
+from app.db.blobs import open_blobs
 from app.db.schema import schema_fault
 from app.db.session import Database, reason
 from app.doctor.findings import Finding, fault, ok, warning
@@ -60,7 +60,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         yield warning("storage", f"{folder} does not exist", advice)
         return
     try:
-        BlobStore(folder / "blobs").check_writable()
+        open_blobs(settings.blobs).check_writable()
     except OSError as error:
         advice = "give the service's user the right to write there"
         yield fault("storage", f"{folder} cannot be written: {error.strerror}", advice)
@@ -133,7 +133,7 @@ def _judged_clock(what: str, off_s: float) -> Finding:
 
 
 def _mark(settings: Settings, session: Session) -> Iterator[Finding]:
-    wrong = storage_fault(session, BlobStore(settings.data_dir / "blobs"))
+    wrong = storage_fault(session, open_blobs(settings.blobs))
     if wrong is None:
         yield ok("storage's mark", "storage and database belong together")
     else:

@@ -50,7 +50,7 @@ def save_progress(session: Session, lease: Lease, done: int) -> None:
 def save_warning(session: Session, lease: Lease, *, code: str, message: str) -> None:
     """Add a warning to the job, once."""
     job, _ = hold(session, lease)
-    warning = {"code": code, "message": message}
+    warning = {"pointer": "", "code": code, "message": message}
     if warning not in job.warnings:
         job.warnings = [*job.warnings, warning]
         record(session, job, "job.warning", warning)

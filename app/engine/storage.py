@@ -1,4 +1,4 @@
-"""The storage beside the database: which installation it belongs to, and blobs that no job uses any more."""
+"""The storage beside the database: which installation it belongs to, and blobs that nothing names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.db.blobs import BlobStore
 from app.db.session import Database
-from app.db.tables import JobBlob, ServiceFact
+from app.db.tables import Dataset, JobBlob, Model, ServiceFact
 
 _INSTALLATION = "installation"
 _YOUNG_S = 3600.0  # files that a runner has written and not yet recorded in the database are younger
@@ -43,10 +43,11 @@ def storage_fault(session: Session, blobs: BlobStore) -> str | None:
 
 
 class UnusedBlobs:
-    """Removes blobs that no job uses any more.
+    """Removes blobs that nothing names: no job, no model, no dataset.
 
-    A blob is removed when no job uses it at two looks in a row: a job that took it over from one that was
-    deleted in that moment is in the database by then.
+    They are left by what was deleted, and by a crash between a blob and its row. A blob is removed when
+    nothing names it at two looks in a row: a job that took it over from one that was deleted in that moment
+    is in the database by then.
     """
 
     def __init__(self, database: Database, blobs: BlobStore, *, young_s: float = _YOUNG_S) -> None:
@@ -55,17 +56,23 @@ class UnusedBlobs:
         self._young_s = young_s
         self._suspects: set[str] = set()
 
-    def look(self) -> int:
-        """Look once; return how many blobs were removed."""
-        keys = sorted(self._blobs.keys(older_than_s=self._young_s))
-        unused: set[str] = set()
+    def find(self) -> dict[str, int]:
+        """Return the blobs that nothing names at present, with their sizes; young ones are left out."""
+        sizes = dict(sorted(self._blobs.sizes(older_than_s=self._young_s)))
+        keys = list(sizes)
         with self._database.reading() as session:
             for start in range(0, len(keys), _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
-                used = set(session.scalars(select(JobBlob.blob_key).where(JobBlob.blob_key.in_(some))))
-                unused.update(key for key in some if key not in used)
-        gone = unused & self._suspects
+                for column in (JobBlob.blob_key, Model.blob_key, Dataset.blob_key):
+                    for used in session.scalars(select(column).where(column.in_(some))):
+                        sizes.pop(used, None)
+        return sizes
+
+    def look(self) -> dict[str, int]:
+        """Look once; return the blobs that were removed, with their sizes."""
+        unused = self.find()
+        gone = {key: size for key, size in unused.items() if key in self._suspects}
         for key in gone:
             self._blobs.delete(key)
-        self._suspects = unused - gone
-        return len(gone)
+        self._suspects = unused.keys() - gone.keys()
+        return gone

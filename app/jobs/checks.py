@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from app.configs.schemas import is_reference
 from app.configs.service import meaning_of, pointer_in
+from app.cost.pricing import cost_of, not_priced
 from app.db.tables import Dataset, Model
 from app.engine.kinds.analyses.plan import analysis_cells, first_items
 from app.engine.kinds.analyses.subject import Subject
@@ -37,6 +38,7 @@ from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
 from simulator.config.tasks import Task
+from simulator.cost import BitsNotPricedError
 
 BUILTIN = "builtin:"
 _CONFIG = ("rpu_config",)
@@ -54,6 +56,7 @@ class Checked:
     dataset_report: dict[str, Any] | None = None
     task: Task | None = None
     layer_configs: list[InferenceRPUConfig] = field(default_factory=list)
+    cost: dict[str, Any] | None = None
 
 
 def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked:
@@ -72,7 +75,21 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
         if found.dataset_report is not None:
             _check_fit(request, found.model, found.dataset_report, found)
     _warn_about_finetune(request, found)
+    if found.model is not None and not found.faults:
+        _price(request, found.model, found)
     return found
+
+
+def _price(request: JobCreate, model: Model, found: Checked) -> None:
+    """Estimate what an inference costs on the hardware that the job names."""
+    if request.hardware is None:
+        return
+    try:
+        found.cost = cost_of(model.report, request.config, request.rules, request.hardware)
+    except BitsNotPricedError as error:
+        found.faults.append(not_priced(error))
+    else:
+        found.warnings += found.cost["warnings"]
 
 
 def _check_model(request: JobCreate, jobs: JobRepository, found: Checked) -> None:

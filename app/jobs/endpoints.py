@@ -357,7 +357,7 @@ def get_job_artifact(
     """Return a file that the job made; ranges are honoured."""
     found = JobService(session).artifact(known_id("job", job_id), name)
     return file_response(
-        services.blobs.path(found.blob_key),
+        lambda: services.blobs.fetch(found.blob_key, sha256=found.sha256),
         sha256=found.sha256,
         filename=found.name,
         media_type=found.media_type,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.cost.schemas import CostView
 from app.db.tables import Speed, WorkItem
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.analyses.plan import analysis_cells
@@ -63,6 +64,7 @@ def dry_run(
     known: KnownResults,
     speed: Speed | None,
     warnings: list[dict[str, Any]],
+    cost: dict[str, Any] | None = None,
 ) -> DryRunView:
     """Return what a valid job would be.
 
@@ -75,6 +77,7 @@ def dry_run(
         known: what earlier jobs have of it.
         speed: a worker's measured speed; without one there is no estimate of time.
         warnings: what the checks warned of.
+        cost: of an inference, where the job names hardware.
     """
     layers = _measure(report, config, spec.rules)
     warnings = list(warnings)
@@ -94,6 +97,7 @@ def dry_run(
         cached_cells=sum(known.cells.values()),
         analysis_cells=more,
         estimated_seconds=seconds,
+        cost=None if cost is None else CostView.model_validate(cost),
         warnings=warnings,
     )
 

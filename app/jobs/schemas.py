@@ -12,6 +12,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
 
 from app.configs.schemas import StoredReference, is_reference
+from app.cost.requests import HardwareSpec
+from app.cost.schemas import CostView
 from app.engine.states import JobState
 from app.kit.query import QueryModel
 from simulator.config import (
@@ -24,6 +26,7 @@ from simulator.config.analyses import AnalysisConfig
 from simulator.config.base import custom_error, nearest
 from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
 from simulator.config.job import JobSpec
+from simulator.cost import resolve_hardware
 
 # JSON has no infinity: what was not finite is absent.
 FiniteOrNull = Annotated[
@@ -95,6 +98,11 @@ class JobCreate(JobSpec):
         description="RPU configuration; or a preset or a stored configuration, with overrides:"
         ' `{"preset": name, "overrides": {...}}`, `{"stored": id, "overrides": {...}}`.'
     )
+    hardware: HardwareSpec | None = Field(
+        default=None,
+        description="Hardware profile by which an inference's cost is estimated; it changes no number of "
+        'the job. Or the name of one, with overrides: `{"profile": name, "overrides": {...}}`.',
+    )
     priority: int = Field(
         default=0,
         ge=-100,
@@ -112,6 +120,13 @@ class JobCreate(JobSpec):
             StoredReference.model_validate(value)  # what it refers to is looked up by the checks
         else:
             resolve(value)
+        return value
+
+    @field_validator("hardware")
+    @classmethod
+    def _check_hardware(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            resolve_hardware(value)
         return value
 
     def use_config(self, config: InferenceRPUConfig) -> None:
@@ -159,6 +174,10 @@ class DryRunView(BaseModel):
     estimated_seconds: float | None = Field(
         description="Time on one worker at its measured speed, without the cells that are taken over;"
         " null before a worker has measured its speed."
+    )
+    cost: CostView | None = Field(
+        default=None,
+        description="What one inference costs on the job's `hardware`; null where it names none.",
     )
     warnings: list[dict[str, Any]] = Field(
         description="What is probably not intended, each with pointer, code and message."
@@ -218,6 +237,7 @@ class Links(BaseModel):
     analyses: str = Field(description="What else was asked of the job.")
     events: str = Field(description="What happened to the job.")
     artifacts: str = Field(description="The files that the job made.")
+    cost: str = Field(description="Energy, latency and area of an inference.")
 
 
 class JobView(BaseModel):

@@ -147,6 +147,7 @@ class JobService:
             known=known,
             speed=fastest(self.jobs.speeds(), settings.threads_per_item),
             warnings=accepted.found.warnings,
+            cost=accepted.found.cost,
         )
 
     def accept_retry(self, job_id: str, settings: Settings) -> Accepted:
@@ -301,6 +302,8 @@ def _placed(fault: Fault) -> Fault:
 def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
     spec = request.model_dump(mode="json")
     spec["task"] = found.task
+    if request.hardware is None:
+        del spec["hardware"]
     if spec["finetune"] is not None and found.task is Task.REGRESSION:
         spec["finetune"]["loss"] = LossType.MSE.value
     now = utc_now()

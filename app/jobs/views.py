@@ -64,6 +64,7 @@ def _links(job: Job) -> Links:
         analyses=f"{base}/analyses",
         events=f"{base}/events",
         artifacts=f"{base}/artifacts",
+        cost=f"{base}/cost",
     )
 
 

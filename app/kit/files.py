@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,23 @@ class StoredFile(FileResponse):
 
 
 def file_response(
-    path: Path, *, sha256: str, filename: str, media_type: str, conditional: Conditional, response: Response
+    fetch: Callable[[], Path],
+    *,
+    sha256: str,
+    filename: str,
+    media_type: str,
+    conditional: Conditional,
+    response: Response,
 ) -> Response:
     """Return the answer that sends a stored file, or 304 when the client holds it.
+
+    Args:
+        fetch: returns the file; asked only where it is sent.
+        sha256: of the file.
+        filename: what the client may call it.
+        media_type: of the file.
+        conditional: what the client holds.
+        response: whose headers a 304 has.
 
     Raises:
         NotFound: the file was deleted meanwhile.
@@ -77,6 +92,10 @@ def file_response(
     unchanged = conditional.not_modified(etag, response)
     if unchanged is not None:
         return unchanged
+    try:
+        path = fetch()
+    except FileNotFoundError as error:
+        raise NotFound("the file is gone") from error
     if not path.is_file():
         raise NotFound("the file is gone")
     digest = base64.b64encode(bytes.fromhex(sha256)).decode()

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from app.db.blobs import StorageAway
 from app.kit.faults import from_request_validation
 from app.kit.middleware import request_id_of
 from app.kit.problems import (
@@ -50,6 +51,7 @@ def install(app: FastAPI) -> None:
         OperationalError: _database,
         InterfaceError: _database,
         NoConnection: _busy,
+        StorageAway: _storage_away,
         OSError: _storage,
         ClientDisconnect: _gone,
     }
@@ -124,6 +126,13 @@ async def _storage(request: Request, error: OSError) -> Response:
     return respond(
         InternalError(f"the storage failed; the log has the details under request {request_id}"), request_id
     )
+
+
+async def _storage_away(request: Request, error: StorageAway) -> Response:
+    log.error("%s", error)
+    detail = "the storage does not answer; try again"
+    headers = {"Retry-After": _RETRY_AFTER_S}
+    return respond(Unavailable(detail, headers=headers), request_id_of(request))
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:

@@ -23,7 +23,7 @@ from app.kit.uploads import OCTET_STREAM, client_of, receive_upload, upload_open
 from app.models.foreign import refuse_foreign
 from app.models.repository import ModelRepository
 from app.models.schemas import ModelQuery, ModelView
-from app.models.service import ModelService, identity_of
+from app.models.service import ModelService, identity_of, is_up_to_date
 from app.services import Services, ServicesDep
 from app.uploads import store_upload
 from app.usage.quotas import Quotas
@@ -59,7 +59,7 @@ async def upload_model(
     async with receive_upload(request, services, media_types=_MEDIA_TYPES, what="model") as upload:
         identity = identity_of(upload.sha256, query.outputs)
         known = await run_in_threadpool(_known, services, identity)
-        if known is not None:
+        if known is not None and is_up_to_date(known):
             return _answer(response, known, 200)
         await run_in_threadpool(refuse_foreign, upload.path)
         report = await services.inspector.inspect(
@@ -128,7 +128,7 @@ def get_model_content(
     """Return the file as it was uploaded; ranges are honoured."""
     model = ModelService(session).get(known_id("model", model_id))
     return file_response(
-        services.blobs.path(model.blob_key),
+        lambda: services.blobs.fetch(model.blob_key, sha256=model.report["sha256"]),
         sha256=model.report["sha256"],
         filename=f"{model.name}.onnx",
         media_type=OCTET_STREAM,

@@ -23,6 +23,11 @@ def identity_of(sha256: str, outputs: str | None) -> str:
     return hashlib.sha256(f"{sha256} {outputs}".encode()).hexdigest()
 
 
+def is_up_to_date(model: Model) -> bool:
+    """Return whether a model's report says all that this version looks for in files."""
+    return "operations" in model.report
+
+
 class ModelService:
     """Stores, finds and deletes models; the same bytes are one model in a project, and one blob for all."""
 
@@ -46,7 +51,9 @@ class ModelService:
         blob_key: str,
         is_stored: Callable[[str], bool],
     ) -> tuple[Model, bool]:
-        """Store a new model, or return the one of the same bytes that another request stored meanwhile.
+        """Store a new model, or return the one of the same bytes that was there already.
+
+        A report that an earlier version of the service made gives way to the new one.
 
         Args:
             upload: the file.
@@ -73,6 +80,8 @@ class ModelService:
             earlier = self.models.with_content(identity)
             if earlier is None:
                 raise
+            if not is_up_to_date(earlier):
+                earlier.report = report
             return earlier, False
         return model, True
 

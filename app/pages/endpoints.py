@@ -9,6 +9,8 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.compare.service import MOST_JOBS, CompareService
+from app.cost.beside import costs_of_tag
+from app.cost.schemas import TaggedCosts
 from app.datasets.service import DatasetService
 from app.jobs.repository import JobFilter, JobRepository
 from app.jobs.service import JobService
@@ -21,6 +23,7 @@ from app.models.service import ModelService
 from app.pages.queries import (
     ComparePageQuery,
     ConfigsPageQuery,
+    CostPageQuery,
     JobPageQuery,
     JobsPageQuery,
     ListPageQuery,
@@ -37,6 +40,7 @@ from app.pages.views.layers import layer_rows
 from app.pages.views.new import new_page
 from app.pages.views.reference import reference
 from app.pages.views.results import limit, result_table
+from app.pages.views.tagged_costs import tagged_page
 from app.pages.views.workers import workers_page
 from app.results import findings
 from app.results.findings import Findings, JobFacts
@@ -47,6 +51,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, default_respo
 
 _FEW = 20
 _MOST_CHOICES = 200
+_MOST_PRICED = 50
 
 
 @router.get("/")
@@ -83,20 +88,20 @@ async def one_job_page(
     """Show a job, its results measured against a threshold."""
     facts = await run_in_threadpool(_facts, services, known_id("job", job_id))
     found = await findings.find(services.results, facts, query)
-    return await run_in_threadpool(_show_job, request, services, found, query.layer)
+    return await run_in_threadpool(_show_job, request, services, found, query)
 
 
 def _facts(services: Services, job_id: str) -> JobFacts:
     with snapshot(services) as session:
-        return JobFacts.of(session, find_job(session, job_id))
+        return JobFacts.of(session, find_job(session, job_id), services.blobs)
 
 
-def _show_job(request: Request, services: Services, found: Findings, layer: str | None) -> HTMLResponse:
+def _show_job(request: Request, services: Services, found: Findings, query: JobPageQuery) -> HTMLResponse:
     with snapshot(services) as session:
         pages = Pages(request, session, services)
         return pages.show(
             "job.html",
-            page=job_page(pages, found.facts.job_id, layer),
+            page=job_page(pages, found.facts.job_id, query.layer, query.hardware),
             results=result_table(found.summary.answer),
             found=found,
             limit=limit(found),
@@ -115,6 +120,20 @@ def comparison_page(pages: PagesDep, query: Annotated[ComparePageQuery, Query()]
         return pages.show("choose.html", rows=rows, chosen=job or [], most=MOST_JOBS)
     compared = CompareService(pages.session, pages.services.results).compared(job)
     return pages.show("compare.html", page=compare_page(compared))
+
+
+@router.get("/cost")
+async def cost_page(
+    request: Request, services: ServicesDep, query: Annotated[CostPageQuery, Query()]
+) -> HTMLResponse:
+    """Show the jobs of a tag by what an inference costs and by how well they do."""
+    found = await costs_of_tag(services, query.tag, _MOST_PRICED)
+    return await run_in_threadpool(_show_costs, request, services, found)
+
+
+def _show_costs(request: Request, services: Services, found: TaggedCosts) -> HTMLResponse:
+    with snapshot(services) as session:
+        return Pages(request, session, services).show("cost.html", page=tagged_page(found))
 
 
 @router.get("/new")

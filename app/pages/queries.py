@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from app.jobs.listing import JobsQuery
 from app.kit.pagination import PageQuery
 from app.kit.query import QueryModel
 from app.results.thresholds import ThresholdQuery
+from simulator.config.base import unknown, unknown_error
+from simulator.cost import profile_names
 
 _Sort = Annotated[
     str | None,
@@ -40,6 +42,17 @@ class JobPageQuery(ThresholdQuery):
 
     layer: Annotated[str | None, Field(max_length=1000, description="Layer that is shown closely.")] = None
     chips: Annotated[bool, Field(description="Whether a script draws every chip.")] = False
+    hardware: Annotated[
+        str | None, Field(max_length=100, description="Profile by which an inference is priced.")
+    ] = None
+
+    @field_validator("hardware")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None and name not in profile_names():
+            raise unknown_error("unknown_profile", unknown("hardware profile", name, profile_names()))
+        return name
+
     sort: _Sort = None
 
 
@@ -50,6 +63,12 @@ class ComparePageQuery(TableQuery):
     variant: Annotated[
         list[str] | None, Field(description="Variants that a script draws; all by default.")
     ] = None
+
+
+class CostPageQuery(TableQuery):
+    """The jobs of which tag are shown by cost and accuracy."""
+
+    tag: Annotated[str, Field(min_length=1, max_length=64, description="Tag of the jobs.")]
 
 
 class NewJobQuery(QueryModel):

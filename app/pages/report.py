@@ -52,6 +52,7 @@ class Pictures:
     accuracy: str | None
     chip_yield: str | None
     layers: str | None
+    cost: str | None
     analyses: dict[str, str | None]
 
 
@@ -74,7 +75,7 @@ async def get_job_report(
 
 def _facts(services: Services, job_id: str) -> JobFacts:
     with snapshot(services) as session:
-        return JobFacts.of(session, find_job(session, job_id))
+        return JobFacts.of(session, find_job(session, job_id), services.blobs)
 
 
 def _read(request: Request, services: Services, job_id: str) -> tuple[JobPage, layers.Layers | None]:
@@ -111,11 +112,18 @@ async def _pictures(
             (described.sha256, "layers"),
             lambda: plots.to_bytes(plots.layers(described.content), ResultsFormat.SVG),
         )
+    energy = None
+    cost = found.facts.cost
+    if cost is not None:
+        energy = await drawn(
+            ("cost", found.facts.job_id, json.dumps(cost, sort_keys=True)),
+            lambda: plots.to_bytes(plots.cost(cost), ResultsFormat.SVG),
+        )
     analyses: dict[str, str | None] = {}
     for one in page.analyses:
         draw = partial(_drawn_analysis, one)
         analyses[one.type] = await drawn((page.job.id, page.version, one.type), draw)
-    return Pictures(accuracy, chip_yield, every_layer, analyses)
+    return Pictures(accuracy, chip_yield, every_layer, energy, analyses)
 
 
 def _drawn_analysis(one: Analysed) -> bytes:

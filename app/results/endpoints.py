@@ -168,7 +168,7 @@ async def get_job_layers(
 async def _facts(services: Services, job_id: str) -> JobFacts:
     def read() -> JobFacts:
         with snapshot(services) as session:
-            return JobFacts.of(session, find_job(session, known_id("job", job_id)))
+            return JobFacts.of(session, find_job(session, known_id("job", job_id)), services.blobs)
 
     return await run_in_threadpool(read)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
+from app.cost.jobs import NoCostError, job_cost
+from app.db.blobs import BlobStore
 from app.db.tables import Job
 from app.engine.specification import task_of
 from app.results import words
@@ -31,6 +34,7 @@ class JobFacts:
         task: what its network is asked to do.
         cells_total: cells that it asks for.
         classes: among which the network chooses; None where it does not, or where the dataset is gone.
+        cost: of an inference on the hardware that the job names, as the API answers it; None without.
     """
 
     job_id: str
@@ -38,16 +42,25 @@ class JobFacts:
     task: Task
     cells_total: int
     classes: int | None = None
+    cost: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, session: Session, job: Job) -> JobFacts:
+    def of(cls, session: Session, job: Job, blobs: BlobStore) -> JobFacts:
         """Return the facts of a job; a specification that is no longer taken is read, too."""
         evaluate = job.spec.get("evaluate", {})
         analog = [one for one in evaluate.get("variants", ()) if one != Variant.DIGITAL]
         cells = len(analog) * len(evaluate.get("t_inference", ())) * evaluate.get("repeats", 0)
         task = task_of(job)
         classes = ResultRepository(session).classes(job.dataset_ref) if task.has_classes else None
-        return cls(job.id, job.state, task, cells, classes)
+        return cls(job.id, job.state, task, cells, classes, _cost(session, job, blobs))
+
+
+def _cost(session: Session, job: Job, blobs: BlobStore) -> Mapping[str, Any] | None:
+    try:
+        found = job_cost(session, blobs, job)
+    except NoCostError:  # `/cost` says why
+        return None
+    return None if found is None else found.answer
 
 
 @dataclass(frozen=True)
@@ -78,6 +91,7 @@ class Findings:
             cells_done=self.cells_done,
             cells_total=self.facts.cells_total,
             classes=self.facts.classes,
+            cost=self.facts.cost,
         )
         return words.summarise(found)
 

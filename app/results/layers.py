@@ -58,10 +58,9 @@ def find(session: Session, blobs: BlobStore, job_id: str, name: str | None) -> L
     artifact = ResultRepository(session).artifact(job_id, CONVERSION)
     if artifact is None:
         raise NotFound("the job has not described its layers; it does so after its first evaluations")
-    try:
-        content = json.loads(blobs.path(artifact.blob_key).read_bytes())
-    except FileNotFoundError as error:
-        raise NotFound("the file is gone") from error
+    content = read_conversion(blobs, artifact.blob_key)
+    if content is None:
+        raise NotFound("the file is gone")
     title = job.name or f"job {job.id}"
     if name is None:
         return Layers(title, artifact.sha256, content, None)
@@ -69,6 +68,15 @@ def find(session: Session, blobs: BlobStore, job_id: str, name: str | None) -> L
     if name not in layers:
         raise _unknown(name, list(layers))
     return Layers(f"{title}: {name}", artifact.sha256, layers[name], name)
+
+
+def read_conversion(blobs: BlobStore, key: str) -> dict[str, Any] | None:
+    """Return a job's `conversion.json`; None where the file is gone, or is not what was stored."""
+    try:
+        found: dict[str, Any] = json.loads(blobs.read(key))
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _unknown(name: str, known: list[str]) -> InvalidRequest:

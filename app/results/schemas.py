@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from app.cost.schemas import BandView
 from app.results.lifetime import Censored
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES, Metric, Task
 
@@ -179,6 +180,15 @@ class TimeView(BaseModel):
     variants: dict[str, MeanView] = Field(description="The metric of each variant.")
 
 
+class CostFactsView(BaseModel):
+    """What an inference is estimated to cost."""
+
+    profile: str = Field(description="Name of the hardware profile.")
+    energy_j: BandView = Field(description="Energy of an inference, in J.")
+    latency_s: BandView = Field(description="Time of an inference, in s.")
+    area_mm2: BandView | None = Field(description="Area, in mm2; null where the profile has none.")
+
+
 class FactsView(BaseModel):
     """The numbers that a summary is made of."""
 
@@ -190,6 +200,7 @@ class FactsView(BaseModel):
     times: list[TimeView] = Field(description="The times that the sentences name.")
     time_to_threshold: list[VariantMedianView] = Field(description="The median over chips, by variant.")
     holding: HeldAtView | None = Field(description="Null under ten chips.")
+    cost: CostFactsView | None = Field(description="Null where the job names no hardware.")
 
 
 class SummaryView(BaseModel):

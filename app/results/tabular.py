@@ -12,6 +12,7 @@ from typing import Any, Literal
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES
 
 Row = Mapping[str, Any]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,20 @@ def block_of(columns: Sequence[Column], rows: Iterable[Row]) -> Block:
 
 
 def csv_chunks(columns: Sequence[Column], blocks: Iterable[Block]) -> Iterator[bytes]:
-    """Yield a CSV file (RFC 4180) with a header, in pieces."""
+    """Yield a CSV file (RFC 4180) with a header, in pieces; spreadsheets find no formula in it."""
     yield _csv([[column.name] for column in columns])
     for block in blocks:
-        yield _csv(block)
+        yield _csv(
+            [
+                _harmless(cells) if column.kind == "text" else cells
+                for column, cells in zip(columns, block, strict=True)
+            ]
+        )
+
+
+def _harmless(cells: Sequence[Any]) -> list[Any]:
+    """Return texts, of which clients choose some, so that none begins like a formula."""
+    return [f"'{one}" if isinstance(one, str) and one.startswith(_FORMULA) else one for one in cells]
 
 
 def _csv(block: Block) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.results.lifetime import Censored, Life
 from app.results.statistics import wilson95
 from app.results.thresholds import DEFAULT_DROP, DEFAULT_FACTOR, Threshold
+from driftline.quantities import band
 from driftline.times import DAY_S, MONTH_S, in_words
 from simulator.config import Variant
 from simulator.config.tasks import Metric
@@ -38,6 +39,7 @@ class Found:
         cells_done: cells that are there.
         cells_total: cells that the job asks for.
         classes: among which the network chooses; None where it does not, or where they are not known.
+        cost: of an inference, as the API answers it; None where the job names no hardware.
     """
 
     answer: Mapping[str, Any]
@@ -47,6 +49,7 @@ class Found:
     cells_done: int
     cells_total: int
     classes: int | None = None
+    cost: Mapping[str, Any] | None = None
 
     @property
     def metric(self) -> Metric:
@@ -85,6 +88,7 @@ def summarise(found: Found) -> Summary:
             {"variant": one.variant, **asdict(one.time_to_threshold_s)} for one in found.lives
         ],
         "holding": None,
+        "cost": None,
     }
     main = [_digital(found, facts)]
     if (guess := _near_chance(found)) is not None:
@@ -99,6 +103,8 @@ def summarise(found: Found) -> Summary:
         if last != chosen:
             more.append(_at(found, last, facts, with_interval=False))
         more += _cautions(found)
+    if found.cost is not None:
+        more.append(_cost(found.cost, facts))
     main += _unfinished(found)
     return Summary(" ".join(main), main + more, facts)
 
@@ -214,6 +220,16 @@ def _cautions(found: Found) -> list[str]:
     if fewest < FEWEST_CHIPS_FOR_A_SHARE:
         return [f"{fewest} chips were evaluated, fewer than 10: intervals and medians are rough."]
     return []
+
+
+def _cost(cost: Mapping[str, Any], facts: dict[str, Any]) -> str:
+    """Say what an inference costs, with the bands of the estimates."""
+    facts["cost"] = {name: cost[name] for name in ("profile", "energy_j", "latency_s", "area_mm2")}
+    area = "" if cost["area_mm2"] is None else f" on {band(cost['area_mm2'], 'mm²')}"
+    return (
+        f"By the profile {cost['profile']}, an inference is estimated to cost {band(cost['energy_j'], 'J')}"
+        f" and to take {band(cost['latency_s'], 's')}{area}."
+    )
 
 
 def _unfinished(found: Found) -> list[str]:

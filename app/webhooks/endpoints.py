@@ -154,3 +154,29 @@ def list_webhook_deliveries(
 def test_webhook(webhook_id: IdPath, service: Writer) -> DeliveryView:
     """Send a message of type `webhook.test`, once; its delivery shows what became of it."""
     return DeliveryView.of(service.test(known_id("webhook", webhook_id)))
+
+
+@router.post(
+    "/{webhook_id}/rotate",
+    summary="Give a webhook a new secret",
+    responses=problem_responses(NotFound),
+)
+def rotate_webhook_secret(webhook_id: IdPath, service: Writer) -> WebhookCreated:
+    """Return the webhook with a new secret, which is shown this once.
+
+    For a day messages carry two signatures, by the new secret and by the old one.
+    """
+    webhook = service.rotate(known_id("webhook", webhook_id))
+    return WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=webhook.secret)
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver",
+    status_code=202,
+    summary="Send a message again",
+    responses=problem_responses(NotFound, Conflict),
+)
+def redeliver_webhook_message(webhook_id: IdPath, delivery_id: IdPath, service: Writer) -> DeliveryView:
+    """Queue a message that was delivered or given up again: same `webhook-id`, same body, a new signature."""
+    found = service.redeliver(known_id("webhook", webhook_id), known_id("delivery", delivery_id))
+    return DeliveryView.of(found)

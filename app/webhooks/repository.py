@@ -47,6 +47,13 @@ class WebhookRepository:
             query = query.where(WebhookDelivery.id < before_id)
         return self._session.scalars(query.order_by(WebhookDelivery.id.desc()).limit(limit)).all()
 
+    def delivery(self, webhook_id: str, delivery_id: str) -> WebhookDelivery | None:
+        """Return a delivery to the webhook, locked until the transaction ends."""
+        query = select(WebhookDelivery).where(
+            WebhookDelivery.id == delivery_id, WebhookDelivery.webhook_id == webhook_id
+        )
+        return self._session.scalars(query.with_for_update()).one_or_none()
+
     def delete(self, webhook: Webhook) -> None:
         """Delete the webhook with its deliveries."""
         self._session.execute(delete(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from app.settings import Settings
 from app.webhooks.repository import WebhookRepository
 from app.webhooks.schemas import WebhookChange, WebhookCreate
 
+_OLD_SECRET_SIGNS = timedelta(days=1)
 MAX_WEBHOOKS = 100  # every transition of every job writes a row for each
 
 
@@ -86,13 +88,46 @@ class WebhookService:
             Conflict: it is disabled.
         """
         webhook = self.locked(webhook_id)
-        if not webhook.enabled:
-            message = "the webhook is disabled; enable it first"
-            raise Conflict(message, code="webhook_disabled")
+        self._require_enabled(webhook)
         body = messages.test_message(webhook, utc_now())
         delivery = outbox.queue(self._session, webhook, messages.TEST, body)
         self._session.flush()
         return delivery
+
+    def rotate(self, webhook_id: str) -> Webhook:
+        """Give the webhook a new secret; the old one signs beside it for a day.
+
+        Raises:
+            NotFound: there is none.
+        """
+        webhook = self.locked(webhook_id)
+        webhook.old_secret, webhook.old_secret_until = webhook.secret, utc_now() + _OLD_SECRET_SIGNS
+        webhook.secret = signing.new_secret()
+        self._session.flush()
+        return webhook
+
+    def redeliver(self, webhook_id: str, delivery_id: str) -> WebhookDelivery:
+        """Queue a message again, under the same id.
+
+        Raises:
+            NotFound: there is no such webhook, or no such message for it.
+            Conflict: the webhook is disabled, or the message is on its way.
+        """
+        webhook = self.locked(webhook_id)
+        delivery = self.webhooks.delivery(webhook.id, delivery_id)
+        if delivery is None:
+            raise not_found("delivery", delivery_id)
+        self._require_enabled(webhook)
+        if delivery.state in (outbox.DeliveryState.PENDING, outbox.DeliveryState.SENDING):
+            raise Conflict("the message is on its way already", code="delivery_pending")
+        outbox.queue_again(delivery)
+        self._session.flush()
+        return delivery
+
+    def _require_enabled(self, webhook: Webhook) -> None:
+        if not webhook.enabled:
+            message = "the webhook is disabled; enable it first"
+            raise Conflict(message, code="webhook_disabled")
 
     def locked(self, webhook_id: str) -> Webhook:
         """Return the webhook, locked until the transaction ends; NotFound if there is none."""

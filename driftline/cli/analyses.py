@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ from driftline.words import interval, signed
 
 # Of each type: what names a row, and the estimates in it with their titles.
 _TABLES: Final[Mapping[str, tuple[Sequence[str], Mapping[str, str]]]] = {
+    "advice": (("layer", "field", "from", "to", "expected_gain_db"), {"verified_gain": "verified gain"}),
+    "layer_sensitivity": (("layer", "mode"), {"loss": "lost", "won_back": "won back with it digital"}),
     "error_budget": (("group",), {"alone": "alone", "without": "back without it", "share": "share"}),
 }
 
@@ -24,7 +27,7 @@ def print_analysis(found: Analysis) -> None:
         [
             row["variant"],
             in_table(row["t_inference"]),
-            *(str(row[name]) for name in names),
+            *(_shown(row[name]) for name in names),
             *(_told(row[key], found.metric) for key in shown),
         ]
         for row in found.rows
@@ -34,6 +37,14 @@ def print_analysis(found: Analysis) -> None:
     print_table(columns, rows, numbers=tuple(shown.values()), empty="nothing yet")
     for note in found.notes:
         say(note)
+    if found.get("suggestion"):
+        say(f"suggestion: {json.dumps(found['suggestion'])}")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "all"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _told(estimate: Mapping[str, Any] | None, metric: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from driftline.cli import codes, configs, control, jobs, keys, service, submitting, uploads
+from driftline.cli import codes, configs, control, cost, jobs, keys, service, submitting, uploads
 from driftline.cli.connection import remember
 from driftline.cli.output import complain
 from driftline.errors import DriftlineError
@@ -56,7 +56,7 @@ def _common(
     remember(url)
 
 
-for _module in (service, uploads, configs, submitting, jobs, control, keys):
+for _module in (service, uploads, configs, submitting, jobs, cost, control, keys):
     _module.register(app)
 
 

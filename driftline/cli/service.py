@@ -1,4 +1,4 @@
-"""`driftline up`, `driftline doctor` and `driftline open`: the service on this machine, and its pages."""
+"""Commands on the service of this machine, and `driftline open` for its pages."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
     app.command()(doctor)
+    app.command()(gc)
     app.command("open")(open_page)
 
 
@@ -59,14 +60,32 @@ def doctor(as_json: AsJson = False) -> None:
     It looks at settings, storage, broker, database, schema, clocks, workers, queue and API, and changes
     nothing. It ends with 1 if something does not work.
     """
+    _on_the_server("app.doctor", *(["--json"] if as_json else []))
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+) -> None:
+    """Remove what the deployment's settings keep no longer, and files that nothing names.
+
+    Workers do the same every ten minutes.
+    """
+    _on_the_server("app.gc", *(["--dry-run"] if dry_run else []))
+
+
+def _on_the_server(module: str, *arguments: str) -> None:
+    """Let a program of the service take this process's place.
+
+    Raises:
+        MissingExtra: the service is not installed here.
+    """
     if not is_installed("sqlalchemy"):
         raise MissingExtra(
-            "the doctor looks at the service's own database and files: run it on the service's machine, "
+            "this works on the service's own database and files: run it on the service's machine, "
             "or install what it needs: pip install 'driftline[common]'"
         )
     sys.stdout.flush()
-    command = [sys.executable, "-m", "app.doctor", *(["--json"] if as_json else [])]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell is meant
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell is meant
 
 
 def open_page(

@@ -3,6 +3,14 @@
 from driftline.operations.access import add_key, keys, rotate_key, whoami, withdraw_key
 from driftline.operations.anything import request
 from driftline.operations.configs import preset, presets, validate_config, workers
+from driftline.operations.cost import (
+    cost,
+    costs,
+    hardware_profiles,
+    job_cost,
+    job_cost_as,
+    validate_hardware,
+)
 from driftline.operations.datasets import dataset, datasets, delete_dataset, upload_dataset
 from driftline.operations.events import events
 from driftline.operations.jobs import cancel, delete, dry_run, extend, job, jobs, retry, submit
@@ -35,6 +43,8 @@ __all__ = [
     "artifacts",
     "cancel",
     "compare",
+    "cost",
+    "costs",
     "dataset",
     "datasets",
     "delete",
@@ -44,8 +54,11 @@ __all__ = [
     "dry_run",
     "events",
     "extend",
+    "hardware_profiles",
     "history",
     "job",
+    "job_cost",
+    "job_cost_as",
     "jobs",
     "keys",
     "lifetime",
@@ -67,6 +80,7 @@ __all__ = [
     "upload_dataset",
     "upload_model",
     "validate_config",
+    "validate_hardware",
     "wait",
     "whoami",
     "withdraw_key",

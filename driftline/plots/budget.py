@@ -17,7 +17,6 @@ _MOST_PANELS: Final = 6
 _ROW_INCHES: Final = 0.3
 _LOST: Final = "#D55E00"
 _WON: Final = "#009E73"
-_REST: Final = "#7F7F7F"
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Step:
         end: where it ends.
         low: end of the interval of its end; None without.
         high: the other end.
-        kind: `level` for digital and analog, `step`, or `rest` for what acts together.
+        kind: `level` for digital and analog, `step`, or `alone` for one that others do not go on from.
     """
 
     name: str
@@ -44,8 +43,7 @@ class Step:
 def waterfall(budget: Mapping[str, Any], total: Mapping[str, Any]) -> list[Step]:
     """Return the steps from digital to analog of one variant at one time; none before there are any.
 
-    With shares these are the steps. Without, each group's step is what it costs alone, and the last one is
-    what they cost together beyond that, or less.
+    With shares these are the steps. Without, each group has what it costs alone, from where mapping ends.
 
     Args:
         budget: as the analyses endpoint answers it.
@@ -66,11 +64,11 @@ def waterfall(budget: Mapping[str, Any], total: Mapping[str, Any]) -> list[Step]
             return []
         end = at + sign * cost["mean"]
         low, high = (None, None) if cost["ci95"] is None else (at + sign * one for one in cost["ci95"])
-        steps.append(Step(row["group"].replace("_", " "), at, end, low, high))
-        at = end
+        goes_on = key == "share" or row["group"] == "mapping"
+        kind = "step" if goes_on else "alone"
+        steps.append(Step(row["group"].replace("_", " "), at, end, low, high, kind))
+        at = end if goes_on else at
     analog = digital + sign * whole["mean"]
-    if key == "alone":
-        steps.append(Step("together, beyond that", at, analog, kind="rest"))
     low, high = (None, None) if whole["ci95"] is None else (digital + sign * one for one in whole["ci95"])
     return [*steps, Step("analog", 0.0, analog, low, high, kind="level")]
 
@@ -103,16 +101,13 @@ def _draw_steps(axes: Axes, steps: Sequence[Step], metric: str, analog: style.Lo
     factor = style.scale_of(metric)
     for row, step in enumerate(steps):
         colour = _colour(step, metric, analog)
-        hatch = "////" if step.kind == "rest" else None
-        axes.barh(
-            row, factor * (step.end - step.begin), 0.62, left=factor * step.begin,
-            color="white" if hatch else colour, edgecolor=colour, hatch=hatch,
-        )  # fmt: skip
+        axes.barh(row, factor * (step.end - step.begin), 0.62, left=factor * step.begin, color=colour)
         if step.low is not None and step.high is not None:
             ends = sorted((factor * step.low, factor * step.high))
             axes.plot(ends, [row, row], color="black", linewidth=1, marker="|", markersize=5)
         if row + 1 < len(steps):
-            axes.plot([factor * step.end] * 2, [row - 0.31, row + 1.31], color=style.QUIET, linewidth=0.7)
+            link = factor * (step.begin if step.kind == "alone" else step.end)
+            axes.plot([link, link], [row - 0.31, row + 1.31], color=style.QUIET, linewidth=0.7)
     axes.set_yticks(range(len(steps)), [step.name for step in steps], fontsize=8)
     axes.set_ylim(len(steps) - 0.5, -0.5)
     ends = [factor * end for step in steps for end in (step.end, step.low, step.high) if end is not None]
@@ -125,8 +120,6 @@ def _draw_steps(axes: Axes, steps: Sequence[Step], metric: str, analog: style.Lo
 
 
 def _colour(step: Step, metric: str, analog: style.Look) -> str:
-    if step.kind == "rest":
-        return _REST
     if step.kind == "level":
         return style.DIGITAL.colour if step.name == "digital" else analog.colour
     is_lost = step.end < step.begin if metric == "accuracy" else step.end > step.begin
@@ -145,7 +138,7 @@ def _draw_without(
     }
     for place, step in enumerate(steps):
         value = by_name.get(step.name)
-        if value is None or value["mean"] is None or step.kind != "step":
+        if value is None or value["mean"] is None or step.kind == "level":
             continue
         axes.barh(place, factor * value["mean"], 0.62, color=_WON if value["mean"] >= 0 else _LOST)
         if value["ci95"] is not None:

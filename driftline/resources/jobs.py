@@ -128,6 +128,7 @@ class DryRun(Record):
     cells: int
     cached_cells: int
     estimated_seconds: float | None
+    cost: dict[str, Any] | None
     warnings: list[dict[str, Any]]
 
 

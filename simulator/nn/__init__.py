@@ -5,6 +5,7 @@ from simulator.nn.attention import AnalogMultiheadAttention
 from simulator.nn.calibration import CalibratedTile, calibrate_input_ranges
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.convert import AnalogSequential, convert_to_analog, convert_to_digital
+from simulator.nn.converters import ConverterAdvice, advise_converters
 from simulator.nn.equality import perfect_error
 from simulator.nn.layer import AnalogLayer
 from simulator.nn.linear import AnalogLinear
@@ -40,6 +41,7 @@ __all__ = [
     "CalibratedTile",
     "CoarseReadout",
     "ConversionReport",
+    "ConverterAdvice",
     "DriftedWeights",
     "LayerAnalysis",
     "LayerReport",
@@ -48,6 +50,7 @@ __all__ = [
     "TileMode",
     "TileReport",
     "WeightAnalysis",
+    "advise_converters",
     "analog_layers",
     "analog_state",
     "analyse_layers",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from torch import nn
@@ -129,25 +129,30 @@ def convert_to_analog(
     return model
 
 
-def convert_to_digital(model: nn.Module) -> nn.Module:
+def convert_to_digital(model: nn.Module, layers: Collection[str] | None = None) -> nn.Module:
     """Return a copy of an analog model with plain torch layers of the same effective logical weights.
 
     Learned output scales are multiplied into the weights; noise, programming and input ranges are left
     behind. The given model is not changed.
+
+    Args:
+        model: an analog model.
+        layers: names of the layers to convert, as the conversion had them; None: all.
     """
     result = copy.deepcopy(model)
-    wholes = [module for module in result.modules() if isinstance(module, AnalogComposite)]
-    parts = {id(part) for whole in wholes for part in whole.modules()}
-    replacements = {id(whole): whole.to_digital() for whole in wholes}
-    replacements |= {
-        id(layer): layer.to_digital() for _, layer in analog_layers(result) if id(layer) not in parts
+    wholes = {name: module for name, module in result.named_modules() if isinstance(module, AnalogComposite)}
+    parts = {id(part) for whole in wholes.values() for part in whole.modules()}
+    alone = {name: layer for name, layer in analog_layers(result) if id(layer) not in parts}
+    found: dict[str, AnalogLayer | AnalogComposite] = {**wholes, **alone}
+    replacements = {
+        id(layer): layer.to_digital() for name, layer in found.items() if layers is None or name in layers
     }
     result = _replaced(result, replacements)
     for part in result.modules():
-        if hasattr(part, _BYPASSED):
+        if hasattr(part, _BYPASSED) and not any(True for _ in analog_layers(part)):
             setattr(part, _BYPASSES[type(part)], getattr(part, _BYPASSED))
             delattr(part, _BYPASSED)
-    if hasattr(result, DIGITAL_REASONS):
+    if layers is None and hasattr(result, DIGITAL_REASONS):
         delattr(result, DIGITAL_REASONS)
     return result
 

@@ -86,6 +86,7 @@ class Site:
             "dataset": "/datasets/builtin:mnist10k",
             "configurations": "/configs?show=HermesPreset&against=PCMExamplePreset",
             "workers": "/workers",
+            "cost": "/cost?tag=pcm",
             "reference": "/docs",
         }
 
@@ -104,6 +105,7 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with LocalService(settings) as service, watched(service), Driftline(service.url) as client:
         model = client.upload_model(MODEL)["id"]
         job = small_job(model, name="Digits on phase-change memory", tags=["pcm", "browser"])
+        job["hardware"] = {"profile": "HERMES14nm"}
         job["finetune"] |= {"epochs": 2, "max_samples": 320, "validation_fraction": 0.2}
         job["evaluate"] |= {"t_inference": [0, 1, 3600, 31536000], "max_samples": 100}
         noisier = {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.2}}}

@@ -20,7 +20,11 @@ from app.main import create_app
 from app.settings import Settings
 
 load_all_checks()
-DOCUMENT = schemathesis.openapi.from_dict(create_app(Settings(database_url=None, redis_url=None)).openapi())
+CONTRACT = create_app(Settings(database_url=None, redis_url=None)).openapi()
+for path in CONTRACT["paths"].values():
+    for operation in path.values():
+        operation.pop("security", None)  # the server of these tests has no key, so it asks for none
+DOCUMENT = schemathesis.openapi.from_dict(CONTRACT)
 OPERATIONS = {operation.ok().label: operation.ok() for operation in DOCUMENT.get_all_operations()}
 CHECKS = [
     schemathesis.checks.not_a_server_error,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from app.engine.kinds.analyses import rows
+from app.engine.kinds.analyses.plan import places_of
 from simulator.evaluate import evaluate_cells
 from simulator.tasks import Score
-from worker.items.analyses import NETWORKS
+from worker.items.analyses import NETWORKS, OBSERVERS
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
 
@@ -21,31 +23,42 @@ def handle(item: ItemContext) -> None:
     models = JobModels(item)
     name, variant = item.payload["analysis"], item.variant
     analysis = next(one for one in models.spec.analyses if one.type == name)
-    times_s, chips = analysis.times_s(models.spec), analysis.chips(models.spec)
+    places = partial(places_of, analysis, models.spec)
     known = item.read(rows.finished_rows, item.job.id, name, variant.value)
     settings = item.payload["settings"]
-    wanted = {(one["key"], chip, t) for one in settings for chip in range(chips) for t in times_s}
-    item.set_done(len(wanted & known) * len(models.test))
+    counted = {(one["key"], *at) for one in settings if not one.get("observes") for at in places(one)}
+    item.set_done(len(counted & known) * len(models.test))
     for setting in settings:
         done = {(chip, t) for key, chip, t in known if key == setting["key"]}
-        if done.issuperset((chip, t) for chip in range(chips) for t in times_s):
+        missing = [at for at in places(setting) if at not in done]
+        if not missing:
+            continue
+        if setting.get("observes"):
+            for t_inference_s, seen in OBSERVERS[name](item, setting["coordinates"], [t for _, t in missing]):
+                _save(item, setting, 0, t_inference_s, seen)
             continue
         evaluate_cells(
             NETWORKS[name](item, setting["coordinates"]),
             models.test,
             task=models.task,
-            repeats=range(chips),
-            times_s=times_s,
+            repeats=range(analysis.chips(models.spec)),
+            times_s=analysis.times_s(models.spec),
             batch_size=models.evaluate.batch_size,
             done=done,
-            on_cell=partial(_save, item, setting),
+            on_cell=partial(_save_score, item, setting),
             check_stop=item.check_stop,
             on_batch=item.advance,
         )
 
 
-def _save(
+def _save_score(
     item: ItemContext, setting: dict[str, Any], repeat: int, t_inference_s: float, result: Score
+) -> None:
+    _save(item, setting, repeat, t_inference_s, result.counts())
+
+
+def _save(
+    item: ItemContext, setting: dict[str, Any], repeat: int, t_inference_s: float, found: Mapping[str, Any]
 ) -> None:
     item.write(
         rows.save_row,
@@ -53,6 +66,6 @@ def _save(
         coordinates=setting["coordinates"],
         repeat=repeat,
         t_inference=t_inference_s,
-        counts=result.counts(),
+        counts=found,
         progress_done=item.done,
     )

@@ -6,12 +6,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from app.db.blobs import BlobStore
+from app.db.blobs import open_blobs
 from app.db.session import Database, is_transient
 from app.db.tables import Job, Model, WorkItem
 from app.engine import items, kinds, recording
@@ -83,7 +82,7 @@ class Runner:
         self.report = report
         self.traces = Traces(request.traces_url, "driftline-runner")
         self.database = Database(request.database_url)
-        self.blobs = BlobStore(Path(request.blob_folder))
+        self.blobs = open_blobs(request.blobs)
         self.is_terminated = False
         self._kept: dict[str, Any] = {}
         signal.signal(signal.SIGTERM, self._on_terminate)

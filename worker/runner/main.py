@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from sqlalchemy.exc import OperationalError
 
-from app.db.blobs import BlobMissing
+from app.db.blobs import BlobMissing, StorageAway
 from app.db.session import is_transient, reason
 from app.engine.abilities import loops_of
 from app.engine.items import Failure, LeaseLost
@@ -153,10 +153,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether there was no room left, in the storage or for the database."""
+    """Return whether the storage takes nothing at present: no room is left, or it is away."""
     if isinstance(error, OperationalError):
         return any(what in str(error.orig) for what in ("disk is full", "No space left on device"))
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, StorageAway) or (
+        isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    )
 
 
 def _failure_of(error: Exception) -> Failure:

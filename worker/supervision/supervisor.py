@@ -53,7 +53,7 @@ class Outcome(StrEnum):
     CANCELLED = "was cancelled"
     ENDED = "ended"
     GIVEN_BACK = "was given back"
-    STORAGE_FULL = "was given back, since the storage is full"
+    STORAGE_FULL = "was given back, since the storage takes nothing"
     CRASHED = "crashed"
     LOST = "went to another worker"
     UNRECORDED = "ended while the database was away"
@@ -180,7 +180,7 @@ class Slot:
             lease=lease,
             lease_s=self._settings.lease_s,
             database_url=self._settings.resolved_database_url,
-            blob_folder=str((self._settings.data_dir / "blobs").absolute()),
+            blobs=self._settings.blobs,
             memory_bytes=self._settings.item_memory_bytes,
             log_format=self._settings.log_format,
             log_level=self._settings.log_level,

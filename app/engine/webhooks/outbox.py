@@ -42,7 +42,7 @@ class Claim:
     webhook_id: str
     token: int
     url: str
-    secret: str
+    secrets: tuple[str, ...]
     body: str
 
 
@@ -112,6 +112,13 @@ def queue(
     return delivery
 
 
+def queue_again(delivery: WebhookDelivery) -> None:
+    """Queue a message that was delivered or given up once more; its attempts stay in the log."""
+    delivery.state = DeliveryState.PENDING
+    delivery.finished_at = None
+    delivery.queued_s = delivery.due_s = database_now_s()  # the database puts its clock there
+
+
 def has_due(session: Session) -> bool:
     """Return whether something is to be sent now."""
     return session.scalars(_due().limit(1)).first() is not None
@@ -128,9 +135,16 @@ def claim(session: Session, *, limit: int, lease_s: float) -> list[Claim]:
         webhook = session.get(Webhook, delivery.webhook_id)
         if webhook is not None:
             claims.append(
-                Claim(delivery.id, webhook.id, token, webhook.url, webhook.secret, delivery.payload)
+                Claim(delivery.id, webhook.id, token, webhook.url, _secrets(webhook), delivery.payload)
             )
     return claims
+
+
+def _secrets(webhook: Webhook) -> tuple[str, ...]:
+    """Return what signs the webhook's messages now: its secret, and for a while the one before."""
+    if webhook.old_secret is None or webhook.old_secret_until is None or webhook.old_secret_until < utc_now():
+        return (webhook.secret,)
+    return webhook.secret, webhook.old_secret
 
 
 def settle(session: Session, claimed: Claim, outcome: Outcome, patience: Patience) -> None:

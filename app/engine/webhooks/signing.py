@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
@@ -16,15 +17,19 @@ def new_secret() -> str:
     return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def signature(secret: str, *, message_id: str, timestamp: int, body: str) -> str:
-    """Return the value of `webhook-signature`.
+def signatures(secrets_of: Sequence[str], *, message_id: str, timestamp: int, body: str) -> str:
+    """Return the value of `webhook-signature`: one signature for each secret.
 
     Args:
-        secret: as `new_secret` returned it.
+        secrets_of: the webhook's, as `new_secret` returned them.
         message_id: the value of `webhook-id`.
         timestamp: the value of `webhook-timestamp`, in seconds since 1970.
         body: the message's body.
     """
-    key = base64.b64decode(secret.removeprefix(_PREFIX))
     content = f"{message_id}.{timestamp}.{body}".encode()
+    return " ".join(_signature(secret, content) for secret in secrets_of)
+
+
+def _signature(secret: str, content: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix(_PREFIX))
     return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()

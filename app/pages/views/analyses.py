@@ -85,6 +85,15 @@ class Analysed:
     answer: Mapping[str, Any]
     waterfalls: Sequence[Waterfall]
 
+    def layers(
+        self, variant: str, t_inference_s: float
+    ) -> Iterator[tuple[str, Mapping[str, Mapping[str, Any]]]]:
+        """Yield each layer with its rows of a variant at a time, by mode."""
+        found: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for row in self.groups(variant, t_inference_s):
+            found.setdefault(row["layer"], {})[row["mode"]] = row
+        yield from found.items()
+
     def groups(self, variant: str, t_inference_s: float) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a variant at a time."""
         for row in self.answer["rows"]:
@@ -144,10 +153,15 @@ def _ticks(low: float, high: float) -> list[float]:
     return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
+def _look(step: Step, variant: str, *, is_lost: bool) -> str:
+    if step.kind == "level":
+        return "digital" if step.name == "digital" else variant
+    return "lost" if is_lost else "won"
+
+
 def _bar(step: Step, number: int, place: Any, metric: str, variant: str) -> Bar:
     begin, end = place(step.begin), place(step.end)
     is_lost = step.end < step.begin if metric == "accuracy" else step.end > step.begin
-    looks = {"level": "digital" if step.name == "digital" else variant, "rest": "rest"}
     is_level = step.kind == "level"
     return Bar(
         name=step.name,
@@ -157,7 +171,7 @@ def _bar(step: Step, number: int, place: Any, metric: str, variant: str) -> Bar:
         interval=None
         if step.low is None or step.high is None
         else (place(min(step.low, step.high)), place(max(step.low, step.high))),
-        link=end,
-        look=looks.get(step.kind, "lost" if is_lost else "won"),
+        link=begin if step.kind == "alone" else end,
+        look=_look(step, variant, is_lost=is_lost),
         value=metric_words(step.end, metric) if is_level else difference(step.end - step.begin, metric),
     )

@@ -20,12 +20,14 @@ from app.pages import words
 from app.pages.rendering import Pages
 from app.pages.repository import PageRepository
 from app.pages.views.analyses import Analysed, analysed
+from app.pages.views.cost import CostSection, cost_section
 from app.pages.views.events import TOO_MANY, Told, told
 from app.pages.views.hardware import Hardware, hardware
 from app.pages.views.job_list import name_of, state_words
 from app.pages.views.layer_figures import LayerFigures, layer_figures
-from app.pages.views.layers import LayerRow, layer_rows, read_conversion
+from app.pages.views.layers import LayerRow, layer_rows
 from app.pages.views.snippets import Snippets, snippets
+from app.results.layers import read_conversion
 
 _EVENTS: Final = 40
 _CONVERSION: Final = "conversion.json"
@@ -50,6 +52,7 @@ class JobPage:
         layers: of the network.
         described: whether the layers were looked at on tiles.
         layer: the pictures of one of them; None before that.
+        cost: what an inference costs.
         analyses: what else was asked, with what was found.
         epochs: of fine-tuning, by variant.
         events: the last ones, newest first.
@@ -72,6 +75,7 @@ class JobPage:
     layers: Sequence[LayerRow]
     described: bool
     layer: LayerFigures | None
+    cost: CostSection
     analyses: Sequence[Analysed]
     epochs: Mapping[str, Sequence[EpochView]]
     events: Sequence[Told]
@@ -94,13 +98,14 @@ class JobPage:
         return frozenset() if self.job.state == JobState.CANCELLING else frozenset({"cancel"})
 
 
-def job_page(pages: Pages, job_id: str, layer: str | None) -> JobPage:
+def job_page(pages: Pages, job_id: str, layer: str | None, profile: str | None = None) -> JobPage:
     """Return the page of a job; NotFound if there is none.
 
     Args:
         pages: the request's.
         job_id: which job.
         layer: the name of the layer that is looked at closely; None for the one with the worst signal.
+        profile: by which an inference is priced, in the place of the job's own hardware.
     """
     session, services = pages.session, pages.services
     service = JobService(session)
@@ -126,6 +131,7 @@ def job_page(pages: Pages, job_id: str, layer: str | None) -> JobPage:
         layers=layer_rows({} if model is None else model.report, conversion),
         described=conversion is not None,
         layer=layer_figures(conversion, layer),
+        cost=cost_section(pages, job, profile),
         analyses=analysed(session, job),
         epochs=_by_variant(views.history_view(job, service.jobs.epochs(job.id)).epochs),
         events=[
@@ -143,7 +149,7 @@ def _conversion(
 ) -> dict[str, Any] | None:
     if all(artifact.name != _CONVERSION for artifact in artifacts):
         return None
-    return read_conversion(blobs.path(service.artifact(job.id, _CONVERSION).blob_key))
+    return read_conversion(blobs, service.artifact(job.id, _CONVERSION).blob_key)
 
 
 def _dataset(job: Job, datasets: DatasetService) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 # What a path says of a tile is for developers; this is for everybody.
@@ -80,15 +78,6 @@ def layer_rows(report: Mapping[str, Any], conversion: Mapping[str, Any] | None =
             )
         )
     return rows
-
-
-def read_conversion(path: Path) -> dict[str, Any] | None:
-    """Return a job's `conversion.json`; None where the file is gone."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
 
 
 def _said(digital: Any, name: str) -> str | None:

@@ -19,6 +19,7 @@ from app.models.service import ModelService
 from app.pages import words
 from app.pages.views.job_list import name_of
 from simulator.config import Variant
+from simulator.cost import profile_names, shipped_profile
 
 _CHOICES: Final = 100
 _TIMES: Final = (0.0, 1.0, 60.0, 3600.0, 86_400.0, 604_800.0, 2_592_000.0, 31_536_000.0, 315_360_000.0)
@@ -34,6 +35,7 @@ class NewPage:
         datasets: uploaded ones, then built-in ones.
         presets: named configurations.
         stored: stored configurations.
+        profiles: hardware profiles, and what they are of.
         times: that are a click away: seconds, words, whether they are chosen at first.
         variants: and what they mean.
         start: the specification to start from; None for an empty form.
@@ -44,6 +46,7 @@ class NewPage:
     datasets: Sequence[DatasetView]
     presets: Sequence[Preset]
     stored: Sequence[RpuConfig]
+    profiles: Sequence[tuple[str, str]]
     times: Sequence[tuple[float, str, bool]]
     variants: Sequence[tuple[str, str]]
     start: dict[str, Any] | None
@@ -61,6 +64,7 @@ def new_page(session: Session, start_from: str | None) -> NewPage:
         datasets=DatasetService(session).listing(after=None, limit=_CHOICES),
         presets=presets(),
         stored=ConfigRepository(session).listing(before_id=None, limit=_CHOICES),
+        profiles=[(name, shipped_profile(name).description) for name in profile_names()],
         times=[(time, words.duration(time), time in _CHOSEN) for time in _TIMES],
         variants=[(variant, words.VARIANT_MEANINGS[variant]) for variant in Variant],
         start=start,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from simulator.config.analyses.advice import Advice
 from simulator.config.analyses.base import AnalysisConfig, Setting, analysis_faults
 from simulator.config.analyses.error_budget import ErrorBudget
+from simulator.config.analyses.layer_sensitivity import LayerSensitivity
 
-__all__ = ["AnalysisConfig", "ErrorBudget", "Setting", "analysis_faults"]
+__all__ = ["Advice", "AnalysisConfig", "ErrorBudget", "LayerSensitivity", "Setting", "analysis_faults"]

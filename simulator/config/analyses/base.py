@@ -56,10 +56,12 @@ class Setting:
     Attributes:
         key: names it within the analysis, the same in every job; at most 64 characters.
         coordinates: what it is, as JSON.
+        observes: it is looked at on the first chip, and does not count over the test set.
     """
 
     key: str
     coordinates: Mapping[str, Any]
+    observes: bool = False
 
 
 def analysis_faults(job: JobSpec) -> list[Fault]:

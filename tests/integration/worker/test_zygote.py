@@ -17,7 +17,7 @@ def _request(desk, lease: Lease) -> dict:
         lease=lease,
         lease_s=desk.settings.lease_s,
         database_url=desk.settings.resolved_database_url,
-        blob_folder=str(desk.settings.data_dir / "blobs"),
+        blobs=desk.settings.blobs,
         memory_bytes=None,
     )
     return {"run": request.to_json()}

@@ -10,11 +10,13 @@ import ssl
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
 from app.db.tables import Webhook, WebhookDelivery
+from app.db.types import utc_now
 from app.engine.webhooks import outbox
 from app.engine.webhooks.signing import new_secret
 from app.settings import Settings
@@ -273,3 +275,36 @@ def test_certificates_are_checked_for_the_name_and_not_the_address(
         assert delivery(delivery_id).state == "pending"
         assert "certificate" in delivery(delivery_id).attempts[0]["error"].lower()
     assert len(receiver.requests) == 1
+
+
+def test_after_a_rotation_both_secrets_sign_until_the_old_ones_day_is_over(
+    make_sender, webhook, queue, receiver, database
+):
+    hook = webhook(f"http://127.0.0.1:{receiver.port}/")
+    old = hook.secret
+
+    def signers():
+        receiver.requests.clear()
+        queue(hook)
+        assert make_sender().send_due() == 1
+        ((_, headers, body),) = receiver.requests
+        content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        found = []
+        for one in headers["webhook-signature"].split():
+            for secret in (old, "whsec_" + base64.b64encode(b"new" * 8).decode()):
+                key = base64.b64decode(secret.removeprefix("whsec_"))
+                expected = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+                found += [secret == old] if one == f"v1,{expected}" else []
+        return found
+
+    def rotate(until):
+        with database.transaction() as session:
+            row = session.get(Webhook, hook.id)
+            row.secret = "whsec_" + base64.b64encode(b"new" * 8).decode()
+            row.old_secret, row.old_secret_until = old, until
+
+    assert signers() == [True]
+    rotate(utc_now() + timedelta(hours=1))
+    assert signers() == [False, True]
+    rotate(utc_now() - timedelta(seconds=1))
+    assert signers() == [False]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.engine.kinds.analyses import error_budget
+from app.engine.kinds.analyses import advice, error_budget, layer_sensitivity
 from app.engine.kinds.analyses.losses import Measured
 from app.engine.kinds.analyses.subject import Subject
 from simulator.config import Variant
@@ -31,5 +31,7 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
+    "advice": Plan(advice.first, advice.further),
     "error_budget": Plan(error_budget.first),
+    "layer_sensitivity": Plan(layer_sensitivity.first, layer_sensitivity.further),
 }

@@ -108,15 +108,17 @@ def analysis_cells(items: Iterable[WorkItem], spec: JobSpec) -> int:
     """Return how many cells the items of analyses have: settings times chips times times."""
     by_type = {one.type: one for one in spec.analyses}
     return sum(
-        len(item.payload["settings"]) * rows_of(by_type[item.payload["analysis"]], spec)
+        len(places_of(by_type[item.payload["analysis"]], spec, setting))
         for item in items
         if item.kind == ItemKind.ANALYSE
+        for setting in item.payload["settings"]
     )
 
 
-def rows_of(analysis: AnalysisConfig, spec: JobSpec) -> int:
-    """Return how many rows a setting has: chips times times."""
-    return analysis.chips(spec) * len(analysis.times_s(spec))
+def places_of(analysis: AnalysisConfig, spec: JobSpec, setting: Mapping[str, Any]) -> list[tuple[int, float]]:
+    """Return (chip, time in s) of the rows that a setting has, as a payload tells it."""
+    chips = 1 if setting.get("observes") else analysis.chips(spec)
+    return [(chip, t) for chip in range(chips) for t in analysis.times_s(spec)]
 
 
 def _items(
@@ -138,14 +140,26 @@ def _items(
             payload=_payload(analysis, variant, part, test_samples),
             needs=needs,
             state=ItemState.BLOCKED if needs else ItemState.QUEUED,
-            progress_total=len(part) * rows_of(analysis, spec) * test_samples,
+            progress_total=_cells(analysis, spec, part) * test_samples,
         )
         for number, part in enumerate(parts)
     ]
 
 
+def _cells(analysis: AnalysisConfig, spec: JobSpec, settings: Sequence[Setting]) -> int:
+    counted = sum(not one.observes for one in settings)
+    return counted * analysis.chips(spec) * len(analysis.times_s(spec))
+
+
 def _payload(
     analysis: AnalysisConfig, variant: Variant, settings: Sequence[Setting], samples: int
 ) -> dict[str, Any]:
-    told = [{"key": one.key, "coordinates": dict(one.coordinates)} for one in settings]
+    told: list[dict[str, Any]] = [
+        {
+            "key": one.key,
+            "coordinates": dict(one.coordinates),
+            **({"observes": True} if one.observes else {}),
+        }
+        for one in settings
+    ]
     return {"variant": variant.value, "analysis": analysis.type, "settings": told, "samples": samples}

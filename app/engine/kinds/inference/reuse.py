@@ -37,6 +37,7 @@ from app.db.types import utc_now
 from app.engine.abilities import loops_of
 from app.engine.items import repeats_of
 from app.engine.keys import ItemKey, ItemKind
+from app.engine.kinds.analyses.plan import places_of
 from app.engine.states import FINAL, ItemState
 from simulator.config import Variant
 from simulator.config.job import JobSpec
@@ -257,7 +258,11 @@ class Reuse:
         for item in items:
             if item.kind == ItemKind.ANALYSE and item.payload["variant"] == variant:
                 name = item.payload["analysis"]
-                wanted = {(name, one["key"], *at) for one in item.payload["settings"] for at in places[name]}
+                wanted = {
+                    (name, one["key"], *at)
+                    for one in item.payload["settings"]
+                    for at in places_of(by_type[name], self._spec, one)
+                }
                 item.progress_done = item.progress_total * len(wanted & taken) // len(wanted)
                 if wanted <= taken:
                     self._finish(item)

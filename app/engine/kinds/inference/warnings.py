@@ -44,8 +44,8 @@ def warn_of_chance(session: Session, job: Job) -> None:
             "code": NEAR_CHANCE,
             "message": (
                 f"{variant} at {t_inference:g} s is right in {accuracy:.1%}, hardly better than guessing "
-                f"among {classes} classes; digital is right in {digital:.1%}. The analysis error_budget says "
-                "which effect costs it "
+                f"among {classes} classes; digital is right in {digital:.1%}. The analyses error_budget "
+                "and advice say which effect costs it, and what would help "
                 f"(POST /v1/jobs/{job.id}/extend, or the field analyses of a job)"
             ),
         }

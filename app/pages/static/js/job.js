@@ -155,7 +155,10 @@ job.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   const address = new URL(location.href);
-  address.searchParams.set("layer", new URL(link.href).searchParams.get("layer"));
+  const wanted = new URL(link.href).searchParams;
+  for (const name of ["layer", "hardware"]) {
+    if (wanted.has(name)) address.searchParams.set(name, wanted.get(name));
+  }
   history.replaceState(null, "", address);
   refresh();
 });

@@ -4,7 +4,7 @@ import { showSnippets } from "./snippets.js";
 import { ask, sentences } from "./service.js";
 import { parseTimes } from "./times.js";
 import { upload } from "./upload.js";
-import { about } from "./words.js";
+import { about, bandWords } from "./words.js";
 
 const form = document.getElementById("new-job");
 const facts = document.getElementById("facts").dataset; // of a form, `dataset` is its field of that name
@@ -14,6 +14,7 @@ const start = JSON.parse(facts.start);
 const at = (id) => document.getElementById(id);
 const chosen = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
 const REST_MS = 450;
+const OWN_HARDWARE = "own:"; // what the job says that the form starts from, where it is more than a name
 let overrides = {}; // null while the editor's text is no JSON
 let judging = null;
 let waiting = 0;
@@ -46,6 +47,8 @@ function specification() {
     const isSame = spec.model === start?.model && spec.dataset === start?.dataset;
     if (start?.[name] && (isSame || !["layers", "task"].includes(name))) spec[name] = start[name];
   }
+  const hardware = at("hardware").value;
+  if (hardware) spec.hardware = hardware === OWN_HARDWARE ? start.hardware : { profile: hardware };
   spec.seed = whole("seed") ?? 0;
   if (!spec.name) delete spec.name;
   return spec;
@@ -129,6 +132,9 @@ function showEstimate(found) {
     ["Cells", found.cells.toLocaleString("en")],
   ];
   if (found.cached_cells) rows.push(["Known already", `${found.cached_cells.toLocaleString("en")} cells`]);
+  if (found.cost) {
+    rows.push(["Energy of an inference", bandWords(found.cost.energy_j, "J")], ["Latency", bandWords(found.cost.latency_s, "s")]);
+  }
   rows.push(["Takes", found.estimated_seconds === null ? "not known yet" : about(found.estimated_seconds)]);
   const list = Object.assign(document.createElement("dl"), { className: "estimate" });
   for (const [name, value] of rows) {
@@ -205,6 +211,11 @@ function fill(spec) {
   (radio || at("own-config").querySelector("input")).checked = true;
   const written = radio ? config.overrides || {} : config;
   if (Object.keys(written).length) at("overrides").value = JSON.stringify(written, null, 2);
+  const named = spec.hardware?.profile;
+  if (spec.hardware && (!named || Object.keys(spec.hardware.overrides || {}).length)) {
+    at("hardware").add(new Option("as in the job", OWN_HARDWARE));
+    at("hardware").value = OWN_HARDWARE;
+  } else at("hardware").value = named || "";
   const { evaluate, finetune } = spec;
   for (const box of form.querySelectorAll("input[name=variant]")) box.checked = evaluate.variants.includes(box.value);
   const left = new Set(evaluate.t_inference);

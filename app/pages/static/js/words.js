@@ -20,3 +20,12 @@ export function about(seconds) {
   if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
   return `about ${Math.round(seconds / 3600)} h`;
 }
+
+const PREFIXES = [[1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"], [1e-12, "p"], [1e-15, "f"]];
+
+/** Return an estimate with its band, all in one unit: `148 µJ (99 to 222)`. */
+export function bandWords(band, unit) {
+  const [size, prefix] = PREFIXES.find(([one]) => band.nominal >= 0.9995 * one) || PREFIXES.at(-1);
+  const [low, nominal, high] = [band.low, band.nominal, band.high].map((one) => Number((one / size).toPrecision(3)).toLocaleString("en"));
+  return `${nominal} ${prefix}${unit} (${low} to ${high})`;
+}

@@ -14,7 +14,11 @@ from pyarrow import parquet
 from app.db.tables import AnalysisRow, Job, WorkItem
 from app.engine.kinds.analyses.subject import Subject
 from simulator.config.analyses import ErrorBudget
+from simulator.config.analyses.advice import OBSERVED
+from simulator.config.analyses.advice import setting_of as advice_setting
 from simulator.config.analyses.error_budget import effects_on, evaluated, setting_of
+from simulator.config.analyses.layer_sensitivity import SNR
+from simulator.config.analyses.layer_sensitivity import setting_of as sensitivity_setting
 from simulator.config.effects import Effect, effects_of
 from tests.unit.app.jobs.submissions import (
     add_baseline,
@@ -284,3 +288,184 @@ def test_a_job_of_an_older_version_has_no_analyses(client):
         job.spec = {name: value for name, value in job.spec.items() if name != "analyses"}
     assert client.get(f"/v1/jobs/{job_id}/analyses").json()["items"] == []
     assert client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).status_code == 200
+
+
+# --- layer sensitivity ---------------------------------------------------------------------------------------
+
+
+def sensitive(client, **changes: Any) -> str:
+    """A job of two layers: fc1 on tiles takes four of ten answers away, fc2 one; stored as a worker would."""
+    job_id = job_with(client, {"type": "layer_sensitivity", **changes})
+    put(client, job_id, "succeeded")
+    add_baseline(client, job_id)
+    add_cells(client, job_id, *(("direct", chip, 3600.0, 5, 1.0) for chip in range(2)))
+    with database_of(client).transaction() as session:
+        for name, lost in (("fc1", 1), ("fc2", 4)):
+            setting = sensitivity_setting([name], ["fc1", "fc2"])
+            for chip in range(2):
+                add_row(session, job_id, setting, chip, {"correct": 10 - lost, "total": 10})
+        add_row(session, job_id, SNR, 0, {"snr_db": {"fc1": 3.5, "fc2": "inf"}})
+    return job_id
+
+
+def add_row(session, job_id: str, setting, chip: int, counts: dict[str, Any]) -> None:
+    session.add(
+        AnalysisRow(
+            job_id=job_id, analysis="layer_sensitivity", setting=setting.key, variant="direct", repeat=chip,
+            t_inference=3600.0, coordinates=dict(setting.coordinates), counts=counts,
+        )
+    )  # fmt: skip
+
+
+def sensitivity(client, job_id: str, **query: str):
+    return client.get(f"/v1/jobs/{job_id}/analyses/layer_sensitivity", params=query)
+
+
+def test_each_layer_has_its_loss_alone_and_what_keeping_it_digital_wins(client):
+    found = sensitivity(client, sensitive(client)).json()
+    rows = {(row["layer"], row["mode"]): row for row in found["rows"]}
+    assert rows["fc1", "one_analog"]["loss"]["mean"] == pytest.approx(0.4)
+    assert rows["fc1", "one_digital"]["loss"]["mean"] == pytest.approx(0.1)
+    assert rows["fc1", "one_digital"]["won_back"]["mean"] == pytest.approx(0.4)
+    assert rows["fc2", "one_analog"]["loss"]["mean"] == pytest.approx(0.1)
+    assert rows["fc1", "one_analog"]["won_back"] is None
+    assert (rows["fc1", "one_analog"]["snr_db"], rows["fc2", "one_analog"]["snr_db"]) == (3.5, None)
+    shares = [row["devices_share"] for row in found["rows"] if row["mode"] == "one_analog"]
+    assert shares == pytest.approx([20 / 35, 15 / 35])
+
+
+def test_the_suggestion_is_the_field_layers_of_a_job(client):
+    found = sensitivity(client, sensitive(client, target_drop=0.15)).json()["suggestion"]["direct"]
+    assert (found["layers"], found["added"], found["verified"]) == ({"digital": ["fc1"]}, ["fc1"], True)
+    assert found["loss"]["mean"] == pytest.approx(0.1)
+    sent = client.post("/v1/jobs", json=body(client, layers=found["layers"]))
+    assert sent.status_code == 202, sent.text
+
+
+def test_where_only_all_layers_digital_would_do_there_is_no_suggestion_to_send(client):
+    found = sensitivity(client, sensitive(client, target_drop=0.01)).json()
+    assert found["suggestion"]["direct"]["layers"] is None
+    assert any("No set of layers" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet", "svg", "png"])
+def test_a_sensitivity_comes_in_every_form(client, file_format):
+    assert sensitivity(client, sensitive(client), format=file_format).content
+
+
+def test_the_page_and_the_report_say_which_layers_to_keep_digital(client):
+    job_id = sensitive(client, target_drop=0.15)
+    page = client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).text
+    assert "Keep 1 layer of direct digital" in page
+    assert "Won back with it digital" in client.get(f"/v1/jobs/{job_id}/report").text
+
+
+# --- advice --------------------------------------------------------------------------------------------------
+
+COLUMNWISE = {
+    "layer": None, "field": "mapping.weight_scaling_columnwise", "from": False, "to": True, "metric_change": 0.3,
+    "snr_gain_db": 12.0,
+}  # fmt: skip
+BOUND = {
+    "layer": "fc1", "field": "forward.out_bound", "from": 12.0, "to": 3.0, "metric_change": None, "snr_gain_db": 0.8,
+}  # fmt: skip
+SEEN = {
+    "samples": 12, "base": {"metric": 0.4, "snr_db": -3.0},
+    "together": {"metric": 0.8, "snr_db": 10.0, "metric_change": 0.4, "snr_gain_db": 13.0},
+    "converters": [{
+        "layer": "fc1", "converter": "adc", "bound": 12.0, "snr_db": 9.0, "best_bound": 3.0,
+        "by_bound": [[3.0, 9.8], [12.0, 9.0]], "unquantised_db": 10.0, "by_bits": [[6, 8.5], [7, 9.5]],
+        "fewest_bits": 7, "clipped": 0.01, "histogram": {"limit": 1.5, "bins": 2, "counts": [3, 4]},
+    }],
+}  # fmt: skip
+
+
+def advised(client, *changes: dict[str, Any], verify: bool = False, **more: Any) -> str:
+    """A job that was advised some changes, as a worker would store them."""
+    job_id = job_with(client, {"type": "advice", "verify": verify}, **more)
+    put(client, job_id, "succeeded")
+    add_baseline(client, job_id)
+    add_cells(client, job_id, *(("direct", chip, 3600.0, 5, 1.0) for chip in range(2)))
+    with database_of(client).transaction() as session:
+        add_advice(session, job_id, OBSERVED, 0, {**SEEN, "changes": list(changes)})
+        if verify:
+            for chip in range(2):
+                counts = {"correct": 8 + chip, "total": 10}
+                add_advice(session, job_id, advice_setting([COLUMNWISE]), chip, counts)
+                add_advice(session, job_id, advice_setting(changes), chip, {"correct": 9, "total": 10})
+    return job_id
+
+
+def add_advice(session, job_id: str, setting, chip: int, counts: dict[str, Any]) -> None:
+    row = AnalysisRow(
+        job_id=job_id, analysis="advice", setting=setting.key, variant="direct", repeat=chip, t_inference=3600.0,
+        coordinates=dict(setting.coordinates), counts=counts,
+    )  # fmt: skip
+    session.merge(row)
+
+
+def advice(client, job_id: str, **query: str):
+    return client.get(f"/v1/jobs/{job_id}/analyses/advice", params=query)
+
+
+def test_advice_can_be_sent_back_as_it_is(client):
+    preset = {"preset": "PCMExamplePreset", "overrides": {"mapping": {"weight_scaling_omega": 0.7}}}
+    layers = {"overrides": [{"match": "fc*", "rpu_config": {"forward": {"out_noise": 0.1}}}]}
+    found = advice(client, advised(client, COLUMNWISE, BOUND, rpu_config=preset, layers=layers)).json()
+    suggestion = found["suggestion"]
+    assert suggestion["rpu_config"] == {
+        "preset": "PCMExamplePreset",
+        "overrides": {"mapping": {"weight_scaling_omega": 0.7, "weight_scaling_columnwise": True}},
+    }
+    assert suggestion["layers"]["overrides"][1:] == [
+        {"match": "fc1", "rpu_config": {"forward": {"out_bound": 3.0}}}
+    ]
+    sent = client.post("/v1/jobs", json=body(client, **suggestion))
+    assert sent.status_code == 202, sent.text
+    assert sent.json()["effective_config"]["mapping"]["weight_scaling_columnwise"] is True
+
+
+def test_every_piece_of_advice_has_the_gain_that_it_expects(client):
+    found = advice(client, advised(client, COLUMNWISE, BOUND)).json()
+    first, second = found["rows"]
+    assert (first["layer"], first["from"], first["to"]) == (None, False, True)
+    assert (first["expected_gain"], first["expected_gain_db"], first["verified_gain"]) == (0.3, 12.0, None)
+    assert (second["layer"], second["expected_gain"], second["expected_gain_db"]) == ("fc1", None, 0.8)
+    assert found["together"]["direct"]["expected_gain"] == 0.4
+    assert any('"verify": true' in note for note in found["notes"])
+    assert found["converters"][0]["fewest_bits"] == 7
+
+
+def test_what_was_verified_is_won_on_the_test_set_chip_by_chip(client):
+    found = advice(client, advised(client, COLUMNWISE, BOUND, verify=True)).json()
+    assert found["rows"][0]["verified_gain"]["mean"] == pytest.approx(0.35)
+    assert found["rows"][0]["verified_gain"]["repeats"] == 2
+    assert found["rows"][1]["verified_gain"] is None
+    assert found["together"]["direct"]["verified_gain"]["mean"] == pytest.approx(0.4)
+
+
+def test_where_nothing_is_worth_it_there_is_no_suggestion(client):
+    found = advice(client, advised(client)).json()
+    assert (found["rows"], found["suggestion"]) == ([], None)
+    assert any("no change that was tried" in note for note in found["notes"])
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet", "svg", "png"])
+@pytest.mark.parametrize("changes", [(COLUMNWISE, BOUND), ()], ids=["changes", "nothing"])
+def test_advice_comes_in_every_form(client, file_format, changes):
+    assert advice(client, advised(client, *changes), format=file_format).content
+
+
+def test_the_page_and_the_report_show_the_advice(client):
+    job_id = advised(client, COLUMNWISE, BOUND, verify=True)
+    page = client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).text
+    for words in ("weight_scaling_columnwise", "fields of a job with all of it", "on the test set, 2 chips"):
+        assert words in page
+    assert "weight_scaling_columnwise" in client.get(f"/v1/jobs/{job_id}/report").text
+
+
+def test_advice_that_has_not_been_found_yet_is_shown_as_such(client):
+    job_id = job_with(client, {"type": "advice"})
+    assert advice(client, job_id).json()["rows"] == []
+    page = client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).text
+    assert "The advice appears when" in page

@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from app.db.blobs import BlobStore
+from app.db.blobs import FolderBlobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import JobTag
@@ -91,7 +91,7 @@ def send_file(
     sha256: str, services: ServicesDep, conditional: ConditionalDep, response: Response
 ) -> Response:
     return file_response(
-        services.blobs.path("thing"),
+        lambda: services.blobs.fetch("thing"),
         sha256=sha256,
         filename="thing.bin",
         media_type=OCTET_STREAM,
@@ -119,7 +119,7 @@ def services(settings: Settings) -> Services:
     yield Services(
         settings,
         database,
-        BlobStore(settings.data_dir / "blobs"),
+        FolderBlobs(settings.data_dir / "blobs"),
         SchemaGuard(database),
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),

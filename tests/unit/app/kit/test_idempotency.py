@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 
 from app.db import idempotency as keys
-from app.db.blobs import BlobStore
+from app.db.blobs import FolderBlobs
 from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.db.tables import IdempotencyKey, RpuConfig
@@ -89,7 +89,7 @@ def client(database, tmp_path, gate):
     app.state.services = Services(
         settings,
         database,
-        BlobStore(tmp_path / "blobs"),
+        FolderBlobs(tmp_path / "blobs"),
         SchemaGuard(database),
         Doorbell(make_celery(settings)),
         Inspector(settings.inspection_timeout_s),

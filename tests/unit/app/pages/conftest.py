@@ -46,5 +46,5 @@ def paths(client, job_id):
         "/", f"/jobs/{job_id}", f"/jobs/{other}", "/compare", f"/compare?job={job_id}&job={other}", "/new",
         f"/new?from={job_id}", "/models", f"/models/{job['model']}", "/datasets", f"/datasets/{job['dataset']}",
         "/datasets/builtin:digits", "/configs", "/configs?show=HermesPreset&against=PCMExamplePreset", "/workers",
-        "/docs",
+        "/docs", "/cost?tag=pcm", f"/jobs/{job_id}?hardware=ISAAC32nm",
     ]  # fmt: skip

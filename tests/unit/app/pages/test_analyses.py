@@ -16,7 +16,7 @@ def test_the_page_has_the_waterfall_and_the_numbers_of_a_budget(client, show):
     page = show(f"/jobs/{job_id}")
     [drawing] = page.all("svg", **{"class": "waterfall"})
     assert "From digital to analog" in drawing["aria-label"]
-    for words in ("output noise", "together, beyond that", "-35.00 points", "2 chips", "near chance"):
+    for words in ("output noise", "-35.00 points", "2 chips", "near chance"):
         assert words in page.text
     assert any("analyses/error_budget?format=csv" in one for one in page.addresses)
 

@@ -108,3 +108,14 @@ def test_a_parquet_file_says_what_it_is_of() -> None:
     schema = parquet.read_schema(io.BytesIO(data))
     assert schema.metadata[b"job"] == b"a"
     assert schema.field("t_inference").metadata == {b"description": b"s after programming"}
+
+
+def test_no_text_of_a_client_becomes_a_formula_and_numbers_stay_numbers() -> None:
+    columns = (tabular.Column("layer", "text", "its name"), tabular.Column("loss", "real", "lost"))
+    texts = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\tx", "conv1", None]
+    rows = [{"layer": text, "loss": -0.5} for text in texts]
+    table = list(csv.reader(io.StringIO(to_csv(columns, rows).decode())))[1:]
+    assert [row[0] for row in table] == [
+        '\'=HYPERLINK("http://x")', "'+1", "'-1", "'@SUM(A1)", "'\tx", "conv1", ""
+    ]  # fmt: skip
+    assert {row[1] for row in table} == {"-0.5"}

@@ -1,8 +1,11 @@
 """Webhooks over HTTP, on each database."""
 
+from datetime import timedelta
+
 import pytest
 
 from app.db.tables import Webhook, WebhookDelivery
+from app.db.types import utc_now
 from app.engine.states import JobState
 from app.engine.webhooks.messages import EventType
 from app.settings import Settings
@@ -184,3 +187,38 @@ def test_a_repeated_request_makes_one_webhook(client):
     answers = [client.post(PATH, json={"url": URL}, headers={"Idempotency-Key": "k"}) for _ in "ab"]
     assert answers[0].content == answers[1].content
     assert len(client.get(PATH).json()["items"]) == 1
+
+
+def test_a_new_secret_is_shown_once_and_the_old_one_is_kept_for_a_day(client, database):
+    created = create(client).json()
+    rotated = client.post(f"{PATH}/{created['id']}/rotate")
+    assert rotated.status_code == 200
+    assert rotated.json()["secret"] not in (created["secret"], None)
+    assert "whsec_" not in client.get(f"{PATH}/{created['id']}").text
+    with database.reading() as session:
+        row = session.get(Webhook, created["id"])
+    assert (row.secret, row.old_secret) == (rotated.json()["secret"], created["secret"])
+    assert timedelta(hours=23) < row.old_secret_until - utc_now() < timedelta(hours=25)
+
+
+def test_a_message_that_was_given_up_is_sent_again_under_its_id(client, database):
+    created = create(client).json()
+    sent = client.post(f"{PATH}/{created['id']}/test").json()
+    again = f"{PATH}/{created['id']}/deliveries/{sent['id']}/redeliver"
+    assert client.post(again).json()["code"] == "delivery_pending"
+    with database.transaction() as session:
+        row = session.get(WebhookDelivery, sent["id"])
+        row.state, row.finished_at = "failed", utc_now()
+        row.attempts = [{"at": "2026-01-01T00:00:00Z", "status_code": 500, "latency_ms": 1.0, "error": "x"}]
+    answer = client.post(again)
+    assert answer.status_code == 202
+    body = answer.json()
+    assert (body["id"], body["state"], len(body["attempts"])) == (sent["id"], "pending", 1)
+    client.patch(f"{PATH}/{created['id']}", json={"enabled": False})
+    assert client.post(again).json()["code"] == "webhook_disabled"
+
+
+def test_a_message_of_another_webhook_is_not_sent_again(client):
+    one, other = create(client).json(), create(client).json()
+    sent = client.post(f"{PATH}/{one['id']}/test").json()
+    assert client.post(f"{PATH}/{other['id']}/deliveries/{sent['id']}/redeliver").status_code == 404

@@ -58,11 +58,34 @@ def test_help_names_commands_and_exit_codes(cli):
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "open", "presets", "validate", "submit", "jobs", "watch", "results", "summary", "compare", "export", "cancel",
+    ["up", "open", "presets", "validate", "submit", "jobs", "watch", "results", "summary", "compare", "cost", "profiles", "export", "cancel",
      "retry", "delete", "models add", "models list", "models show", "data add", "data list"],
 )  # fmt: skip
 def test_each_command_has_help(cli, command):
     assert cli(*command.split(), "--help").returncode == 0
+
+
+def test_the_cost_of_a_model_and_of_a_job(cli, job, tmp_path):
+    found = cli("cost", "--model", MODEL, "--profile", "HERMES14nm")
+    assert found.returncode == 0
+    assert "energy of an inference" in found.stdout
+    assert "assumed: " in found.stderr
+    as_json = json.loads(cli("cost", job, "--profile", "NeuRRAM130nm", "--json").stdout)
+    assert as_json["profile"] == "NeuRRAM130nm"
+    assert cli("cost", job, "--profile", "ISAAC32nm", "-o", tmp_path / "cost.csv").returncode == 0
+    assert (tmp_path / "cost.csv").read_text().startswith("layer,op,kind,component")
+    profile = tmp_path / "mine.json"
+    profile.write_text(cli("profiles", "ISAAC32nm").stdout.replace('"ISAAC32nm"', '"mine"'))
+    assert "by mine;" in cli("cost", "--model", MODEL, "--profile", profile).stdout
+
+
+def test_a_cost_needs_a_job_or_a_model_and_hardware(cli, job):
+    assert cli("cost").returncode == 2
+    assert cli("cost", job, "--model", MODEL).returncode == 2
+    assert "names no hardware" in cli("cost", job).stderr
+    assert "HERMES14nm" in cli("cost", "--model", MODEL).stderr
+    assert cli("profiles", "nothing").returncode == 2
+    assert "63.1 TOPS (42 to 94.6)" in cli("profiles").stdout
 
 
 def test_from_a_model_to_a_queued_job(cli, tmp_path):

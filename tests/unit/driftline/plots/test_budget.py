@@ -51,12 +51,12 @@ def test_an_error_rises_from_digital_to_analog() -> None:
     assert (steps[0].end, steps[-1].end) == (0.9, pytest.approx(0.94))
 
 
-def test_what_groups_cost_together_is_a_step_of_its_own_without_shares() -> None:
+def test_without_shares_each_group_has_what_it_costs_alone() -> None:
     found = budget("one_at_a_time")
-    *_, rest, analog = waterfall(found, found["totals"][0])
-    assert rest.kind == "rest"
-    assert rest.end - rest.begin == pytest.approx(-0.03)
-    assert rest.end == analog.end
+    _, mapping, *alone, analog = waterfall(found, found["totals"][0])
+    assert {step.begin for step in alone} == {mapping.end}
+    assert [step.end - step.begin for step in alone] == pytest.approx([-0.05, 0.02])
+    assert analog.end == pytest.approx(0.83)
 
 
 @pytest.mark.parametrize("half", [0.01, None], ids=["chips", "one chip"])

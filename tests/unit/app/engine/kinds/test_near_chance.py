@@ -46,7 +46,7 @@ def test_a_variant_near_chance_at_the_first_time_is_warned_of(database: Database
     [warning] = conclude(database, job_id)
     assert (warning["code"], warning["pointer"]) == ("near_chance", "/analyses")
     assert warning["message"].startswith("direct at 1 s is right in 12.0%")
-    assert "error_budget" in warning["message"]
+    assert "error_budget and advice" in warning["message"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What an inference costs on a chip: hardware profiles, and estimates by them."""

@@ -1,0 +1,1 @@
+"""Removes what is kept no longer, and files that nothing names: `python -m app.gc`."""
