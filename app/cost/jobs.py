@@ -13,11 +13,10 @@ from app.cost.pricing import cost_of
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model
 from app.engine.specification import config_of, spec_of
-from app.results.layers import read_conversion
-from simulator.cost import Activity, BitsNotPricedError
+from app.results.layers import CONVERSION, read_conversion
+from simulator.cost import Activity, BitsNotPricedError, resolve_hardware
 
 HARDWARE: Final = "hardware"  # in a job's specification
-_CONVERSION: Final = "conversion.json"
 _SINGLE_PAIR: Final = "SinglePairConductanceConverter"
 _US: Final = 1e-6
 
@@ -32,12 +31,12 @@ class JobCost:
 
     Attributes:
         answer: as the API has it.
-        is_measured: whether the job has described its layers, so that a profile may use what it measured.
+        is_final: whether nothing that the job measures later will change it.
         is_own: whether the job itself names the hardware.
     """
 
     answer: dict[str, Any]
-    is_measured: bool
+    is_final: bool
     is_own: bool
 
 
@@ -59,22 +58,22 @@ def job_cost(session: Session, blobs: BlobStore, job: Job, profile: str | None =
     model = session.get(Model, job.model_id)
     if model is None:
         raise NoCostError("The model of this job was deleted, and its shapes with it.")
-    activity = _activity(session, blobs, job)
+    described = session.get(Artifact, (job.id, CONVERSION))
     try:
+        uses_it = resolve_hardware(hardware).uses_measurements
+        activity = _activity(blobs, described, job) if described is not None and uses_it else None
         answer = cost_of(model.report, config_of(job), spec_of(job).rules, hardware, activity)
     except BitsNotPricedError as error:
         raise NoCostError(f"The profile does not fit the job: {error}.") from None
     except ValidationError:
         raise NoCostError("This version of the service no longer takes what the job was made of.") from None
-    return JobCost({"job": job.id, **answer}, is_measured=activity is not None, is_own=profile is None)
+    may_change = uses_it and described is None
+    return JobCost({"job": job.id, **answer}, is_final=not may_change, is_own=profile is None)
 
 
-def _activity(session: Session, blobs: BlobStore, job: Job) -> dict[str, Activity] | None:
-    """Return what a job measured in its layers; None before it has described them."""
-    artifact = session.get(Artifact, (job.id, _CONVERSION))
-    if artifact is None:
-        return None
-    conversion = read_conversion(blobs, artifact.blob_key)
+def _activity(blobs: BlobStore, described: Artifact, job: Job) -> dict[str, Activity] | None:
+    """Return what a job measured in its layers; None where the file is gone."""
+    conversion = read_conversion(blobs, described.blob_key)
     return None if conversion is None else activity_of(conversion, job.effective_config)
 
 

@@ -10,10 +10,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from simulator.config import AnalogMVType, ConfigWarning, InferenceRPUConfig, LayerRules
-from simulator.config.tiling import TileSlot, tile_grid, weight_slots
+from simulator.config.tiling import tile_grid
 from simulator.cost.counting import bits_of
 from simulator.cost.profile import Array, HardwareProfile
 
@@ -157,10 +158,10 @@ def network_of(
         config = configs[layer["name"]]
         bits, were_off = _bits(config, profile)
         off |= were_off
-        slots, fits = _slots(layer, config, profile.array)
+        cuts, fits = _cuts(layer, config, profile.array)
         if not fits:
             network.misfits.append(layer["name"])
-        network.analog.append(_on_tiles(layer, config, slots, bits))
+        network.analog.append(_on_tiles(layer, config, cuts, bits))
     network.digital += _operations(report, network.assumptions)
     _assume(network, open_sizes, off, profile)
     return network
@@ -215,46 +216,61 @@ def matrices_of(layer: Mapping[str, Any]) -> list[Sequence[int]]:
     return layer.get("matrices") or [layer["weight_shape"]]
 
 
-def _slots(
-    layer: Mapping[str, Any], config: InferenceRPUConfig, array: Array
-) -> tuple[list[list[TileSlot]], bool]:
-    """Return the tiles of each matrix of a layer, and whether the job's own fit the arrays."""
-    groups, bias = layer.get("groups", 1), layer.get("bias", False)
-    own = [weight_slots(shape, groups, has_bias=bias, mapping=config.mapping) for shape in matrices_of(layer)]
-    largest = [slot.shape for slots in own for slot in slots]
-    if all(outputs <= array.outputs and inputs <= array.inputs for outputs, inputs in largest):
+@dataclass(frozen=True)
+class _Cut:
+    """A weight matrix as it is cut into tiles.
+
+    Attributes:
+        tiles: by size.
+        rows: tiles whose outputs are added up to one.
+    """
+
+    tiles: tuple[Tiles, ...]
+    rows: int
+
+    def fits(self, array: Array) -> bool:
+        """Tell whether every tile is at most as large as an array."""
+        return all(one.outputs <= array.outputs and one.inputs <= array.inputs for one in self.tiles)
+
+
+@lru_cache(maxsize=4096)  # the layers of a network, and the networks of a tag, are much alike
+def _cut(outputs: int, inputs: int, groups: int, most_outputs: int, most_inputs: int) -> _Cut:
+    sizes: dict[tuple[int, int], int] = {}
+    slots = tile_grid(outputs, inputs, groups, most_outputs, most_inputs)
+    for slot in slots:
+        sizes[slot.shape] = sizes.get(slot.shape, 0) + 1
+    tiles = tuple(Tiles(count, size[1], size[0]) for size, count in sizes.items())
+    return _Cut(tiles, max(slot.column for slot in slots) + 1)
+
+
+def _cuts(layer: Mapping[str, Any], config: InferenceRPUConfig, array: Array) -> tuple[list[_Cut], bool]:
+    """Return each matrix of a layer in tiles that fit the arrays, and whether the job's own do."""
+    mapping, groups = config.mapping, layer.get("groups", 1)
+    bias = int(layer.get("bias", False) and not mapping.digital_bias)
+    sizes = [(shape[0], math.prod(shape[1:]) + bias, groups) for shape in matrices_of(layer)]
+    own = [_cut(*size, mapping.max_output_size, mapping.max_input_size) for size in sizes]
+    if all(cut.fits(array) for cut in own):
         return own, True
-    anew = []
-    for shape in matrices_of(layer):
-        inputs = math.prod(shape[1:]) + int(bias and not config.mapping.digital_bias)
-        anew.append(tile_grid(shape[0], inputs, groups, array.outputs, array.inputs))
-    return anew, False
+    return [_cut(*size, array.outputs, array.inputs) for size in sizes], False
 
 
 def _on_tiles(
-    layer: Mapping[str, Any],
-    config: InferenceRPUConfig,
-    matrices: list[list[TileSlot]],
-    bits: tuple[int, int],
+    layer: Mapping[str, Any], config: InferenceRPUConfig, cuts: list[_Cut], bits: tuple[int, int]
 ) -> AnalogLayer:
-    sizes: dict[tuple[int, int], int] = {}
-    for slots in matrices:
-        for slot in slots:
-            sizes[slot.shape] = sizes.get(slot.shape, 0) + 1
+    tiles = tuple(one for cut in cuts for one in cut.tiles)
     products = layer.get("positions") or 1
     shapes = matrices_of(layer)
-    weights = sum(count * outputs * inputs for (outputs, inputs), count in sizes.items())
+    weights = sum(one.count * one.outputs * one.inputs for one in tiles)
     groups = layer.get("groups", 1)
-    tile_rows = [max(slot.column for slot in slots) + 1 for slots in matrices]
     return AnalogLayer(
         name=layer["name"],
         op=layer["op"],
         products=products,
-        tiles=tuple(Tiles(count, inputs, outputs) for (outputs, inputs), count in sizes.items()),
-        tile_rows=max(tile_rows),
+        tiles=tiles,
+        tile_rows=max(cut.rows for cut in cuts),
         inputs=sum(groups * math.prod(shape[1:]) for shape in shapes),
         outputs=sum(shape[0] for shape in shapes),
-        partial_sums=sum(shape[0] * (rows - 1) for shape, rows in zip(shapes, tile_rows, strict=True)),
+        partial_sums=sum(shape[0] * (cut.rows - 1) for shape, cut in zip(shapes, cuts, strict=True)),
         operations=_PER_GATE * sum(shape[0] for shape in shapes[::2]) if layer["op"] in RECURRENT else 0,
         macs=products * sum(math.prod(shape) for shape in shapes),
         input_bits=bits[0],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from simulator.cost.bands import Band
 from simulator.cost.counting import Bits
-from simulator.cost.prices import AdcSurvey, CellReading, Measurable, Price, scaled
+from simulator.cost.prices import AdcSurvey, CellReading, EnergyPrice, Measurable, Price, scaled
 from simulator.cost.profile import AreaCharge, EnergyCharge, HardwareProfile, PowerCharge
 from simulator.cost.results import Activity
 
@@ -47,6 +47,7 @@ class Prices:
         self._profile = profile
         self._activity = activity
         self._notes = notes
+        self._known: dict[tuple[str, Bits], Band] = {}  # of layers with the same bits, a price is the same
 
     def energy(self, name: str, charge: EnergyCharge, bits: Bits, layer: str) -> Band:
         """Return the energy of one of what a charge is for, in J.
@@ -54,9 +55,14 @@ class Prices:
         Raises:
             BitsNotPricedError: a table has no row for the bits.
         """
-        price = charge.price
-        if isinstance(price, CellReading):
-            return self._cell(name, price, layer)
+        if isinstance(charge.price, CellReading):
+            return self._cell(name, charge.price, layer)
+        band = self._known.get((name, bits))
+        if band is None:
+            band = self._known[name, bits] = self._given(name, charge, charge.price, bits)
+        return band
+
+    def _given(self, name: str, charge: EnergyCharge, price: EnergyPrice | AdcSurvey, bits: Bits) -> Band:
         self._notes.cite(price.source)
         if isinstance(price, AdcSurvey):
             return price.energy(bits.output_bits)

@@ -20,7 +20,15 @@ from simulator.cost.counting import (
     Times,
 )
 from simulator.cost.nodes import DEFAULT_VOLTAGE_V, LARGEST_NM, SMALLEST_NM
-from simulator.cost.prices import MOST_BITS, AnyArea, AnyEnergy, EnergyPrice, PowerPrice, TimePrice
+from simulator.cost.prices import (
+    MOST_BITS,
+    AnyArea,
+    AnyEnergy,
+    CellReading,
+    EnergyPrice,
+    PowerPrice,
+    TimePrice,
+)
 
 MOST_CHARGES = 40
 ComponentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -190,6 +198,12 @@ class HardwareProfile(StrictModel):
                 "repeated_name", f"an energy and a static power have one name: {', '.join(twice)}"
             )
         return self
+
+    @property
+    def uses_measurements(self) -> bool:
+        """Whether what a job measures takes the place of some of its numbers."""
+        prices = (charge.price for charge in self.energy.values())
+        return any(isinstance(price, CellReading) and bool(price.measured) for price in prices)
 
     def bits(self, input_bits: int, output_bits: int, mv_type: AnalogMVType) -> Bits:
         """Return what decides how often prices fall due for a layer."""

@@ -73,7 +73,7 @@ class CostSection:
         profile: in use; None where there is no cost.
         reason: why there is none.
         is_own: whether the job itself names the hardware.
-        is_measured: whether the job has described its layers.
+        is_final: whether nothing that the job measures later will change it.
         figures: name and value of the numbers that matter most.
         layers: bars in the order of the network.
         more_layers: how many of those that cost least are not among them.
@@ -88,7 +88,7 @@ class CostSection:
     profile: str | None
     reason: str
     is_own: bool
-    is_measured: bool
+    is_final: bool
     figures: Sequence[tuple[str, str]]
     layers: Sequence[Bar]
     more_layers: int
@@ -116,7 +116,7 @@ def cost_section(pages: Pages, job: Job, profile: str | None) -> CostSection:
         reason = str(error)
     if found is None:
         return CostSection(
-            None, reason, is_own=False, is_measured=False, figures=(), layers=(), more_layers=0,
+            None, reason, is_own=False, is_final=True, figures=(), layers=(), more_layers=0,
             components=(), maintenance=(), assumptions=(), sources=(), warnings=(), choices=choices,
         )  # fmt: skip
     return _section(found, choices)
@@ -133,7 +133,7 @@ def _section(found: JobCost, choices: Sequence[tuple[str, str]]) -> CostSection:
         profile=answer["profile"],
         reason="",
         is_own=found.is_own,
-        is_measured=found.is_measured,
+        is_final=found.is_final,
         figures=list(_figures(answer)),
         layers=list(_layer_bars(shown, looks)),
         more_layers=len(layers) - len(shown),
