@@ -54,6 +54,7 @@ from app.results.reader import ResultReader
 from app.services import Services
 from app.settings import Settings
 from app.start import load_settings, product_version, start_log
+from app.usage.endpoints import router as usage_router
 from app.webhooks.endpoints import router as webhooks_router
 
 log = logging.getLogger(__name__)
@@ -185,6 +186,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cost_router,
         webhooks_router,
         keys_router,
+        usage_router,
         health_router,
         assets_router,
         sign_in_router,

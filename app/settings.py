@@ -93,6 +93,27 @@ class Settings(BaseSettings):
         ),
     ] = ""
 
+    quota_jobs: Annotated[
+        int | None,
+        Field(ge=0, description="Jobs of one project that are queued or running at a time. Unset: no limit."),
+    ] = None
+    quota_seconds_a_day: Annotated[
+        float | None,
+        Field(ge=0, description="Estimated seconds of one project's jobs within 24 hours. Unset: no limit."),
+    ] = None
+    quota_bytes: Annotated[
+        int | None,
+        Field(ge=0, description="Bytes of one project's models, datasets and artifacts. Unset: no limit."),
+    ] = None
+    quota_requests_a_second: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Requests of one project per second that each API process takes in the long run; ten "
+            "seconds' worth may come at once. Unset: no limit.",
+        ),
+    ] = None
+
     max_upload_bytes: Annotated[
         int, Field(gt=0, description="Size of the largest model or dataset file that is accepted.")
     ] = 256 * MIB

@@ -198,8 +198,12 @@ def _keys(recorder: Recorder, http: httpx.Client) -> None:
     recorder.of("GET", path, "")
     rotated = recorder.of("POST", path, "rotate", json={"grace_s": 3600})
     recorder.ask("GET", "/v1/keys", params={"project": "lab"})
+    change = {"share": 2, "limits": {"jobs": 20, "seconds_a_day": 36000}}
+    recorder.ask("PATCH", "/v1/projects/lab", "/v1/projects/{project_name}", json=change)
+    recorder.ask("GET", "/v1/projects")
     http.headers["Authorization"] = f"Bearer {rotated['key']}"
     recorder.ask("GET", "/v1/whoami")
+    recorder.ask("GET", "/v1/usage")
     for shown in (made, rotated):
         shown["key"] = f"{shown['prefix']}_{'A' * 43}"
 

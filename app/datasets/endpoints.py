@@ -23,6 +23,7 @@ from app.kit.transactions import ReadSession, WriteSession, after_commit, snapsh
 from app.kit.uploads import client_of, receive_upload, upload_openapi
 from app.services import Services, ServicesDep
 from app.uploads import store_upload
+from app.usage.quotas import Quotas
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
@@ -70,6 +71,7 @@ async def upload_dataset(
         )
 
         def store(session: Session) -> tuple[Dataset, bool]:
+            Quotas(session, services.settings).require_room_for_bytes(upload.size_bytes)
             return DatasetService(session).store(
                 upload,
                 name=query.name,

@@ -42,8 +42,11 @@ class Project(Base):
     limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
     # Of the workers' time, relative to other projects'.
     share: Mapped[float] = mapped_column(Double, default=1.0, server_default="1")
-    # Estimated seconds of work that it was given, over its share: the least served project comes next.
+    # Accounts of `app.engine.turns`, in estimated seconds: of the project, which was at `begun_s` when its
+    # last item was claimed, and the clock of its jobs.
     served_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    begun_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    jobs_clock_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
@@ -177,6 +180,11 @@ class Job(Owned, Base):
     execution: Mapped[dict[str, Any]] = mapped_column(Json)
     seed: Mapped[int] = mapped_column(BigInteger)
     priority: Mapped[int] = mapped_column(Integer, default=0)
+    # Estimated seconds: of one sample-forward, of the job without what it took over, and those that it was
+    # given (its account in `app.engine.turns`).
+    sample_s: Mapped[float] = mapped_column(Double, default=1e-4, server_default="0.0001")
+    estimated_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    served_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     dataset_ref: Mapped[str] = mapped_column(Text)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)

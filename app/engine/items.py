@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, CursorResult, and_, select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Job, WorkItem
+from app.db.tables import Job, Worker, WorkItem
 from app.db.types import database_now_s, utc_now
+from app.engine import turns
 from app.engine.abilities import required
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 
@@ -69,7 +70,7 @@ def claim(
     able: Collection[str] | None = None,
     job_id: str | None = None,
 ) -> Lease | None:
-    """Claim the first queued item by priority and age; return None when there is none.
+    """Claim the item whose turn it is (`app.engine.turns`); return None when there is none.
 
     At most one job is locked at a time, so that no two claims wait for each other.
 
@@ -80,41 +81,38 @@ def claim(
         able: what the worker is able to do, as items require it; None: anything.
         job_id: the job of the item; None is any.
     """
-    query = (
-        select(WorkItem.id, WorkItem.job_id)
-        .where(WorkItem.state == ItemState.QUEUED)
-        .order_by(*_IN_TURN)
-        .limit(_CANDIDATES)
-    )
-    if able is not None:
-        query = query.where(WorkItem.requires.in_(able))
-    if job_id is not None:
-        query = query.where(WorkItem.job_id == job_id)
-    for candidate_id, candidate_job_id in session.execute(query).all():
-        attempt = session.begin_nested()  # rolled back, it gives the lock back
-        job = lock(session, candidate_job_id)
-        item = session.get(WorkItem, candidate_id, populate_existing=True)
-        if (
-            job is None
-            or item is None
-            or item.state != ItemState.QUEUED
-            or job.state not in (JobState.QUEUED, JobState.RUNNING)
-        ):
-            attempt.rollback()  # another worker was faster
-            continue
-        item.state = ItemState.RUNNING
-        item.lease_token += 1
-        item.lease_owner = owner
-        now_s = database_time_s(session)
-        item.lease_expires_s, item.heard_at_s = now_s + lease_s, now_s
-        item.started_at = utc_now()
-        if job.state == JobState.QUEUED:
-            move(session, job, JobState.RUNNING)
-        job.phase = item.kind
-        record(session, job, "item.started", {"item": item.key, "attempt": item.attempt + 1})
-        attempt.commit()
-        return _lease_of(item, job)
+    jobs = (turn.job_id for turn in turns.in_turn(session, able)) if job_id is None else iter((job_id,))
+    for candidate_job_id in jobs:
+        for candidate_id in turns.items_of(session, candidate_job_id, able):
+            attempt = session.begin_nested()  # rolled back, it gives the lock back
+            job = lock(session, candidate_job_id)
+            item = session.get(WorkItem, candidate_id, populate_existing=True)
+            if (
+                job is None
+                or item is None
+                or item.state != ItemState.QUEUED
+                or job.state not in (JobState.QUEUED, JobState.RUNNING)
+            ):
+                attempt.rollback()  # another worker was faster
+                continue
+            _take(session, job, item, owner=owner, lease_s=lease_s)
+            attempt.commit()
+            return _lease_of(item, job)
     return None
+
+
+def _take(session: Session, job: Job, item: WorkItem, *, owner: str, lease_s: float) -> None:
+    turns.charge(session, job, item)
+    item.state = ItemState.RUNNING
+    item.lease_token += 1
+    item.lease_owner = owner
+    now_s = database_time_s(session)
+    item.lease_expires_s, item.heard_at_s = now_s + lease_s, now_s
+    item.started_at = utc_now()
+    if job.state == JobState.QUEUED:
+        move(session, job, JobState.RUNNING)
+    job.phase = item.kind
+    record(session, job, "item.started", {"item": item.key, "attempt": item.attempt + 1})
 
 
 def unheld(session: Session, *, owner: str, held: Collection[str]) -> Lease | None:
@@ -155,15 +153,16 @@ def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
         sample-forwards.
     """
     job, item = hold(session, lease)
-    query = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).order_by(*_IN_TURN).limit(1)
-    other = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    turn = next(turns.in_turn(session), None)
+    first = turns.items_of(session, job.id)[:1] if turn is not None and turn.job_id == job.id else []
+    other = session.get(WorkItem, first[0], populate_existing=True) if first else None
     if (
         other is None
-        or other.job_id != job.id
         or job.state != JobState.RUNNING
         or (other.kind, other.payload.get("variant")) != (item.kind, item.payload.get("variant"))
     ):
         return repeats_of(item.payload), 0
+    turns.charge(session, job, other)
     done = other.progress_done
     taken_over = [*item.payload.get("taken_over", []), *repeats_of(other.payload)]
     item.payload = {**item.payload, "taken_over": taken_over}
@@ -178,6 +177,16 @@ def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
 def repeats_of(payload: dict[str, Any]) -> list[list[int]]:
     """Return the ranges of chips of an evaluation item: its own, and those that it took over."""
     return [payload["repeats"], *payload.get("taken_over", [])]
+
+
+def gives_way(session: Session, lease: Lease) -> bool:
+    """Return whether an item should stop where it is, since a job of which nothing was begun comes first."""
+    job, item = session.get(Job, lease.job_id), session.get(WorkItem, lease.item_id)
+    if job is None or item is None:
+        return False
+    worker = session.get(Worker, item.lease_owner) if item.lease_owner is not None else None
+    able = [item.requires] if worker is None else worker.able
+    return turns.newcomer_before(session, job, able) is not None
 
 
 def renew(session: Session, lease: Lease, *, lease_s: float) -> bool:
@@ -340,6 +349,7 @@ def fail(session: Session, lease: Lease, failure: Failure) -> None:
 def release(session: Session, lease: Lease, *, reason: str = "worker_shutdown") -> None:
     """Give the item back untouched, for a reason that is the worker's; no attempt is spent."""
     job, item = hold(session, lease)
+    turns.refund(session, job, item)
     _requeue(session, job, item, reason=reason)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, distinct, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
-from app.db.scope import EVERY_PROJECT
 from app.db.tables import (
     AnalysisRow,
     Artifact,
@@ -215,28 +214,6 @@ class JobRepository:
             )
             done.update(self._session.scalars(items.distinct()))
         return KnownResults(cells, frozenset(done))
-
-    def jobs_before(self, job_id: str) -> int | None:
-        """Return how many jobs have an item claimed before any of this one; None if it does not wait.
-
-        Jobs of all projects count: they share the workers.
-        """
-        waiting = select(WorkItem).where(WorkItem.state == ItemState.QUEUED).subquery()
-        first = self._session.execute(
-            select(waiting.c.priority, waiting.c.id)
-            .where(waiting.c.job_id == job_id)
-            .order_by(waiting.c.priority.desc(), waiting.c.id)
-            .limit(1),
-            execution_options=EVERY_PROJECT,
-        ).one_or_none()
-        if first is None:
-            return None
-        earlier = or_(
-            waiting.c.priority > first.priority,
-            and_(waiting.c.priority == first.priority, waiting.c.id < first.id),
-        )
-        query = select(func.count(distinct(waiting.c.job_id))).where(earlier, waiting.c.job_id != job_id)
-        return self._session.scalars(query, execution_options=EVERY_PROJECT).one()
 
     def workers_alive(self, silence_s: float) -> Sequence[Worker]:
         """Return the workers that have reported within the last seconds of the database's clock."""

@@ -104,7 +104,11 @@ class JobCreate(JobSpec):
         'the job. Or the name of one, with overrides: `{"profile": name, "overrides": {...}}`.',
     )
     priority: int = Field(
-        default=0, ge=-100, le=100, strict=True, description="Jobs with a higher priority start first."
+        default=0,
+        ge=-100,
+        le=100,
+        strict=True,
+        description="Of a project's jobs, those of higher priority come first; equal ones take turns.",
     )
 
     _config: InferenceRPUConfig | None = PrivateAttr(default=None)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
-from app.engine import items, kinds
+from app.engine import items, kinds, turns
 from app.engine.abilities import required
 from app.engine.kinds.analyses.plan import first_items
 from app.engine.kinds.analyses.subject import Subject
@@ -24,16 +24,19 @@ from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
-from app.jobs.repository import JobRepository
+from app.jobs.repository import JobRepository, KnownResults
 from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitReason
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.monitoring.traces import origin
 from app.settings import Settings
+from app.usage.quotas import Quotas
 from simulator.config import LossType, Variant, config_hash, effective
 from simulator.config.job import JobSpec
 from simulator.config.tasks import Task
+
+_NOTHING_KNOWN = KnownResults({}, frozenset())
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ class JobService:
             settings: limits, and how work is cut.
             blobs: where files that are taken over lie.
             fresh: take nothing over.
+
+        Raises:
+            TooManyRequests: it is beyond a limit of the project.
         """
         found = accepted.found
         job = _new_job(accepted.request, found, settings)
@@ -95,12 +101,21 @@ class JobService:
         job.progress_total = sum(item.progress_total for item in work)
         job.retry_of, job.extends = accepted.retry_of, accepted.extends
         keys = result_keys(job, spec, accepted.model, found.dataset)
+        quotas = Quotas(self._session, settings)
+        quotas.require_room_for_job()
+        estimate = self._estimate(accepted, spec, work, _NOTHING_KNOWN, settings)
+        if estimate.estimated_seconds is not None and job.progress_total:
+            job.sample_s = estimate.estimated_seconds / job.progress_total
+        else:
+            job.sample_s = turns.SAMPLE_S
         self.jobs.add(job, work, keys)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
             record(self._session, job, "job.warning", warning)
         if not fresh:
             self._take_over(job, spec, work, keys, blobs)
+        quotas.require_room_for_seconds(max(0, job.progress_total - job.progress_done) * job.sample_s)
+        job.estimated_s = max(0, job.progress_total - job.progress_done) * job.sample_s
         return job
 
     def dry_run(self, accepted: Accepted, settings: Settings, *, fresh: bool = False) -> DryRunView:
@@ -112,17 +127,27 @@ class JobService:
         sizes = _sizes(spec, accepted.dataset_report)
         subject = Subject.of(spec, request.config, accepted.model.report)
         work = _plan(subject, sizes, found, settings)
-        speed = fastest(self.jobs.speeds(), settings.threads_per_item)
+        known = self.jobs.known_results(keys, spec.evaluate.t_inference, spec.evaluate.repeats)
+        return self._estimate(accepted, spec, work, known, settings)
+
+    def _estimate(
+        self,
+        accepted: Accepted,
+        spec: JobSpec,
+        work: list[WorkItem],
+        known: KnownResults,
+        settings: Settings,
+    ) -> DryRunView:
         return dry_run(
             spec,
-            config=found.layer_configs[0],
+            config=accepted.found.layer_configs[0],
             report=accepted.model.report,
-            sizes=sizes,
+            sizes=_sizes(spec, accepted.dataset_report),
             items=work,
-            known=self.jobs.known_results(keys, spec.evaluate.t_inference, spec.evaluate.repeats),
-            speed=speed,
-            warnings=found.warnings,
-            cost=found.cost,
+            known=known,
+            speed=fastest(self.jobs.speeds(), settings.threads_per_item),
+            warnings=accepted.found.warnings,
+            cost=accepted.found.cost,
         )
 
     def accept_retry(self, job_id: str, settings: Settings) -> Accepted:
@@ -189,9 +214,9 @@ class JobService:
 
     def queue(self, job: Job, settings: Settings) -> QueueView | None:
         """Return what a queued job waits for; None for others."""
-        before = self.jobs.jobs_before(job.id) if job.state == JobState.QUEUED else None
-        if before is None:
+        if job.state != JobState.QUEUED:
             return None
+        before = turns.jobs_before(self._session, job)
         reason = waits_for(job, self.jobs.workers_alive(settings.worker_silence_s))
         return QueueView(position=before + 1, reason=reason)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -29,8 +30,12 @@ from app.keys.repository import KeyRepository
 from app.keys.service import KeyService
 from app.keys.tokens import Kind, Token, sha256_of
 from app.kit.access import Caller, Scope, unauthorized
+from app.kit.problems import TooManyRequests
 from app.kit.security import came_to_loopback, is_published
 from app.settings import Settings
+from app.usage.buckets import Buckets
+from app.usage.limits import Limits
+from app.usage.repository import UsageRepository
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ class Gate:
         key = settings.admin_key
         self._admin_sha256 = None if key is None else sha256_of(key.get_secret_value())
         self._kept: OrderedDict[str, tuple[float, _Known | None]] = OrderedDict()
+        self._limits: dict[str, tuple[float, Limits | None]] = {}
+        self._buckets = Buckets(time.monotonic)
         self._has_keys = False
         self._no_keys_until = float("-inf")
         self._uses: set[str] = set()  # ids of keys whose use is being written down
@@ -135,9 +142,40 @@ class Gate:
         await run_in_threadpool(end)
         self.forget()
 
+    async def spend(self, caller: Caller) -> dict[str, str]:
+        """Count a request of the caller's project; return the header fields that tell how many are left.
+
+        Raises:
+            TooManyRequests: there are too many.
+        """
+        if caller.project is None:
+            return {}
+        rate = (await self._limits_of(caller.project)).requests_a_second
+        if rate is None:
+            return {}
+        draw = self._buckets.draw(caller.project, rate)
+        if not draw.is_granted:
+            message = f"project {caller.project} sends more than {rate:g} requests a second"
+            again = {"Retry-After": str(max(1, math.ceil(draw.wait_s)))}
+            raise TooManyRequests(message, headers={**draw.fields(), **again})
+        return draw.fields()
+
+    async def _limits_of(self, project: str) -> Limits:
+        until, limits = self._limits.get(project, (float("-inf"), None))
+        if limits is None or time.monotonic() >= until:
+            limits = await run_in_threadpool(self._read_limits, project)
+            self._limits[project] = (time.monotonic() + LOOK_S, limits)
+        return limits
+
+    def _read_limits(self, project: str) -> Limits:
+        with self._database.reading() as session:
+            row = UsageRepository(session).project(project)
+        return Limits.of(self._settings, None if row is None else row.limits)
+
     def forget(self) -> None:
-        """Ask the database anew about every key."""
+        """Ask the database anew about every key and every limit."""
         self._kept.clear()
+        self._limits.clear()
         self._no_keys_until = float("-inf")
 
     async def _verified(self, given: str, kind: Kind) -> Caller | None:

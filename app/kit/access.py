@@ -24,6 +24,7 @@ OPEN: Final[dict[str, Any]] = {"security": []}
 EVERY_PROJECT: Final = "*"
 PROJECT_PARAMETER: Final = "project"
 CHOSEN_PROJECT: Final = "driftline.project"  # in the scope of a request that names a project
+LIMIT_FIELDS: Final = "driftline.limit_fields"  # in the scope of a request that is counted
 
 _CHALLENGE: Final = 'Bearer realm="driftline"'
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -83,6 +84,13 @@ class Access(Protocol):
     async def end_session(self, given: str) -> None:
         """End a browser's session."""
 
+    async def spend(self, caller: Caller) -> dict[str, str]:
+        """Count a request of the caller's project; return the header fields that tell how many are left.
+
+        Raises:
+            TooManyRequests: there are too many.
+        """
+
     def forget(self) -> None:
         """Ask anew about every key, since one has changed."""
 
@@ -134,6 +142,7 @@ async def admit(request: Request, access: Access, wanted: Scope) -> Request:
     caller = await access.caller_of(request)
     if caller is None:
         raise unauthorized("the request has no key", "missing_key")
+    request.scope[LIMIT_FIELDS] = await access.spend(caller)
     if not caller.may(wanted):
         has = " and ".join(sorted(caller.scopes)) or "no scope"
         message = f"this wants the scope {wanted}; the key {shortened(caller.name, 100)!r} has {has}"

@@ -24,6 +24,7 @@ from app.kit.problems import (
     ProblemDetails,
     StorageFull,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
@@ -36,7 +37,7 @@ _REFERENCE = "#/components/schemas/{model}"
 # What any operation may answer.
 COMMON_RESPONSES = problem_responses(InvalidRequest, InternalError, Unavailable)
 # What an operation that wants a key may answer besides; added to all of them.
-_SECURED_RESPONSES = problem_responses(Unauthorized, Forbidden, NotFound)
+_SECURED_RESPONSES = problem_responses(Unauthorized, Forbidden, NotFound, TooManyRequests)
 _KEY: dict[str, Any] = {
     "type": "http",
     "scheme": "bearer",
@@ -182,7 +183,7 @@ def _add_headers(schema: dict[str, Any]) -> None:
         for method, operation in path.items():
             name = operation["operationId"]
             for status, response in operation["responses"].items():
-                found = {"Retry-After"} if status == "503" else set()
+                found = {"Retry-After"} if status in ("429", "503") else set()
                 if status in ("200", "201", "202") and name in _LOCATED:
                     found.add("Location")
                 if name in _SUBMISSIONS and status == "202":

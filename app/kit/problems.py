@@ -164,6 +164,12 @@ class Misdirected(Problem):
     status, code, title = 421, "misdirected", "Misdirected request"
 
 
+class TooManyRequests(Problem):
+    """A limit of the project is reached."""
+
+    status, code, title = 429, "too_many_requests", "A limit is reached"
+
+
 class InvalidRequest(Problem):
     """The request is understood and wrong."""
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.kit import strictjson
-from app.kit.access import admit, declared, scope_in
+from app.kit.access import LIMIT_FIELDS, admit, declared, scope_in
 from app.kit.bodies import read_all
 from app.kit.etag import tagged
 from app.kit.problems import Fault, NotFound, UnsupportedMediaType, shortened
@@ -78,7 +78,9 @@ class StrictRoute(APIRoute):
                 raise NotFound("there is nothing at a path with a NUL character")
             if wanted is not None:
                 request = await admit(request, application_of(request).access, wanted)
-            return tagged(request, await handle(StrictRequest(request.scope, request.receive)))
+            answer = tagged(request, await handle(StrictRequest(request.scope, request.receive)))
+            answer.headers.update(request.scope.get(LIMIT_FIELDS, {}))
+            return answer
 
         return strict
 

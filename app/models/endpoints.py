@@ -26,6 +26,7 @@ from app.models.schemas import ModelQuery, ModelView
 from app.models.service import ModelService, identity_of, is_up_to_date
 from app.services import Services, ServicesDep
 from app.uploads import store_upload
+from app.usage.quotas import Quotas
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
@@ -70,6 +71,7 @@ async def upload_model(
         )
 
         def store(session: Session) -> tuple[Model, bool]:
+            Quotas(session, services.settings).require_room_for_bytes(upload.size_bytes)
             return ModelService(session).store(
                 upload,
                 identity=identity,

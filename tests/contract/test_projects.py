@@ -75,8 +75,9 @@ class Lab:
                 )
             )  # fmt: skip
             move(session, row, JobState.SUCCEEDED)
+        [*_, delivery] = self.http.get(f"/v1/webhooks/{webhook}/deliveries").json()["items"]
         self.things = {
-            "model_id": model, "dataset_id": dataset, "config_id": config, "webhook_id": webhook,
+            "model_id": model, "dataset_id": dataset, "config_id": config, "webhook_id": webhook, "delivery_id": delivery["id"],
             "job_id": job_id, "name": "provenance.json", "analysis_type": "error_budget", "tag_id": "ours",
         }  # fmt: skip
 

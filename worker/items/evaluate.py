@@ -33,6 +33,7 @@ def handle(item: ItemContext) -> None:
             counts=result.counts(),
             progress_done=item.done,  # counted batch by batch, so that progress never goes back
         )
+        item.give_way()
         item.count_cell()
 
     evaluated = 0

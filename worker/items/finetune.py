@@ -43,6 +43,7 @@ def handle(item: ItemContext) -> None:
         )
         if unused is not None:
             item.blobs.delete(unused)
+        item.give_way()
 
     try:
         train(

@@ -22,6 +22,7 @@ from worker.protocol import RunRequest
 
 _TAKE_OVER_S = 60.0  # how long a runner takes over other items: its start is little against that
 _LOOK_S = 0.5  # time between two looks whether to stop, and between two reports of progress
+_GIVE_WAY_S = 2.0  # least time of work between two looks whether another job comes first
 _SIGN_OF_LIFE_S = 30.0  # time between two reports where nothing is counted
 
 Result = TypeVar("Result")
@@ -30,6 +31,14 @@ Report = Callable[[int, int], None]  # of cells and sample-forwards, since the l
 
 class Stopped(Exception):  # noqa: N818 - not a fault
     """The item should stop: its job is being cancelled, or the worker shuts down."""
+
+    reason = "worker_shutdown"
+
+
+class GaveWay(Stopped):
+    """The item stops where it is, because a job of which nothing was begun comes first."""
+
+    reason = "gave_way"
 
 
 class ItemFailedError(Exception):
@@ -105,6 +114,7 @@ class ItemContext:
         self._patience_s = request.lease_s
         self._database = runner.database
         self._looked_at = 0.0
+        self._looked_around_at = time.monotonic()
         self._cells = self._samples = 0
         self._reported_at = self._heard_at = self._started_at = time.monotonic()
         self.job: Job
@@ -162,6 +172,18 @@ class ItemContext:
                 with self._database.transaction() as session:
                     recording.save_sign_of_life(session, self.lease)
                 self._heard_at = now
+
+    def give_way(self) -> None:
+        """Raise GaveWay when another job comes first; to be called where all that was found is stored."""
+        now = time.monotonic()
+        if now - self._looked_around_at < _GIVE_WAY_S:
+            return
+        self._looked_around_at = now
+        with self._if_it_is_there():
+            with self._database.reading() as session:
+                comes_first = items.gives_way(session, self.lease)
+            if comes_first:
+                raise GaveWay
 
     def advance(self, samples: int) -> None:
         """Count sample-forwards; the database gets the count now and then."""
@@ -222,7 +244,7 @@ class ItemContext:
         """Mark the item and its job as failed."""
         self.write(items.fail, failure=failure)
 
-    def give_back(self) -> None:
+    def give_back(self, reason: str) -> None:
         """Record that this runner stops: the item is cancelled with its job, or goes back to the queue."""
 
         def give_back(session: Session, lease: Lease) -> None:
@@ -230,7 +252,7 @@ class ItemContext:
             if job.state == JobState.CANCELLING:
                 items.stopped(session, lease)
             else:
-                items.release(session, lease)
+                items.release(session, lease, reason=reason)
 
         self.write(give_back)
 

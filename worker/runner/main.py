@@ -111,8 +111,8 @@ def _carry_out(item: ItemContext) -> int | None:
         with _loops(loops_of(item.job)):
             HANDLERS[item.lease.kind](item)
         item.finish()
-    except Stopped:
-        item.give_back()
+    except Stopped as stop:
+        item.give_back(stop.reason)
     except InputGone as gone:
         log.warning("%s from the storage; it is computed again", gone)
         item.wait_for(gone.source_key)

@@ -1,0 +1,306 @@
+"""Fair share: whose item is claimed next, on each database, and whatever comes and goes."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+
+from app.db.ids import new_id
+from app.db.session import Database
+from app.db.tables import Job, Model, Project, WorkItem
+from app.db.types import utc_now
+from app.engine import items, turns
+from app.engine.items import Lease
+from app.jobs.repository import JobRepository
+from tests.unit.app.jobs_of import job_on
+
+SAMPLES = 1000
+SAMPLE_S = 0.01  # an item of so many samples costs 10 s, and its start next to nothing
+
+
+@dataclass
+class Shop:
+    """A database with projects, and a worker that claims and ends items."""
+
+    database: Database
+
+    def submit(self, project: str, size: int, *, priority: int = 0, samples: int = SAMPLES) -> str:
+        """Store a job of so many items; return its id."""
+        with self.database.transaction() as session:
+            if session.get(Project, project) is None:
+                session.add(Project(name=project))
+                session.flush()
+            model = Model(
+                name="m", sha256=new_id().replace("-", "") * 2, size_bytes=1, blob_key="models/m", report={},
+                project=project,
+            )  # fmt: skip
+            session.add(model)
+            session.flush()
+            job = job_on(model.id)
+            job.project, job.priority, job.sample_s = project, priority, SAMPLE_S
+            job.spec = {"task": "classification"}
+            job.queued_at = utc_now() - timedelta(minutes=1)
+            rows = [
+                WorkItem(
+                    key=f"evaluate:{number}", kind="evaluate", needs=[], state="queued", progress_total=samples,
+                    payload={"variant": "hwa", "repeats": [number, number + 1]},
+                )
+                for number in range(size)
+            ]  # fmt: skip
+            JobRepository(session).add(job, rows, {})
+            return job.id
+
+    def claim(self, **options: Any) -> Lease | None:
+        with self.database.transaction() as session:
+            return items.claim(session, owner="w", lease_s=60, **options)
+
+    def end(self, lease: Lease) -> None:
+        with self.database.transaction() as session:
+            items.succeed(session, lease, next_round=lambda *_: [])
+
+    def carry(self, most: int = 1000) -> list[str]:
+        """Claim and end items one after another; return the jobs that they were of."""
+        carried = []
+        while len(carried) < most and (lease := self.claim()) is not None:
+            carried.append(lease.job_id)
+            self.end(lease)
+        return carried
+
+
+@pytest.fixture
+def shop(database: Database) -> Shop:
+    return Shop(database)
+
+
+def test_projects_take_turns_whoever_came_first(shop):
+    big, other = shop.submit("a", 6), shop.submit("b", 3)
+    assert Counter(shop.carry(6)) == {big: 3, other: 3}
+    assert shop.carry() == [big] * 3
+
+
+def test_jobs_of_a_project_take_turns_where_their_priorities_are_equal(shop):
+    big = shop.submit("a", 6)
+    assert shop.carry(2) == [big, big]
+    small = shop.submit("a", 2)
+    assert shop.carry(1) == [small]  # one item of the large job was all that it could have waited for
+    assert Counter(shop.carry(2)) == {big: 1, small: 1}
+
+
+def test_priorities_count_within_a_project_alone(shop):
+    urgent, patient = shop.submit("a", 4, priority=100), shop.submit("a", 4)
+    other = shop.submit("b", 4, priority=-100)
+    found = shop.carry(8)
+    assert Counter(found) == {urgent: 4, other: 4}
+    assert shop.carry() == [patient] * 4
+
+
+def test_the_seconds_are_shared_and_not_the_items(shop):
+    long, short = shop.submit("a", 4, samples=4 * SAMPLES), shop.submit("b", 16)
+    found = Counter(shop.carry(10))
+    assert found[short] in (7, 8)
+    assert found[long] in (2, 3)
+
+
+def test_a_project_has_the_share_that_its_row_says(shop):
+    first, second = shop.submit("a", 30), shop.submit("b", 30)
+    with shop.database.transaction() as session:
+        session.execute(update(Project).where(Project.name == "a").values(share=2.0))
+    found = Counter(shop.carry(30))
+    assert found[first] in (19, 20, 21)
+    assert found[second] == 30 - found[first]
+
+
+def test_who_was_idle_has_saved_nothing_up(shop):
+    shop.submit("a", 20)
+    first = shop.submit("b", 1)
+    assert first in shop.carry(10)
+    late = shop.submit("b", 10)
+    assert Counter(shop.carry(6))[late] in (3, 4)  # not six of six
+
+
+def test_a_row_of_small_jobs_does_not_keep_a_large_one_waiting(shop):
+    big = shop.submit("a", 10)
+    shop.carry(1)
+    found = []
+    for _ in range(10):
+        shop.submit("a", 1)
+        found += shop.carry(1)
+    assert found.count(big) in (4, 5, 6)
+
+
+def test_what_a_worker_is_not_able_to_do_keeps_nobody_waiting(shop):
+    gpu, cpu = shop.submit("a", 2), shop.submit("b", 2)
+    with shop.database.transaction() as session:
+        session.execute(update(WorkItem).where(WorkItem.job_id == gpu).values(requires="cuda/compiled"))
+    able = ["auto/compiled"]
+    assert [shop.claim(able=able).job_id for _ in range(2)] == [cpu, cpu]
+    assert shop.claim(able=able) is None
+
+
+def test_a_runner_takes_nothing_over_where_another_job_comes_next(shop):
+    big = shop.submit("a", 4)
+    lease = shop.claim()
+    with shop.database.transaction() as session:
+        assert len(items.take_over(session, lease)[0]) == 2  # nobody else waits
+    small = shop.submit("b", 1)
+    with shop.database.transaction() as session:
+        assert len(items.take_over(session, lease)[0]) == 2  # unchanged
+    shop.end(lease)
+    assert shop.carry(1) == [small]
+    assert shop.carry() == [big] * 2
+
+
+def test_an_item_gives_way_to_a_job_of_which_nothing_was_begun(shop):
+    shop.submit("a", 3)
+    lease = shop.claim()
+
+    def gives_way() -> bool:
+        with shop.database.reading() as session:
+            return items.gives_way(session, lease)
+
+    assert not gives_way()
+    small = shop.submit("a", 2)
+    assert gives_way()
+    shop.end(shop.claim())  # the small job has begun: from now on they take turns
+    assert not gives_way()
+    assert shop.carry(1) != [small]
+
+
+def test_an_item_gives_way_to_no_job_that_a_free_worker_is_about_to_take(shop):
+    shop.submit("a", 3)
+    lease = shop.claim()
+    small = shop.submit("a", 1)
+    with shop.database.transaction() as session:
+        session.execute(update(Job).where(Job.id == small).values(queued_at=utc_now()))
+    with shop.database.reading() as session:
+        assert not items.gives_way(session, lease)
+
+
+def test_an_item_gives_way_to_no_lower_priority_of_its_project(shop):
+    shop.submit("a", 1, priority=5)
+    lease = shop.claim()
+    shop.submit("a", 1, priority=4)
+    with shop.database.reading() as session:
+        assert not items.gives_way(session, lease)
+    shop.submit("b", 1, priority=-4)
+    with shop.database.reading() as session:
+        assert items.gives_way(session, lease)
+
+
+def test_what_an_item_that_gave_way_did_not_do_is_not_charged(shop):
+    job_id = shop.submit("a", 1)
+    lease = shop.claim()
+    with shop.database.transaction() as session:
+        job, item = items.hold(session, lease)
+        items.set_progress(job, item, SAMPLES // 4)
+        items.release(session, lease, reason="gave_way")
+    with shop.database.reading() as session:
+        job, project = session.get(Job, job_id), session.get(Project, "a")
+        assert job.served_s == pytest.approx(2.5 + turns.ITEM_S)
+        assert project.served_s == pytest.approx(2.5 + turns.ITEM_S)
+        assert session.scalars(select(WorkItem.attempt)).one() == 0
+
+
+def test_the_place_in_the_queue_is_that_of_the_claims(shop):
+    shop.submit("a", 1, priority=9)
+    shop.submit("a", 1)
+    last = shop.submit("a", 1)
+    shop.submit("b", 5)
+    shop.submit("b", 5)
+    with shop.database.reading() as session:
+        before = turns.jobs_before(session, session.get(Job, last))
+    found = shop.carry()
+    assert before in (2, 3)  # of the other project, one job counts if it comes first
+    assert found.index(last) <= before + 2
+
+
+arrivals = st.lists(
+    st.tuples(
+        st.sampled_from("abc"),  # project
+        st.integers(1, 6),  # items
+        st.integers(1, 4),  # thousands of samples
+        st.integers(0, 5),  # claims before the next arrival
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+@given(arrivals)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_projects_that_wait_all_the_time_get_equal_time_to_an_item(sqlite_url, arriving):
+    """The bound of start-time fair queueing: over any stretch, they differ by an item of each at most."""
+    copy = f"{sqlite_url}.{new_id()}"
+    shutil.copyfile(sqlite_url.removeprefix("sqlite:///"), copy.removeprefix("sqlite:///"))
+    shop = Shop(Database(copy))
+    project_of: dict[str, str] = {}
+    history: list[tuple[str, float, frozenset[str]]] = []  # who was served how long, and who waited then
+
+    def serve(claims: int) -> None:
+        for _ in range(claims):
+            with shop.database.reading() as session:
+                waiting = session.scalars(select(WorkItem.job_id).where(WorkItem.state == "queued")).all()
+            lease = shop.claim()
+            if lease is None:
+                return
+            with shop.database.reading() as session:
+                job, item = session.get(Job, lease.job_id), session.get(WorkItem, lease.item_id)
+                served = turns.cost_s(job, item)
+            waited = frozenset(project_of[job_id] for job_id in waiting)
+            history.append((project_of[lease.job_id], served, waited))
+            shop.end(lease)
+
+    for project, size, thousands, claims in arriving:
+        project_of[shop.submit(project, size, samples=thousands * SAMPLES)] = project
+        serve(claims)
+    serve(1000)
+    shop.database.dispose()
+    largest = 4 * SAMPLES * SAMPLE_S + turns.ITEM_S
+    for one, other in combinations("abc", 2):
+        for start in range(len(history)):
+            got = {one: 0.0, other: 0.0}
+            for project, served, waited in history[start:]:
+                if not {one, other} <= waited:
+                    break
+                if project in got:
+                    got[project] += served
+                assert abs(got[one] - got[other]) <= 2 * largest + 1e-6
+
+
+def test_many_workers_at_once_do_every_item_once_and_wait_for_nobody_for_ever(shop):
+    jobs = [shop.submit(project, 4) for project in "ab" for _ in range(4)]
+    carried: list[str] = []
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while (lease := shop.claim()) is not None:
+                with shop.database.reading() as session:
+                    items.gives_way(session, lease)
+                shop.end(lease)
+                carried.append(lease.item_id)
+        except BaseException as fault:  # a deadlock, say
+            faults.append(fault)
+            raise
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert not faults
+    assert len(carried) == len(set(carried)) == 4 * len(jobs)
+    with shop.database.reading() as session:
+        assert set(session.scalars(select(Job.state))) == {"succeeded"}
+        accounts = session.scalars(select(Project.served_s).where(Project.name.in_(["a", "b"]))).all()
+    assert accounts[0] == pytest.approx(accounts[1], abs=10 * 6 + 1)  # an item of each worker
