@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -17,10 +17,17 @@ from app.engine import recording
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.specification import config_of, spec_of, task_of
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules, Variant
+from simulator.config.training_config import training_config
 from simulator.data.loading import Dataset, Split, load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
-from simulator.nn import analog_layers, convert_to_analog, convert_to_digital, remap_for_programming
+from simulator.nn import (
+    analog_layers,
+    convert_to_analog,
+    convert_to_digital,
+    load_trained_elsewhere,
+    remap_for_programming,
+)
 from simulator.onnx.importer import ImportedModel, import_model
 from simulator.tasks import targets_for
 from worker.runner.context import InputGone, ItemContext, ItemFailedError
@@ -55,6 +62,11 @@ class JobModels:
         self.seed = item.job.seed
         self.task = task_of(item.job)
         self.evaluate = self.spec.evaluate
+
+    @classmethod
+    def for_training(cls, item: ItemContext) -> Self:
+        """Return the parts of an item with the configuration of training."""
+        return cls(item, config=training_config(config_of(item.job), spec_of(item.job).finetune))
 
     @cached_property
     def device(self) -> torch.device:
@@ -133,9 +145,21 @@ class JobModels:
             return self.convert(self.digital(variant)).eval()
         analog = self.convert(self.network)
         if variant is Variant.HWA:
-            self._load(analog, ItemKey(ItemKind.FINETUNE, variant))
-            remap_for_programming(analog)
+            self._load_trained(analog)
         return analog.eval()
+
+    def _load_trained(self, analog: nn.Module) -> None:
+        """Give an analog model what was trained under noise, mapped as for programming."""
+        key = ItemKey(ItemKind.FINETUNE, Variant.HWA)
+        if self.spec.finetune is None or self.spec.finetune.rpu_config is None:
+            self._load(analog, key)
+        else:
+            training = JobModels.for_training(self.item)
+            trained = training.convert(training.network)
+            training._load(trained, key)  # noqa: SLF001 - of the same class
+            remap_for_programming(trained)
+            load_trained_elsewhere(analog, trained)
+        remap_for_programming(analog)
 
     def ready(self, variant: Variant) -> nn.Module:
         """Return the analog model of a variant with its final input ranges."""

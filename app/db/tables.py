@@ -208,7 +208,10 @@ class Job(Owned, Base):
 
 
 class JobResultKey(OfJob, Base):
-    """Names what a variant's numbers depend on: jobs with equal keys have equal cells."""
+    """Names what numbers depend on: jobs with equal keys have equal ones.
+
+    `variant` names whose: a variant's cells, or, as `finetune:hwa`, what it was trained to.
+    """
 
     __tablename__ = "job_result_keys"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -18,7 +18,7 @@ from app.engine.kinds.analyses.plan import analysis_cells, first_items
 from app.engine.kinds.analyses.subject import Subject
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import JobCreate
-from app.kit.faults import from_pydantic
+from app.kit.faults import from_pydantic, pointer
 from app.kit.problems import Fault
 from simulator.config import (
     FinetuneSpec,
@@ -26,6 +26,7 @@ from simulator.config import (
     LayerRules,
     LossType,
     Variant,
+    effective,
     finetune_warnings,
     time_warnings,
     training_warnings,
@@ -38,10 +39,12 @@ from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
 from simulator.config.tasks import Task
+from simulator.config.training_config import NOT_TRAINED_WITH, training_config, training_config_faults
 from simulator.cost import BitsNotPricedError
 
 BUILTIN = "builtin:"
 _CONFIG = ("rpu_config",)
+_TRAINING = ("finetune", "rpu_config")
 _WARNED_COMBINATIONS = 50  # of overrides; each takes a moment
 
 
@@ -56,6 +59,7 @@ class Checked:
     dataset_report: dict[str, Any] | None = None
     task: Task | None = None
     layer_configs: list[InferenceRPUConfig] = field(default_factory=list)
+    training_configs: list[InferenceRPUConfig] = field(default_factory=list)
     cost: dict[str, Any] | None = None
 
 
@@ -69,6 +73,7 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
     found.faults += _faults("", analysis_faults(request))
     _check_finetune(request, found)
     _check_config(request, found)
+    _check_training_config(request, found)
     if found.model is not None:
         _check_layers(request, found.model, found)
         _check_analyses(request, found.model, max_cells, found)
@@ -166,14 +171,12 @@ def _check_finetune(request: JobCreate, found: Checked) -> None:
     if request.finetune is not None and not trained:
         message = "finetune is set, but neither hwa nor control is among evaluate.variants: it is not done"
         found.warnings.append({"pointer": "/finetune", "code": "no_effect", "message": message})
-    if "hwa" in trained:
-        found.warnings += _prefixed("/rpu_config", training_warnings(request.config))
 
 
 def _warn_about_finetune(request: JobCreate, found: Checked) -> None:
     if request.finetune is None or not request.trained:
         return
-    on_tiles = found.layer_configs if Variant.HWA in request.evaluate.variants else []
+    on_tiles = found.training_configs if Variant.HWA in request.evaluate.variants else []
     found.warnings += _prefixed("/finetune", finetune_warnings(request.finetune, on_tiles))
 
 
@@ -195,6 +198,30 @@ def _check_config(request: JobCreate, found: Checked) -> None:
     found.warnings += _prefixed("/rpu_config", warnings_for(request.config))
     times = request.evaluate.t_inference
     found.warnings += _prefixed("", time_warnings(request.config, times))
+
+
+def _check_training_config(request: JobCreate, found: Checked) -> None:
+    """Check what the fine-tuning makes of the job's configuration, without overrides of layers."""
+    found.training_configs = [request.config]
+    own = None if request.finetune is None else request.finetune.rpu_config
+    where = _CONFIG if own is None else _TRAINING
+    if own is not None:
+        base = InferenceRPUConfig.model_validate(effective(request.config))  # as workers have it
+        faults = _faults_of_override(base, own)
+        if not faults:
+            found.training_configs = [training_config(base, request.finetune)]
+            faults = _faults("", training_config_faults(base, found.training_configs[0]))
+        found.faults += [one.model_copy(update={"pointer": pointer(where) + one.pointer}) for one in faults]
+        if Variant.HWA not in request.evaluate.variants:
+            message = "rpu_config acts on training under analog noise, and hwa is not among evaluate.variants"
+            found.warnings.append({"pointer": pointer(where), "code": "no_effect", "message": message})
+        for name in NOT_TRAINED_WITH:
+            if name in own:
+                message = f"{name} has no effect on training: nothing is programmed there (see modifier)"
+                at = pointer([*where, name])
+                found.warnings.append({"pointer": at, "code": "no_effect", "message": message})
+    if Variant.HWA in request.trained:
+        found.warnings += _prefixed(pointer(where), training_warnings(found.training_configs[0]))
 
 
 def _check_layers(request: JobCreate, model: Model, found: Checked) -> None:
@@ -240,7 +267,31 @@ def _check_overrides(request: JobCreate, rules: LayerRules, analog: Iterable[str
             found.faults += _faults(where, unsupported(config))
         if combination:
             found.layer_configs.append(config)
+    _check_layers_in_training(rules, combinations, merged, found)
     _warn_about_overrides({one: merged[one] for one in combinations if one}, request.config, found)
+
+
+def _check_layers_in_training(
+    rules: LayerRules,
+    combinations: Collection[tuple[int, ...]],
+    merged: Mapping[tuple[int, ...], InferenceRPUConfig],
+    found: Checked,
+) -> None:
+    """Judge the layers' overrides on the configuration of training, to which they are applied last."""
+    base = found.training_configs[0]
+    if base is found.layer_configs[0]:
+        found.training_configs = found.layer_configs
+        return
+    try:
+        trained = rules.merged(combinations, base)
+    except ValidationError as error:
+        found.faults += from_pydantic(error.errors(include_url=False), rules.model_dump(), ("layers",))
+        return
+    for combination in filter(None, dict.fromkeys(combinations)):
+        config = trained[combination]
+        faults = [*unsupported(config), *training_config_faults(merged[combination], config)]
+        found.faults += _faults(f"/layers/overrides/{combination[-1]}/rpu_config", faults)
+        found.training_configs.append(config)
 
 
 def _warn_about_overrides(

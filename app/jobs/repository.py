@@ -29,6 +29,7 @@ from app.db.tables import (
 )  # fmt: skip
 from app.db.types import database_now_s
 from app.engine.keys import ItemKey, ItemKind
+from app.engine.kinds.inference.content_keys import ContentKeys, training_item
 from app.engine.states import ItemState
 from simulator.config import Variant
 
@@ -105,7 +106,7 @@ class JobRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, job: Job, items: Sequence[WorkItem], result_keys: Mapping[Variant, str]) -> None:
+    def add(self, job: Job, items: Sequence[WorkItem], result_keys: Mapping[str, str]) -> None:
         """Store a new job with its tags, work items and result keys."""
         self._session.add(job)
         self._session.flush()
@@ -114,8 +115,8 @@ class JobRepository:
         for item in items:
             item.job_id = job.id
             item.priority = job.priority
-        for variant, key in result_keys.items():
-            self._session.add(JobResultKey(job_id=job.id, variant=variant, key=key))
+        for of, key in result_keys.items():
+            self._session.add(JobResultKey(job_id=job.id, variant=of, key=key))
         self._session.add_all(items)
 
     def get(self, job_id: str) -> Job | None:
@@ -179,19 +180,17 @@ class JobRepository:
         """Return one file of the job."""
         return self._session.get(Artifact, (job_id, name))
 
-    def known_results(
-        self, keys: Mapping[Variant, str], times: Collection[float], repeats: int
-    ) -> KnownResults:
-        """Return what earlier jobs with these result keys have of a new job.
+    def known_results(self, keys: ContentKeys, times: Collection[float], repeats: int) -> KnownResults:
+        """Return what earlier jobs with these keys have of a new job.
 
         Args:
-            keys: the new job's, by variant.
+            keys: the new job's.
             times: at which it evaluates, in s.
             repeats: its chip instances.
         """
         cells: dict[Variant, int] = {}
         done: set[str] = set()
-        for variant, key in keys.items():
+        for variant, key in keys.results.items():
             same = select(JobResultKey.job_id).where(JobResultKey.variant == variant, JobResultKey.key == key)
             found = (
                 select(Cell.repeat, Cell.t_inference)
@@ -213,6 +212,20 @@ class JobRepository:
                 WorkItem.state == ItemState.SUCCEEDED,
             )
             done.update(self._session.scalars(items.distinct()))
+        for variant, key in keys.training.items():
+            item = training_item(variant)
+            trained = (
+                select(WorkItem.job_id)
+                .join(JobResultKey, JobResultKey.job_id == WorkItem.job_id)
+                .where(
+                    JobResultKey.variant == item,
+                    JobResultKey.key == key,
+                    WorkItem.key == item,
+                    WorkItem.state == ItemState.SUCCEEDED,
+                )
+            )
+            if self._session.scalars(trained.limit(1)).first() is not None:
+                done.add(item)
         return KnownResults(cells, frozenset(done))
 
     def workers_alive(self, silence_s: float) -> Sequence[Worker]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,8 +18,9 @@ from app.engine import items, kinds, turns
 from app.engine.abilities import required
 from app.engine.kinds.analyses.plan import first_items
 from app.engine.kinds.analyses.subject import Subject
+from app.engine.kinds.inference.content_keys import ContentKeys, content_keys
 from app.engine.kinds.inference.plan import Ranges, Sizes, needs_of, plan
-from app.engine.kinds.inference.reuse import Reuse, result_keys
+from app.engine.kinds.inference.reuse import Reuse
 from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 from app.jobs.checks import Checked, check
@@ -32,7 +33,7 @@ from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.monitoring.traces import origin
 from app.settings import Settings
 from app.usage.quotas import Quotas
-from simulator.config import LossType, Variant, config_hash, effective
+from simulator.config import LossType, config_hash, effective
 from simulator.config.job import JobSpec
 from simulator.config.tasks import Task
 
@@ -100,7 +101,7 @@ class JobService:
             item.requires = requires
         job.progress_total = sum(item.progress_total for item in work)
         job.retry_of, job.extends = accepted.retry_of, accepted.extends
-        keys = result_keys(job, spec, accepted.model, found.dataset)
+        keys = content_keys(job, spec, accepted.model, found.dataset)
         quotas = Quotas(self._session, settings)
         quotas.require_room_for_job()
         estimate = self._estimate(accepted, spec, work, _NOTHING_KNOWN, settings)
@@ -108,7 +109,7 @@ class JobService:
             job.sample_s = estimate.estimated_seconds / job.progress_total
         else:
             job.sample_s = turns.SAMPLE_S
-        self.jobs.add(job, work, keys)
+        self.jobs.add(job, work, keys.stored)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
             record(self._session, job, "job.warning", warning)
@@ -123,7 +124,7 @@ class JobService:
         request, found = accepted.request, accepted.found
         job = _new_job(request, found, settings)
         spec = spec_of(job)
-        keys = {} if fresh else result_keys(job, spec, accepted.model, found.dataset)
+        keys = ContentKeys() if fresh else content_keys(job, spec, accepted.model, found.dataset)
         sizes = _sizes(spec, accepted.dataset_report)
         subject = Subject.of(spec, request.config, accepted.model.report)
         work = _plan(subject, sizes, found, settings)
@@ -198,7 +199,7 @@ class JobService:
         job: Job,
         spec: JobSpec,
         work: list[WorkItem],
-        keys: Mapping[Variant, str],
+        keys: ContentKeys,
         blobs: BlobStore,
     ) -> None:
         Reuse(self._session, job, spec, keys, blobs).take_over(work)
@@ -306,6 +307,8 @@ def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
         del spec["hardware"]
     if spec["finetune"] is not None and found.task is Task.REGRESSION:
         spec["finetune"]["loss"] = LossType.MSE.value
+    if spec["finetune"] is not None and spec["finetune"]["rpu_config"] is None:
+        del spec["finetune"]["rpu_config"]
     now = utc_now()
     return Job(
         name=request.name,
@@ -338,8 +341,8 @@ def _sizes(spec: JobSpec, dataset_report: dict[str, Any]) -> Sizes:
 
 
 def _ranges(found: Checked) -> Ranges:
-    ranges = [config.pre_post.input_range for config in found.layer_configs]
-    enabled = [one for one in ranges if one.enable]
+    ranges = [config.pre_post.input_range for config in found.training_configs]
+    enabled = [one for one in ranges if one.enable]  # evaluation's are on where training's are
     return Ranges(enabled=bool(enabled), learned=all(one.learn_input_range for one in enabled))
 
 

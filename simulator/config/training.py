@@ -183,6 +183,13 @@ class FinetuneSpec(StrictModel):
     early_stopping: EarlyStopping | None = Field(
         default=None, description="Stop when validation gets no better; null: train all epochs."
     )
+    rpu_config: dict[str, Any] | None = Field(
+        default=None,
+        description=(
+            "Fields to deep-merge into the job's configuration for training only; `mapping` and "
+            "`pre_post.input_range.enable` stay the job's. null: train with the job's configuration."
+        ),
+    )
 
     @model_validator(mode="after")
     def _options_fit_together(self) -> Self:

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from simulator.nn.layer import AnalogLayer
 from simulator.rng import NoiseContext
 
+# What of a tile's state not only its mapping decides, but how it is trained and run.
+_OF_THE_CONFIGURATION = ("mapping_scale", "average_abs_max", "batches_seen")
+
 
 def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
     """Iterate over a model's analog layers with their names in the model, in the order of `named_modules`.
@@ -75,6 +78,27 @@ def remap_for_programming(model: nn.Module) -> None:
     """
     for _, layer in analog_layers(model):
         layer.remap()
+
+
+def load_trained_elsewhere(model: nn.Module, trained: nn.Module) -> None:
+    """Load parameters and buffers of the same network, trained on tiles of another configuration.
+
+    Both configurations must have the same mapping, and input ranges on the same layers. What only one of
+    them has (an average of inputs, a counter of learned ranges) stays as it is, and so do mapping scales of
+    another shape: call `remap_for_programming` afterwards.
+
+    Args:
+        model: gets the state, changed in place.
+        trained: has it, mapped for programming.
+    """
+    own = model.state_dict()
+    loaded = {
+        name: value
+        for name, value in trained.state_dict().items()
+        if name.rpartition(".")[2] not in _OF_THE_CONFIGURATION
+        or (name in own and own[name].shape == value.shape)
+    }
+    model.load_state_dict({**own, **loaded})
 
 
 def program_analog_weights(model: nn.Module, repeat: int | None = None) -> int:

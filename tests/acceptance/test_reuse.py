@@ -98,3 +98,35 @@ def test_a_retried_job_goes_on_from_the_last_checkpoint(start_service: StartServ
         retried = finished(driftline, retried)
         assert cells(driftline, retried) == before
         assert [one["epoch"] for one in driftline.history(retried["id"])["epochs"]] == list(range(6))
+
+
+NOISELESS = {"modifier": {"type": "None", "std_dev": 0.0}, "forward": {"is_perfect": True}}
+
+
+def test_a_network_is_trained_once_and_evaluated_on_other_hardware(start_service: StartService) -> None:
+    with start_service() as (_, driftline):
+        model = driftline.upload_model(MODEL)["id"]
+        silent = small_job(model)
+        silent["rpu_config"] = {"preset": "PCMExamplePreset", "overrides": NOISELESS}
+        first = finished(driftline, driftline.submit(silent))
+
+        noisy = small_job(model)
+        noisy["finetune"]["rpu_config"] = NOISELESS
+        noisy["evaluate"]["t_inference"] = [1, 60]
+        noisy["evaluate"]["repeats"] = 2
+        taken = finished(driftline, driftline.submit(noisy))
+        assert taken["cached_from"] == [first["id"]]
+        assert not [item for item in started_items(driftline, taken) if item.startswith("finetune")]
+        assert driftline.history(taken["id"])["epochs"] == driftline.history(first["id"])["epochs"]
+
+        fresh = finished(driftline, driftline.submit(noisy, fresh=True))
+        assert "finetune:hwa" in started_items(driftline, fresh)
+        assert cells(driftline, taken) == cells(driftline, fresh)
+        networks = [driftline.artifact(job["id"], "finetuned.onnx") for job in (first, taken, fresh)]
+        assert networks[0] == networks[1] == networks[2]
+
+        itself = small_job(model)
+        itself["evaluate"] |= {"t_inference": [1, 60], "repeats": 2}
+        trained_with_noise = finished(driftline, driftline.submit(itself))
+        assert "finetune:hwa" in started_items(driftline, trained_with_noise)
+        assert driftline.artifact(trained_with_noise["id"], "finetuned.onnx") != networks[0]

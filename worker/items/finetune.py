@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def handle(item: ItemContext) -> None:
     """Train the variant `hwa` under analog noise, or `control` without; go on from the last checkpoint."""
-    models = JobModels(item)
+    models = JobModels.for_training(item)
     variant = item.variant
     spec = _spec(models)
     digital = models.network.to(models.device)

@@ -1,9 +1,8 @@
 """Results by content: what was computed before is not computed again, down to single cells.
 
-A variant's numbers depend on the model, the data, the configuration, the fine-tuning (if it is trained), the
-seed and what decides the last bits (batch sizes, threads, device, compiled loops). Their hash is the
-variant's result key. Cells of jobs with the same key are equal, so a new job takes over those that are there,
-in its own project; more repeats or times compute only the new ones.
+Cells of jobs with the same result key (`content_keys`) are equal, so a new job takes over those that are
+there, in its own project; more repeats or times compute only the new ones. Networks that were trained alike
+are equal, too, and are taken over where the evaluation differs.
 
 Nothing is locked and no file is copied: blobs are named by their content, and a blob that was in use a moment
 ago is still there (`app.engine.storage`). Should one be missing all the same, a runner computes it again.
@@ -11,9 +10,7 @@ ago is still there (`app.engine.storage`). Should one be missing all the same, a
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -25,61 +22,26 @@ from app.db.tables import (
     Artifact,
     Baseline,
     Cell,
-    Dataset,
     Epoch,
     Job,
     JobBlob,
     JobResultKey,
-    Model,
     WorkItem,
 )  # fmt: skip
 from app.db.types import utc_now
-from app.engine.abilities import loops_of
 from app.engine.items import repeats_of
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.analyses.plan import places_of
+from app.engine.kinds.inference.content_keys import ContentKeys, training_item
 from app.engine.states import FINAL, ItemState
 from simulator.config import Variant
 from simulator.config.job import JobSpec
-from simulator.numerics import NUMBERS
 
 _MOST_SOURCES = 20
 # What the items write besides rows.
 _BASELINE_FILES = {"digital": ("provenance.json",), "hwa": ("finetuned.onnx",)}
 _PREPARES = (ItemKind.VERIFY, ItemKind.CALIBRATE, ItemKind.FINETUNE)
 _DESCRIPTION_FILES = ("analog_state.safetensors", "conversion.json")
-
-
-def result_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None) -> dict[Variant, str]:
-    """Return the result key of each of the job's variants, `digital` included."""
-    stored = spec.model_dump(mode="json")
-    passes = {
-        "numbers": NUMBERS,
-        "model": model.sha256,
-        "dataset": job.dataset_ref if dataset is None else dataset.identity,
-        "task": stored["task"],
-        "max_samples": spec.evaluate.max_samples,
-        "batch_size": spec.evaluate.batch_size,
-        "threads": job.execution["threads"],
-        "loops": loops_of(job),
-        "device": stored["device"],
-    }
-    analog = {
-        "config": job.effective_config,
-        "layers": stored["layers"],
-        "calibration": stored["calibration"],
-        "seed": job.seed,
-    }
-    keys = {Variant.DIGITAL: _hash(passes)}
-    for variant in spec.analog:
-        training = {"finetune": stored["finetune"], "variant": variant.value} if variant.is_trained else {}
-        keys[variant] = _hash({**passes, **analog, **training})
-    return keys
-
-
-def _hash(value: dict[str, Any]) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Reuse:
@@ -90,7 +52,7 @@ class Reuse:
         session: Session,
         job: Job,
         spec: JobSpec,
-        keys: Mapping[Variant, str],
+        keys: ContentKeys,
         blobs: BlobStore,
     ) -> None:
         self._session = session
@@ -107,8 +69,9 @@ class Reuse:
         The job must have been flushed, so that rows can refer to it.
         """
         by_key = {item.key: item for item in items}
-        for variant, key in self._keys.items():
+        for variant, key in self._keys.results.items():
             sources = self._sources(variant, key)
+            self._take_training(variant, by_key)
             if not sources:
                 continue
             self._take_model(variant, sources, by_key)
@@ -123,12 +86,12 @@ class Reuse:
         self._skip_needless(items)
         self._job.progress_done = sum(item.progress_done for item in items)
 
-    def _sources(self, variant: Variant, key: str) -> Sequence[Job]:
+    def _sources(self, of: str, key: str) -> Sequence[Job]:
         query = (
             select(Job)
             .join(JobResultKey, JobResultKey.job_id == Job.id)
             .where(
-                JobResultKey.variant == variant,
+                JobResultKey.variant == of,
                 JobResultKey.key == key,
                 Job.id != self._job.id,
                 Job.project == self._job.project,
@@ -143,6 +106,20 @@ class Reuse:
             self._job.execution = {**self._job.execution, "device": min(devices)}
         device = self._job.execution.get("device")
         return [job for job in jobs if job.execution.get("device", device) == device]
+
+    def _take_training(self, variant: Variant, by_key: dict[str, WorkItem]) -> None:
+        """Take over parameters that were trained alike, whatever they were evaluated on."""
+        key = training_item(variant)
+        if variant not in self._keys.training or key not in by_key:
+            return
+        found = [
+            (source, theirs)
+            for source in self._sources(key, self._keys.training[variant])
+            if (theirs := self._items(source.id).get(key)) is not None
+        ]
+        # Training that was broken off counts where none has ended.
+        for source, theirs in sorted(found, key=lambda one: one[1].state != ItemState.SUCCEEDED):
+            self._take_state(source, theirs, by_key[key])
 
     def _take_model(self, variant: Variant, sources: Sequence[Job], by_key: dict[str, WorkItem]) -> None:
         """Take over a variant's trained state and its floating-point result."""

@@ -148,3 +148,49 @@ def test_warnings_of_an_override_stand_where_it_does(client, job):
     found = {(one["pointer"], one["code"]) for one in answer.json()["warnings"]}
     assert ("/layers/overrides/0/rpu_config/forward/inp_res", "implausible_value") in found
     assert ("/rpu_config/forward/inp_res", "implausible_value") not in found
+
+
+TRAINED = {"t_inference": [1], "repeats": 2, "variants": ["digital", "hwa"]}
+
+
+def trained(client, job, overrides, **changes):
+    finetune = {"epochs": 2, "rpu_config": overrides}
+    return post(client, {**job, "evaluate": TRAINED}, finetune=finetune, **changes)
+
+
+def test_training_on_another_mapping_than_the_evaluation(client, job):
+    answer = trained(
+        client, job, {"mapping": {"max_input_size": 7}, "pre_post": {"input_range": {"enable": True}}}
+    )
+    assert answer.status_code == 422
+    assert codes(answer) == {
+        ("/finetune/rpu_config/mapping/max_input_size", "differs_from_evaluation"),
+        ("/finetune/rpu_config/pre_post/input_range/enable", "differs_from_evaluation"),
+    }
+    layers = {"overrides": [{"match": "*", "rpu_config": {"mapping": {"max_input_size": 7}}}]}
+    forward = {"forward": {"out_noise": 0.0}}
+    assert trained(client, job, forward, layers=layers).status_code == 202, "layers are changed for both"
+
+
+def test_what_training_overrides_wrongly_is_located_in_the_overrides(client, job):
+    answer = trained(client, job, {"forward": {"out_noise": -1, "noise": 1}})
+    assert {pointer for pointer, _ in codes(answer)} == {
+        "/finetune/rpu_config/forward/out_noise",
+        "/finetune/rpu_config/forward/noise",
+    }
+
+
+def test_training_is_judged_by_its_own_configuration(client, job):
+    def warned(answer):
+        return {(one["pointer"], one["code"]) for one in answer.json()["warnings"]}
+
+    missing = ("/finetune/rpu_config/modifier/type", "hwa_without_weight_noise")
+    noise = {"modifier": {"type": "AddNormal", "std_dev": 0.1}}
+    assert missing in warned(trained(client, job, {"forward": {"out_noise": 0.0}}))
+    own = warned(trained(client, job, noise))
+    assert "hwa_without_weight_noise" not in {code for _, code in own}
+    without_effect = warned(trained(client, job, {**noise, "drift_compensation": None}))
+    assert ("/finetune/rpu_config/drift_compensation", "no_effect") in without_effect
+    digital = {"epochs": 2, "rpu_config": noise}
+    answer = post(client, {**job, "evaluate": {**TRAINED, "variants": ["control"]}}, finetune=digital)
+    assert ("/finetune/rpu_config", "no_effect") in warned(answer)

@@ -124,3 +124,8 @@ def test_what_earlier_jobs_have_is_not_estimated_at_its_full_price(client, setti
     assert fresh["cached_cells"] == 0
     assert fresh["estimated_seconds"] == whole["estimated_seconds"]
     assert dry_run(client, {**job, "seed": 1}).json()["cached_cells"] == 0
+    other = {**job, "rpu_config": {"noise_model": {"type": "ReRamWan2022NoiseModel"}}}
+    retrained = {**other, "finetune": {"epochs": 2, "batch_size": 32}}
+    on_other_chips, with_training = (dry_run(client, one).json() for one in (other, retrained))
+    assert on_other_chips["cached_cells"] == 0
+    assert on_other_chips["estimated_seconds"] < with_training["estimated_seconds"], "it is trained already"

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from simulator.config import preset
+from simulator.config import preset, with_overrides
 from simulator.nn import (
     AnalogLinear,
     analog_layers,
     convert_to_analog,
     convert_to_digital,
     drift_analog_weights,
+    load_trained_elsewhere,
     noise_context,
     post_update_step,
     program_analog_weights,
@@ -151,3 +152,46 @@ def test_programming_is_forgotten():
 
 def test_a_model_without_analog_layers_is_left_alone():
     remap_for_programming(nn.Linear(2, 2))
+
+
+def test_a_network_that_was_trained_on_other_scales_computes_as_its_own_weights_do():
+    elsewhere = configuration(weight_scaling_columnwise=False, learn_out_scaling=False)
+    elsewhere = with_overrides(
+        elsewhere,
+        {
+            "remap": {"type": "ChannelwiseSymmetric"},
+            "pre_post": {"input_range": {"learn_input_range": True}},
+            "forward": {"noise_management": "AverageAbsMax"},
+        },
+    )
+    here = with_overrides(
+        elsewhere,
+        {
+            "remap": {"type": "None"},
+            "pre_post": {"input_range": {"learn_input_range": False}},
+            "forward": {"noise_management": "None"},
+        },
+    )
+    trained = convert_to_analog(network(), elsewhere).train()
+    optimizer = torch.optim.SGD(trained.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        trained(X).square().sum().backward()
+        optimizer.step()
+        post_update_step(trained)
+    remap_for_programming(trained)
+    model = convert_to_analog(network(), here)
+    load_trained_elsewhere(model, trained)
+    remap_for_programming(model)
+
+    expected = convert_to_analog(convert_to_digital(trained), here)
+    for (_, mine), (_, its), (_, theirs) in zip(
+        analog_layers(model), analog_layers(expected), analog_layers(trained), strict=True
+    ):
+        assert torch.equal(mine.weight, its.weight)
+        for (_, own), (_, fresh), (_, learned) in zip(
+            mine.tile_slots(), its.tile_slots(), theirs.tile_slots(), strict=True
+        ):
+            assert torch.equal(own.mapping_scale, fresh.mapping_scale)
+            assert torch.equal(own.input_range, learned.input_range)
+            assert own.average_abs_max is None

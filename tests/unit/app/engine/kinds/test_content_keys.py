@@ -1,0 +1,80 @@
+"""What a job's numbers depend on: trained networks on less than the cells of their chips."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.db.tables import Job, Model
+from app.engine.kinds.inference.content_keys import ContentKeys, content_keys
+from simulator.config import Variant, effective, resolve
+from simulator.config.job import JobSpec
+
+SILENT = {"forward": {"out_noise": 0.0}}
+RANGES = {"pre_post": {"input_range": {"enable": True}}}
+
+
+def keys(config=None, *, finetune=None, evaluate=None, **changes) -> ContentKeys:
+    spec = JobSpec.model_validate(
+        {
+            "evaluate": {"t_inference": [1], "variants": ["direct", "hwa", "control"], **(evaluate or {})},
+            "finetune": {"epochs": 1, **(finetune or {})},
+            "task": "classification",
+            **changes,
+        }
+    )
+    config = resolve({"preset": "PCMExamplePreset", "overrides": config or {}})
+    job = Job(
+        dataset_ref="builtin:digits",
+        execution={"threads": 1, "loops": "compiled"},
+        effective_config=effective(config),
+        seed=spec.seed,
+    )
+    return content_keys(job, spec, Model(sha256="0" * 64), None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluate": {"t_inference": [1, 60], "repeats": 3, "max_samples": 10, "batch_size": 7}},
+        {"config": {"noise_model": {"type": "ReRamWan2022NoiseModel"}, "drift_compensation": None}},
+        {"finetune": {"rpu_config": {"drift_compensation": None}}},
+        {"calibration": {"batches": 3}},
+    ],
+)
+def test_training_does_not_depend_on_what_only_evaluation_does(changes):
+    assert keys(**changes).training == keys().training
+
+
+def test_training_depends_on_its_own_configuration_and_not_on_the_evaluation_s():
+    alike = keys({"forward": {"out_noise": 0.3}}, finetune={"rpu_config": SILENT})
+    assert alike.training == keys(SILENT).training
+    assert alike.training[Variant.HWA] != keys().training[Variant.HWA]
+    assert alike.training[Variant.CONTROL] == keys().training[Variant.CONTROL]
+
+
+def test_cells_depend_on_both_configurations():
+    plain, other = keys().results, keys(finetune={"rpu_config": SILENT}).results
+    assert [variant for variant in plain if plain[variant] != other[variant]] == [Variant.HWA]
+    nothing = keys(finetune={"rpu_config": {"drift_compensation": None}})
+    assert nothing.results == plain, "the same training"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"finetune": {"epochs": 2}},
+        {"layers": {"digital": ["fc1"]}},
+        {"config": {"modifier": {"std_dev": 0.3}}},
+    ],
+)
+def test_training_depends_on_what_it_uses(changes):
+    assert keys(**changes).training[Variant.HWA] != keys().training[Variant.HWA]
+
+
+def test_with_input_ranges_training_depends_on_their_calibration():
+    plain = keys(RANGES).training
+    for changes in ({"calibration": {"batches": 3}}, {"evaluate": {"batch_size": 7}}):
+        other = keys(RANGES, **changes).training
+        assert other[Variant.HWA] != plain[Variant.HWA]
+        assert other[Variant.CONTROL] == plain[Variant.CONTROL]
