@@ -13,7 +13,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from simulator.nn import WeightAnalysis, analog_state, analyse_layers, analyse_weights, conversion_report
+from simulator.nn import (
+    WeightAnalysis,
+    analog_state,
+    analyse_layers,
+    analyse_weights,
+    conversion_report,
+    target_conductances,
+)
 from simulator.numerics import NUMBERS
 from worker.runner.context import ItemContext
 
@@ -47,6 +54,13 @@ def provenance(item: ItemContext, device: torch.device) -> bytes:
 def analog_state_file(model: nn.Module) -> bytes:
     """Return `analog_state.safetensors`: weights, scales and input ranges of every tile."""
     return save({name: tensor.detach().contiguous().cpu() for name, tensor in analog_state(model).items()})
+
+
+def conductances_file(model: nn.Module) -> bytes:
+    """Return `conductances.safetensors`: what to program; its metadata has the manifest, in JSON."""
+    tensors, manifest = target_conductances(model)
+    told = json.dumps(manifest, sort_keys=True, allow_nan=False)
+    return save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, {"manifest": told})
 
 
 def conversion_file(model: nn.Module, variant: str, inputs: tuple[Tensor, ...]) -> bytes:

@@ -156,7 +156,7 @@ class IOParameters(StrictModel):
 
     @field_validator("mv_type", "bound_management")
     @classmethod
-    def _refuse_what_has_no_tile(
+    def _refuse_what_is_not_simulated(
         cls, value: AnalogMVType | BoundManagementType
     ) -> AnalogMVType | BoundManagementType:
         if value in _REFUSED_VALUES:

@@ -25,6 +25,21 @@ SMALLEST_READOUT = 1e-4
 Params = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class LinearForm:
+    """How a converter's weights follow from conductances: (sum of factors * g - offset) / us_per_weight.
+
+    Attributes:
+        factors: of the devices of a cell, in the order of their conductances.
+        us_per_weight: uS per unit of weight, above 0.
+        offset_us: what is taken off the sum, in uS.
+    """
+
+    factors: tuple[float, ...]
+    us_per_weight: float
+    offset_us: float = 0.0
+
+
 class BaseConductanceConverter(ABC):
     """Maps the weights of a tile to the conductances of its devices and back.
 
@@ -44,6 +59,10 @@ class BaseConductanceConverter(ABC):
     @abstractmethod
     def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
         """Return the weights [out, in] of conductances, with the parameters of the conversion."""
+
+    def linear_form(self, params: Params) -> LinearForm | None:  # noqa: ARG002 - a user's may have none
+        """Return the conversion back to weights as numbers; None where it is not linear, or not told."""
+        return None
 
     def scale_of_lone_devices(self, weights_OI: Tensor) -> Tensor | None:  # noqa: ARG002 - most have none
         """Return uS per unit of weight where one device of a cell has |w| for conductance and the other none.
@@ -168,7 +187,7 @@ class BaseNoiseModel(ABC):
             ValueError: there are stuck devices to be drawn, and no stream for them.
         """
         target_OI = target_OI.detach()
-        targets, params = self._targets(target_OI)
+        targets, params = self.targets(target_OI)
         programmed = [self.program_conductance(g, generator=programming) for g in targets]
         states = tuple(self.draw_state(g, generator=drift) for g in targets)
         stuck_us = self._stuck(targets, faults)
@@ -192,8 +211,8 @@ class BaseNoiseModel(ABC):
             healthy=self._in_net_state(others_OI, states),
         )
 
-    def _targets(self, target_OI: Tensor) -> tuple[list[Tensor], Params]:
-        """Return the conductances to program, among those that a device can have."""
+    def targets(self, target_OI: Tensor) -> tuple[list[Tensor], Params]:
+        """Return the conductances to program, among those that a device can have, as the converter does."""
         targets, params = self.converter.convert_to_conductances(target_OI)
         states = self._limits.states
         if states is None:

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from simulator import config as described
-from simulator.devices.base import SMALLEST_WEIGHT, BaseConductanceConverter, Params, register_converter
+from simulator.devices.base import (
+    SMALLEST_WEIGHT,
+    BaseConductanceConverter,
+    LinearForm,
+    Params,
+    register_converter,
+)
 from simulator.devices.curves import interpolate
 
 
@@ -36,8 +42,21 @@ def _sum_of_pairs(conductances_us: list[Tensor], params: Params) -> Tensor:
     return total.div_(params["scale_ratio"])
 
 
+class _PairConverter(BaseConductanceConverter):
+    """Weights are differences of pairs, each with its significance."""
+
+    def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
+        """See the base class."""
+        return _sum_of_pairs(conductances_us, params)
+
+    def linear_form(self, params: Params) -> LinearForm:
+        """See the base class."""
+        factors = tuple(sign * factor for factor in params["f_lst"] for sign in (1.0, -1.0))
+        return LinearForm(factors, float(params["scale_ratio"]))
+
+
 @register_converter(described.SinglePairConductanceConverter)
-class SinglePairConverter(BaseConductanceConverter):
+class SinglePairConverter(_PairConverter):
     """Positive weights on g+, negative ones on g-, the other device at g_min (Nandakumar et al., 2019)."""
 
     def _scale(self, weights_OI: Tensor) -> Tensor:
@@ -55,14 +74,10 @@ class SinglePairConverter(BaseConductanceConverter):
         minus = scaled.neg_().clamp_(min=0.0, max=self.g_max).add_(self.g_min)
         return [plus, minus], {"scale_ratio": scale, "f_lst": (1.0,)}
 
-    def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
-        """See the base class."""
-        return _sum_of_pairs(conductances_us, params)
-
 
 @register_converter(described.DualPairConductanceConverter)
 @register_converter(described.NPairConductanceConverter)
-class NPairConverter(BaseConductanceConverter):
+class NPairConverter(_PairConverter):
     """Pairs of significance f: each takes what the ranges of the pairs before it leave."""
 
     def __init__(
@@ -86,13 +101,9 @@ class NPairConverter(BaseConductanceConverter):
             taken += factor * span
         return conductances, {"scale_ratio": scale, "f_lst": self.factors}
 
-    def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
-        """See the base class."""
-        return _sum_of_pairs(conductances_us, params)
-
 
 @register_converter(described.CustomPairConductanceConverter)
-class CustomPairConverter(BaseConductanceConverter):
+class CustomPairConverter(_PairConverter):
     """Tables of g+ and g- at evenly spaced weights between the tile's negative and positive maximum."""
 
     def __init__(self, config: described.CustomPairConductanceConverter) -> None:
@@ -111,10 +122,6 @@ class CustomPairConverter(BaseConductanceConverter):
         scaled = weights_OI * scale
         conductances = [interpolate(scaled, nodes, table) for table in self.tables]
         return conductances, {"scale_ratio": scale, "f_lst": self.factors}
-
-    def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
-        """See the base class."""
-        return _sum_of_pairs(conductances_us, params)
 
 
 @register_converter(described.SingleDeviceConductanceConverter)
@@ -141,3 +148,8 @@ class SingleDeviceConverter(BaseConductanceConverter):
         if len(conductances_us) != 1:
             raise ValueError(f"expected the conductances of 1 device per cell, not of {len(conductances_us)}")
         return (conductances_us[0] - self.g_min).div_(params["scale_ratio"]).add_(params["min"])
+
+    def linear_form(self, params: Params) -> LinearForm:
+        """See the base class."""
+        scale = float(params["scale_ratio"])
+        return LinearForm((1.0,), scale, self.g_min - scale * float(params["min"]))

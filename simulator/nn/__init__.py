@@ -3,6 +3,7 @@
 from simulator.nn.analysis import LayerAnalysis, TileAnalysis, analyse_layers
 from simulator.nn.attention import AnalogMultiheadAttention
 from simulator.nn.calibration import CalibratedTile, calibrate_input_ranges
+from simulator.nn.conductances import target_conductances
 from simulator.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from simulator.nn.convert import AnalogSequential, convert_to_analog, convert_to_digital
 from simulator.nn.converters import ConverterAdvice, advise_converters
@@ -71,4 +72,5 @@ __all__ = [
     "program_analog_weights",
     "remap_for_programming",
     "set_modifier_strength",
+    "target_conductances",
 ]

@@ -42,7 +42,12 @@ def test_a_known_job_is_answered_at_once_and_a_longer_one_computes_the_rest(
         assert again["progress"]["fraction"] == 1.0
         assert driftline.results(again["id"], cells=True)["cells"] == cells(driftline, first)
         assert driftline.results(again["id"])["baseline"] == driftline.results(first["id"])["baseline"]
-        for name in ("finetuned.onnx", "analog_state.safetensors", "conversion.json"):
+        for name in (
+            "finetuned.onnx",
+            "analog_state.safetensors",
+            "conductances.safetensors",
+            "conversion.json",
+        ):
             assert driftline.artifact(again["id"], name) == driftline.artifact(first["id"], name)
 
         driftline.delete(first["id"])  # the copy stands on its own

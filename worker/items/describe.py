@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.engine import recording
 from simulator.nn import coarse_readouts
-from worker.artifacts import analog_state_file, conversion_file
+from worker.artifacts import analog_state_file, conductances_file, conversion_file
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
 
@@ -17,6 +17,7 @@ def handle(item: ItemContext) -> None:
     variant = item.variant
     model = models.ready(variant)
     item.save_artifact("analog_state.safetensors", "application/octet-stream", analog_state_file(model))
+    item.save_artifact("conductances.safetensors", "application/octet-stream", conductances_file(model))
     samples = models.train.first(DESCRIBED_SAMPLES)
     content = conversion_file(model, variant, samples.inputs)  # programs chip 0
     item.save_artifact("conversion.json", "application/json", content)

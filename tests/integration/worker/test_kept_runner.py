@@ -20,7 +20,9 @@ MODIFIER = {"type": "AddNormal", "std_dev": 0.1}
 EVERY_VARIANT = ["digital", "direct", "hwa", "control"]
 CALIBRATED = {"preset": "StandardHWATrainingPreset", "overrides": {"modifier": MODIFIER}}
 PCM = {"preset": "PCMExamplePreset", "overrides": {"modifier": MODIFIER}}
-FILES = {"finetuned.onnx", "analog_state.safetensors", "conversion.json"}  # those that do not name the job
+FILES = {  # those that do not name the job
+    "finetuned.onnx", "analog_state.safetensors", "conductances.safetensors", "conversion.json",
+}  # fmt: skip
 # Model, data, RPU configuration: convolutions with calibrated ranges; a network whose end is changed to give
 # logits; a recurrent one.
 CASES = {

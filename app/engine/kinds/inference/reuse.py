@@ -41,7 +41,7 @@ _MOST_SOURCES = 20
 # What the items write besides rows.
 _BASELINE_FILES = {"digital": ("provenance.json",), "hwa": ("finetuned.onnx",)}
 _PREPARES = (ItemKind.VERIFY, ItemKind.CALIBRATE, ItemKind.FINETUNE)
-_DESCRIPTION_FILES = ("analog_state.safetensors", "conversion.json")
+_DESCRIPTION_FILES = ("analog_state.safetensors", "conductances.safetensors", "conversion.json")
 
 
 class Reuse:
@@ -165,7 +165,9 @@ class Reuse:
 
     def _take_description(self, source: Job, theirs: WorkItem | None, ours: WorkItem) -> None:
         is_done = theirs is not None and theirs.state == ItemState.SUCCEEDED
-        if is_done and self._take_artifacts(source, _DESCRIPTION_FILES):
+        # A job of an earlier version has not all of the files: they are made anew.
+        is_whole = all(self._session.get(Artifact, (source.id, name)) for name in _DESCRIPTION_FILES)
+        if is_done and is_whole and self._take_artifacts(source, _DESCRIPTION_FILES):
             self._finish(ours)
             self._used.add(source.id)
 
