@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 TORCH_BACKEND ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test bench docs lint format lock clean
+.PHONY: help demo run test soak bench docs lint format lock clean
 
 help:
 	@echo "make demo    run the whole service once, on a real job, and draw the result into demo/"
 	@echo "make run     start the service and stay; Ctrl-C stops it"
 	@echo "make test    run the tests, on all cores; some of them: make test TESTS='tests/contract -k etag'"
+	@echo "make soak    run a thousand jobs while processes are killed at random moments (an hour on two cores)"
 	@echo "make bench   measure everything against its target (ten minutes on two cores)"
 	@echo "make docs    build the documents into build/site, check their links, run their code"
 	@echo "make lint    ruff, mypy, import contracts"
@@ -25,6 +26,9 @@ run: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+soak: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.acceptance.soak
 
 bench: $(VENV)/.runtime
 	$(BIN)/python -m benchmarks

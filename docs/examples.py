@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tempfile
@@ -37,6 +38,7 @@ _JOB: Final[dict[str, Any]] = {
     "seed": 42,
 }  # fmt: skip
 
+_PATIENCE_S: Final = 60
 _SHORT: Final = {"events": {"limit": 5}, "layers": {"layer": "conv1"}}
 _SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - that of Standard Webhooks' documents
 
@@ -184,8 +186,22 @@ def _webhooks(recorder: Recorder) -> None:
     recorder.of("GET", path, "")
     recorder.of("PATCH", path, "", json={"events": ["job.succeeded"]})
     recorder.of("POST", path, "test")
-    recorder.of("GET", path, "deliveries")
+    (delivery,) = recorder.of("GET", path, "deliveries")["items"]
     recorder.ask("GET", "/v1/webhooks")
+    rotated = recorder.of("POST", path, "rotate")
+    rotated["secret"] = _SECRET
+    _redelivery(recorder, path, delivery["id"])
+
+
+def _redelivery(recorder: Recorder, path: str, delivery: str) -> None:
+    """Record that a message is sent again, once it was delivered or given up."""
+    template = "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"
+    for _ in range(_PATIENCE_S):
+        with contextlib.suppress(httpx.HTTPStatusError):  # it is on its way
+            recorder.ask("POST", f"{path}/deliveries/{delivery}/redeliver", template)
+            return
+        time.sleep(1.0)
+    raise TimeoutError("the message is still on its way")
 
 
 def _keys(recorder: Recorder, http: httpx.Client) -> None:

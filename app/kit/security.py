@@ -33,6 +33,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_POLICY: Final = b"content-security-policy"
 _RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 
 
@@ -51,6 +52,8 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
+                if message["status"] == 304:
+                    own.add(_POLICY)  # a browser puts a 304's headers in place of those of the page it holds
                 more = [pair for pair in _RAW_HEADERS if pair[0] not in own]
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)

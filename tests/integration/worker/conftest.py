@@ -56,7 +56,7 @@ def store_job(
         session.add(model)
         session.flush()
         job = Job(
-            state="queued", spec={"device": "cpu"}, effective_config={}, config_hash="0" * 64,
+            state="queued", spec={"device": "cpu", "task": "classification"}, effective_config={}, config_hash="0" * 64,
             execution={"threads": 1, "loops": "plain"}, tags=[], warnings=[], seed=1, model_id=model.id,
             dataset_ref="builtin:digits", progress_total=len(does),
         )  # fmt: skip

@@ -39,6 +39,7 @@ function describe(time, series, say) {
 }
 
 function drawCurve() {
+  if (!results) return; // somebody is faster than the first answer, which draws all of it
   const lines = results.series.map((one) => ({
     label: one.variant, colour: colourOf(one.variant), dash: dashOf(one.variant), marker: markerOf(one.variant),
     points: one.points.filter((point) => point.mean !== null).map((point) => ({
@@ -66,7 +67,7 @@ function drawShare() {
 }
 
 function drawAll() {
-  if (results) drawCurve();
+  drawCurve();
   drawShare();
   drawHistory(document.getElementById("history"), api);
 }
@@ -88,7 +89,7 @@ function lifetimeUrl() {
 }
 
 async function readLifetime(signal) {
-  const isMeasurable = threshold() !== null || Number.isFinite(results.baseline.digital?.[metric]);
+  const isMeasurable = threshold() !== null || Number.isFinite(results?.baseline.digital?.[metric]);
   lifetime = isMeasurable ? await ask(lifetimeUrl(), { signal }) : null; // the panel says what is missing
   drawShare();
 }

@@ -122,6 +122,13 @@ def test_an_allowed_site_uses_the_service_with_a_key_and_others_do_not(settings,
         assert client.post("/v1/webhooks", json=HOOK, headers={**other, **bearer(ADMIN)}).status_code == 403
 
 
+def test_a_page_that_a_browser_holds_keeps_the_policy_that_it_came_with(client):
+    page = client.get("/", headers={"Accept": "text/html"})
+    again = client.get(str(page.url), headers={"Accept": "text/html", "If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304
+    assert again.headers.get("content-security-policy") in (None, page.headers["content-security-policy"])
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
