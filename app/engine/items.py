@@ -336,7 +336,11 @@ def end_round(session: Session, job: Job, next_round: NextRound) -> list[str]:
         item.job_id, item.priority, item.requires = job.id, job.priority, required(job)
     session.add_all(more)
     job.progress_total += sum(item.progress_total for item in more)
+    job.progress_done += sum(item.progress_done or 0 for item in more)
     record(session, job, "job.round", {"items": [item.key for item in more]})
+    if all(item.state == ItemState.SUCCEEDED for item in more):  # earlier jobs have computed all of it
+        session.flush()
+        return end_round(session, job, next_round)
     return [item.key for item in more if item.state == ItemState.QUEUED]
 
 

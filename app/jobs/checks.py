@@ -71,6 +71,7 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
     _check_dataset(request, jobs, found)
     _check_size(request, max_cells, found)
     found.faults += _faults("", analysis_faults(request))
+    found.faults += _faults("/evaluate", request.evaluate.repeats_faults())
     _check_finetune(request, found)
     _check_config(request, found)
     _check_training_config(request, found)

@@ -57,6 +57,7 @@ class _Layers:
 def dry_run(
     spec: JobSpec,
     *,
+    chips: int,
     config: InferenceRPUConfig,
     report: dict[str, Any],
     sizes: Sizes,
@@ -70,6 +71,7 @@ def dry_run(
 
     Args:
         spec: the job.
+        chips: how many it evaluates.
         config: its configuration.
         report: its model's.
         sizes: samples of an epoch and of a pass over the test set.
@@ -87,13 +89,14 @@ def dry_run(
         message = "no worker has measured its speed yet, so there is no estimate of seconds"
         warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
     else:
-        seconds = _seconds(spec, layers, sizes, known, speed.measured, more_cells=more) + len(items) * _ITEM_S
+        seconds = _seconds(spec, layers, sizes, known, speed.measured, chips=chips, more_cells=more)
+        seconds += len(items) * _ITEM_S
     return DryRunView(
         valid=True,
         tiles=layers.tiles,
         devices=layers.devices,
         utilisation=layers.used_cells / layers.cells if layers.cells else 1.0,
-        cells=spec.cells,
+        cells=len(spec.analog) * chips * len(spec.evaluate.t_inference),
         cached_cells=sum(known.cells.values()),
         analysis_cells=more,
         estimated_seconds=seconds,
@@ -155,6 +158,7 @@ def _seconds(
     known: KnownResults,
     speed: dict[str, Any],
     *,
+    chips: int,
     more_cells: int = 0,
 ) -> float:
     """Return the seconds that one worker computes and stores, without the starts of its items."""
@@ -173,16 +177,16 @@ def _seconds(
         + _time(layers.digital, speed["train"]["digital"]),
     }
     times = len(evaluate.t_inference)
-    missing = [evaluate.repeats * times - known.cells.get(variant, 0) for variant in spec.analog]
+    missing = [chips * times - known.cells.get(variant, 0) for variant in spec.analog]
     cells = sum(missing) + more_cells  # hardware with something off takes no longer
     seconds = cells * sizes.test * passes["analog"]
     if str(ItemKey(ItemKind.BASELINE, Variant.DIGITAL)) not in known.done:
         seconds += sizes.test * passes["digital"]
     readout = _time(layers.static_readout, speed["evaluate"]["static"])
     readout += _time(layers.dynamic_readout, speed["evaluate"]["dynamic"])
-    chips = sum(math.ceil(count / times) for count in missing) + more_cells
+    programmed = sum(math.ceil(count / times) for count in missing) + more_cells
     calls = math.ceil(sizes.test / evaluate.batch_size) + 1
-    seconds += (cells + chips) * (readout + layers.devices * speed["program_device"])
+    seconds += (cells + programmed) * (readout + layers.devices * speed["program_device"])
     seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)
     if spec.finetune is not None:
         for variant in spec.trained:

@@ -157,6 +157,16 @@ class JobExtend(StrictModel):
     )
 
 
+class LeastView(BaseModel):
+    """What a job whose repeats go on until the metric is known does whatever it finds."""
+
+    cells: int = Field(description="Cells of its first wave of chips.")
+    cached_cells: int = Field(description="Those of them that the job takes over from earlier jobs.")
+    estimated_seconds: float | None = Field(
+        description="Time on one worker if the first wave is enough; null as `estimated_seconds` is."
+    )
+
+
 class DryRunView(BaseModel):
     """What a job would be, without doing it."""
 
@@ -164,12 +174,17 @@ class DryRunView(BaseModel):
     tiles: int = Field(description="Tiles of all analog layers.")
     devices: int = Field(description="Devices that hold the weights.")
     utilisation: float = Field(description="Share of the tiles' crosspoints that hold weights.")
-    cells: int = Field(description="Cells of the job: analog variants x repeats x times.")
+    cells: int = Field(description="Cells of the job: analog variants x repeats x times, at the most.")
     cached_cells: int = Field(
         description="Cells that the job takes over from earlier jobs with the same content."
     )
     analysis_cells: int = Field(
         description="Cells that the job's analyses evaluate besides, as far as they can be planned."
+    )
+    at_least: LeastView | None = Field(
+        default=None,
+        description="What the job does at the least, where `evaluate.repeats` says what must be known; the"
+        " other numbers are then those of `at_most` chips. Null where the number of chips is fixed.",
     )
     estimated_seconds: float | None = Field(
         description="Time on one worker at its measured speed, without the cells that are taken over;"

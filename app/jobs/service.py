@@ -20,13 +20,14 @@ from app.engine.kinds.analyses.plan import first_items
 from app.engine.kinds.analyses.subject import Subject
 from app.engine.kinds.inference.content_keys import ContentKeys, content_keys
 from app.engine.kinds.inference.plan import Ranges, Sizes, needs_of, plan
+from app.engine.kinds.inference.repeats import chips_of
 from app.engine.kinds.inference.reuse import Reuse
 from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState, JobState, lock, move, record
 from app.jobs.checks import Checked, check
 from app.jobs.estimate import dry_run, fastest
 from app.jobs.repository import JobRepository, KnownResults
-from app.jobs.schemas import DryRunView, JobCreate, JobExtend, QueueView, WaitReason
+from app.jobs.schemas import DryRunView, JobCreate, JobExtend, LeastView, QueueView, WaitReason
 from app.kit.faults import from_pydantic
 from app.kit.fields import not_found
 from app.kit.problems import Conflict, Fault, InvalidRequest
@@ -95,7 +96,8 @@ class JobService:
         job = _new_job(accepted.request, found, settings)
         spec = spec_of(job)
         subject = Subject.of(spec, accepted.request.config, accepted.model.report)
-        work = _plan(subject, _sizes(spec, accepted.dataset_report), found, settings)
+        sizes = _sizes(spec, accepted.dataset_report)
+        work = _plan(subject, sizes, found, settings, fresh=fresh)
         requires = required(job)
         for item in work:
             item.requires = requires
@@ -104,7 +106,8 @@ class JobService:
         keys = content_keys(job, spec, accepted.model, found.dataset)
         quotas = Quotas(self._session, settings)
         quotas.require_room_for_job()
-        estimate = self._estimate(accepted, spec, work, _NOTHING_KNOWN, settings)
+        chips = spec.evaluate.fewest_repeats
+        estimate = self._estimate(accepted, spec, work, _NOTHING_KNOWN, settings, chips=chips)
         if estimate.estimated_seconds is not None and job.progress_total:
             job.sample_s = estimate.estimated_seconds / job.progress_total
         else:
@@ -127,9 +130,17 @@ class JobService:
         keys = ContentKeys() if fresh else content_keys(job, spec, accepted.model, found.dataset)
         sizes = _sizes(spec, accepted.dataset_report)
         subject = Subject.of(spec, request.config, accepted.model.report)
-        work = _plan(subject, sizes, found, settings)
-        known = self.jobs.known_results(keys, spec.evaluate.t_inference, spec.evaluate.repeats)
-        return self._estimate(accepted, spec, work, known, settings)
+
+        def priced(chips: int) -> DryRunView:
+            work = _plan(subject, sizes, found, settings, chips=chips)
+            known = self.jobs.known_results(keys, spec.evaluate.t_inference, chips)
+            return self._estimate(accepted, spec, work, known, settings, chips=chips)
+
+        most = priced(spec.evaluate.most_repeats)
+        if spec.evaluate.until is not None:
+            least = priced(spec.evaluate.fewest_repeats)
+            most.at_least = LeastView.model_validate(least.model_dump(include=set(LeastView.model_fields)))
+        return most
 
     def _estimate(
         self,
@@ -138,9 +149,12 @@ class JobService:
         work: list[WorkItem],
         known: KnownResults,
         settings: Settings,
+        *,
+        chips: int,
     ) -> DryRunView:
         return dry_run(
             spec,
+            chips=chips,
             config=accepted.found.layer_configs[0],
             report=accepted.model.report,
             sizes=_sizes(spec, accepted.dataset_report),
@@ -169,7 +183,8 @@ class JobService:
     def accept_extension(self, job_id: str, more: JobExtend, settings: Settings) -> Accepted:
         """Return a finished job's request with more repeats, times or analyses, to be submitted. Reads only.
 
-        An analysis takes the place of one of its type that the job has.
+        An analysis takes the place of one of its type that the job has. Where waves decided how many chips
+        there are, their number is fixed from then on.
 
         Raises:
             NotFound: there is none.
@@ -181,11 +196,12 @@ class JobService:
             raise Conflict(f"only a finished job is extended; this one is {job.state}", code="not_finished")
         evaluate = job.spec["evaluate"]
         times = sorted({*evaluate["t_inference"], *more.t_inference})
-        repeats = max(evaluate["repeats"], more.repeats or 0)
+        chips = chips_of(self._session, job)
+        repeats = max(chips, more.repeats or 0)
         asked = [one.model_dump(mode="json") for one in more.analyses]
         before = job.spec.get("analyses", [])
         new = [one for one in asked if one not in before]
-        if len(times) == len(evaluate["t_inference"]) and repeats == evaluate["repeats"] and not new:
+        if len(times) == len(evaluate["t_inference"]) and repeats == chips and not new:
             has = f"{repeats} repeats at {len(times)} times" + (" and these analyses" if asked else "")
             message = f"the job has {has} already; ask for more"
             raise InvalidRequest(message, errors=[Fault(pointer="", code="nothing_to_add", message=message)])
@@ -346,10 +362,38 @@ def _ranges(found: Checked) -> Ranges:
     return Ranges(enabled=bool(enabled), learned=all(one.learn_input_range for one in enabled))
 
 
-def _plan(subject: Subject, sizes: Sizes, found: Checked, settings: Settings) -> list[WorkItem]:
+def _plan(
+    subject: Subject,
+    sizes: Sizes,
+    found: Checked,
+    settings: Settings,
+    *,
+    chips: int | None = None,
+    fresh: bool = False,
+) -> list[WorkItem]:
+    """Return a job's work items.
+
+    Args:
+        subject: the job.
+        sizes: of its data.
+        found: by the checks.
+        settings: how work is cut.
+        chips: all items of a job with so many; None: those that it begins with.
+        fresh: nothing is taken over.
+    """
     verified = found.model is not None and found.model.verification_state == "passed"
     ranges = _ranges(found)
-    work = plan(subject.spec, sizes, ranges, verified=verified, repeats_per_shard=settings.repeats_per_shard)
+    work = plan(
+        subject.spec,
+        sizes,
+        ranges,
+        verified=verified,
+        repeats_per_shard=settings.repeats_per_shard,
+        chips=chips,
+        fresh=fresh,
+    )
+    if chips is None and subject.spec.evaluate.until is not None:
+        return work  # analyses begin when there are chips enough
     needs = partial(needs_of, ranges=ranges, verified=verified)
     return [*work, *first_items(subject, sizes.test, needs)]
 

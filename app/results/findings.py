@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.cost.jobs import NoCostError, job_cost
 from app.db.blobs import BlobStore
 from app.db.tables import Job
+from app.engine.kinds.inference.repeats import chips_of
 from app.engine.specification import task_of
 from app.results import words
 from app.results.lifetime import Life, lives
@@ -49,7 +50,7 @@ class JobFacts:
         """Return the facts of a job; a specification that is no longer taken is read, too."""
         evaluate = job.spec.get("evaluate", {})
         analog = [one for one in evaluate.get("variants", ()) if one != Variant.DIGITAL]
-        cells = len(analog) * len(evaluate.get("t_inference", ())) * evaluate.get("repeats", 0)
+        cells = len(analog) * len(evaluate.get("t_inference", ())) * chips_of(session, job)
         task = task_of(job)
         classes = ResultRepository(session).classes(job.dataset_ref) if task.has_classes else None
         return cls(job.id, job.state, task, cells, classes, _cost(session, job, blobs))

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.db.session import Database
 from app.db.tables import Job
+from app.engine.kinds.inference.repeats import until_of
 from app.engine.specification import task_of
 from app.engine.states import FINAL, JobState
 from app.kit.etag import etag_of
@@ -213,7 +214,7 @@ class ResultReader:
     def _summarised(self, job: Job, cells: Cells, baselines: Any) -> Summary:
         task = task_of(job)
         version = Version.of(job)
-        series = statistics.series(task, cells)
+        series = statistics.series(task, cells, until_of(job))
         answer = {
             "job": job.id,
             "complete": version.complete,

@@ -27,6 +27,11 @@ class _PointView(BaseModel):
     mean: float | None = Field(description="Mean of the metric over chips.")
     std: float | None = Field(description="Sample standard deviation over chips; null for one chip.")
     ci95: tuple[float, float] | None = Field(description="Student's t interval of the mean over chips.")
+    ci95_adaptive: tuple[float, float] | None = Field(
+        description="The interval that stays valid although it is looked at after each wave of chips:"
+        " Student's t at level 0.05 / number of waves (Bonferroni). Null where the number of chips is fixed,"
+        " and within a wave."
+    )
     p05: float | None = Field(description="5 % quantile over chips; null for one chip.")
     p95: float | None = Field(description="95 % quantile over chips; null for one chip.")
     min: float | None = Field(description="The lowest value of a chip.")
@@ -169,6 +174,10 @@ class MeanView(BaseModel):
     )
     ci95: tuple[float, float] | None = Field(
         description="Student's t interval of the mean over chips; null for one chip."
+    )
+    ci95_adaptive: tuple[float, float] | None = Field(
+        description="The interval that stays valid although waves of chips are looked at one by one,"
+        " which the sentences name where it is there."
     )
     repeats: int = Field(description="Chips that were evaluated.")
 

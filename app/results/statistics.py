@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from app.engine.kinds.inference.waves import half_width
 from simulator.config import Variant
 from simulator.config.tasks import (
     BESIDE,
@@ -22,6 +23,7 @@ from simulator.config.tasks import (
 
 if TYPE_CHECKING:
     from app.results.cells import Cells, Group, Reals
+    from simulator.config.evaluation import RepeatsUntil
 
 VARIANT_ORDER = tuple(Variant)
 _STATISTICS = ("mean", "std", "ci95", "p05", "p95", "min", "max")
@@ -38,6 +40,8 @@ class Point:
             finite.
         std: sample standard deviation over instances; None for one instance.
         ci95: Student's t interval of the mean over instances; it does not cover the finite test set.
+        ci95_adaptive: the interval that stays valid although waves of chips are looked at one by one; None
+            where their number is fixed, and within a wave (`app.engine.kinds.inference.waves`).
         p05: 5 % quantile over instances.
         p95: 95 % quantile over instances.
         min: the worst instance's value.
@@ -50,6 +54,7 @@ class Point:
     mean: float | None
     std: float | None
     ci95: tuple[float, float] | None
+    ci95_adaptive: tuple[float, float] | None
     p05: float | None
     p95: float | None
     min: float | None
@@ -94,20 +99,25 @@ def _values(quantity: Quantity, cells: Cells) -> Reals:
         return 1 - ratio if quantity.form is Form.ONE_MINUS else ratio
 
 
-def series(task: Task, cells: Cells) -> list[dict[str, Any]]:
+def series(task: Task, cells: Cells, until: RepeatsUntil | None = None) -> list[dict[str, Any]]:
     """Return each variant's points in the order of time."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for one, group in zip(points(task, cells), cells.groups, strict=True):
+    for one, group in zip(points(task, cells, until), cells.groups, strict=True):
         found.setdefault(group.variant, []).append(one.as_json())
     return [
         {"variant": variant, "points": found[variant]} for variant in sorted(found, key=VARIANT_ORDER.index)
     ]
 
 
-def points(task: Task, cells: Cells) -> list[Point]:
+def points(task: Task, cells: Cells, until: RepeatsUntil | None = None) -> list[Point]:
     """Return the statistics of every variant and time, in the order of the table's groups.
 
     Sums are exact before they are rounded, so that they do not depend on the order in which cells came.
+
+    Args:
+        task: what the network is asked to do.
+        cells: the job's.
+        until: what decides how many chips there are; None where their number is fixed.
     """
     statistics = _statistics(metrics_of(task, cells), cells.groups)
     beside = {name: _values(QUANTITIES[name], cells) for name in BESIDE}
@@ -119,9 +129,17 @@ def points(task: Task, cells: Cells) -> list[Point]:
                 f"{name}_mean": _over_chips(name, cells, values, group) for name, values in beside.items()
             },
             **statistics[group.start],
+            ci95_adaptive=_adaptive(statistics[group.start], len(group), until),
         )
         for group in cells.groups
     ]
+
+
+def _adaptive(found: Mapping[str, Any], chips: int, until: RepeatsUntil | None) -> tuple[float, float] | None:
+    if until is None or found["std"] is None:
+        return None
+    half = half_width(found["std"], chips, until)
+    return None if half is None else (found["mean"] - half, found["mean"] + half)
 
 
 def _over_chips(name: str, cells: Cells, values: Reals, group: Group) -> float | None:

@@ -40,6 +40,8 @@ POINT_COLUMNS: tuple[Column, ...] = (
     Column("std", "real", "sample standard deviation over chips"),
     Column("ci95_low", "real", "Student's t interval of the mean over chips, lower end"),
     Column("ci95_high", "real", "Student's t interval of the mean over chips, upper end"),
+    Column("ci95_adaptive_low", "real", "interval that waves of chips leave valid, lower end; else empty"),
+    Column("ci95_adaptive_high", "real", "interval that waves of chips leave valid, upper end; else empty"),
     Column("p05", "real", "5 % quantile over chips"),
     Column("p95", "real", "95 % quantile over chips"),
     Column("min", "real", "lowest value of a chip"),
@@ -75,7 +77,7 @@ def point_rows(all_series: Iterable[Mapping[str, Any]], points: str = "points") 
     for series in all_series:
         for point in series[points]:
             row = {"variant": series["variant"], **point}
-            for name in ("ci95", "test_set_ci95"):
+            for name in ("ci95", "ci95_adaptive", "test_set_ci95"):
                 row[f"{name}_low"], row[f"{name}_high"] = row.pop(name, None) or (None, None)
             yield row
 

@@ -138,7 +138,7 @@ def _at(found: Found, time_s: float, facts: dict[str, Any], *, with_interval: bo
         point = next((point for point in one["points"] if point["t_inference"] == time_s), None)
         if point is None:
             continue
-        values[one["variant"]] = {name: point[name] for name in ("mean", "ci95", "repeats")}
+        values[one["variant"]] = {name: point[name] for name in ("mean", "ci95", "ci95_adaptive", "repeats")}
         words = _value(found.metric, point["mean"]) + _WITH[Variant(one["variant"])]
         if with_interval and not shown:
             words += _spread(found.metric, point)
@@ -150,9 +150,9 @@ def _at(found: Found, time_s: float, facts: dict[str, Any], *, with_interval: bo
 def _spread(metric: Metric, point: Mapping[str, Any]) -> str:
     if point["repeats"] == 1:
         return " (one chip)"
-    if point["ci95"] is None:
+    ends = point["ci95_adaptive"] or point["ci95"]
+    if ends is None:
         return f" ({point['repeats']} chips)"
-    ends = point["ci95"]
     if metric is Metric.ACCURACY:  # Student's interval knows no limits, an accuracy does
         ends = [min(max(end, 0.0), 1.0) for end in ends]
     low, high = (_value(metric, end).removesuffix(" %") for end in ends)

@@ -31,7 +31,7 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     rpu_config: Mapping[str, Any] | None = None,
     times: Iterable[Duration] | Duration = DEFAULT_TIMES,
-    repeats: int | None = None,
+    repeats: int | Mapping[str, Any] | None = None,
     variants: Iterable[str] | None = None,
     max_samples: int | None = None,
     finetune: int | Mapping[str, Any] | None = None,
@@ -52,7 +52,7 @@ def run(
         overrides: what to replace in the preset, such as `{"forward": {"out_noise": 0.08}}`.
         rpu_config: a whole RPU configuration instead of a preset.
         times: after programming, in seconds or as durations such as "1 month".
-        repeats: how many chips; 10 by default.
+        repeats: how many chips, 10 by default, or what must be known, such as `{"until_ci95": 0.002}`.
         variants: networks to evaluate; `digital` and `direct` by default, and `hwa` with fine-tuning.
         max_samples: evaluate on the first samples only.
         finetune: HWA fine-tuning: a number of epochs, or its fields.

@@ -23,6 +23,7 @@ class Point(Record):
     mean: float | None
     std: float | None
     ci95: list[float] | None
+    ci95_adaptive: list[float] | None
     p05: float | None
     p95: float | None
     min: float | None

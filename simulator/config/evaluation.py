@@ -8,7 +8,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase, translate
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 from pydantic_core import InitErrorDetails
 
 from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error, nearest
@@ -50,6 +50,46 @@ class Variant(StrEnum):
         return self in (Variant.HWA, Variant.CONTROL)
 
 
+class JudgedOn(StrictModel):
+    """Where the number of chips is judged."""
+
+    variant: Variant = Field(description="Network, one of the job's analog ones.")
+    t_inference: TimeAfterProgramming = Field(description="Time after programming in s, one of the job's.")
+
+
+class RepeatsUntil(StrictModel):
+    """Chips in waves, until the mean of the metric is known well enough.
+
+    After each wave the job is judged by an interval that stays valid although it is looked at again and
+    again (`ci95_adaptive` of its results).
+    """
+
+    until_ci95: Positive = Field(
+        description="Half width of the 95 % interval of the mean over chips at which the job has enough, in"
+        " units of its metric: 0.002 is 0.2 points of accuracy."
+    )
+    at_least: Annotated[Repeats, Field(ge=2)] = Field(
+        default=10, description="Chips of the first wave; each further wave doubles the number in all."
+    )
+    at_most: Annotated[Repeats, Field(ge=2)] = Field(
+        default=400, description="Chips in all after the last wave, whatever is known then."
+    )
+    on: JudgedOn | None = Field(
+        default=None,
+        description="The variant and time that are judged; null: those whose interval is the widest.",
+    )
+
+    @property
+    def waves(self) -> tuple[int, ...]:
+        """Chips in all after each wave, fixed before the first: `at_least`, doubled up to `at_most`."""
+        totals = []
+        total = self.at_least
+        while total < self.at_most:
+            totals.append(total)
+            total *= 2
+        return (*totals, self.at_most)
+
+
 class EvaluateSpec(StrictModel):
     """Accuracy over time: at which times, on how many chip instances, of which networks."""
 
@@ -58,7 +98,12 @@ class EvaluateSpec(StrictModel):
         max_length=MAX_TIMES,
         description="Times after programming in s, each once; they are put in order.",
     )
-    repeats: Repeats = Field(default=10, description="Number of chips, each programmed anew.")
+    repeats: Annotated[
+        Annotated[Repeats, Tag("number")] | Annotated[RepeatsUntil, Tag("until")],
+        Discriminator(lambda value: "until" if isinstance(value, dict | RepeatsUntil) else "number"),
+    ] = Field(
+        default=10, description="Number of chips, each programmed anew, or what must be known to have enough."
+    )
     batch_size: Annotated[PositiveCount, Field(le=MAX_BATCH_SIZE)] = Field(
         default=256, description="Samples per forward pass."
     )
@@ -80,6 +125,44 @@ class EvaluateSpec(StrictModel):
     def _each_variant_once(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
         _refuse_repetition("variants", variants)
         return variants
+
+    @property
+    def until(self) -> RepeatsUntil | None:
+        """What decides how many chips there are; None where their number is fixed."""
+        return self.repeats if isinstance(self.repeats, RepeatsUntil) else None
+
+    @property
+    def fewest_repeats(self) -> int:
+        """Chips that the job has whatever it finds; those that are planned when it is submitted."""
+        return self.repeats.waves[0] if isinstance(self.repeats, RepeatsUntil) else self.repeats
+
+    @property
+    def most_repeats(self) -> int:
+        """The most chips that the job may make."""
+        return self.repeats.waves[-1] if isinstance(self.repeats, RepeatsUntil) else self.repeats
+
+    def repeats_faults(self) -> list[Fault]:
+        """Return what of the repeats does not fit the rest, located in the evaluation."""
+        until, faults = self.until, []
+        if until is None:
+            return []
+        if until.at_least > until.at_most:
+            message = f"at_least is {until.at_least}, more than at_most, {until.at_most}"
+            faults.append(Fault("/repeats/at_least", "invalid_value", message, "raise at_most"))
+        analog = [variant.value for variant in self.variants if variant.is_analog]
+        if not analog:
+            message = "repeats are judged on analog variants, and the job has none"
+            faults.append(Fault("/repeats", "not_evaluated", message, 'add "direct" to evaluate.variants'))
+        elif until.on is not None and until.on.variant.value not in analog:
+            named = until.on.variant.value
+            message = f"{named} is not among the job's analog variants ({', '.join(analog)})"
+            hint = "add it to evaluate.variants, or judge another"
+            faults.append(Fault("/repeats/on/variant", "not_evaluated", message, hint))
+        if until.on is not None and until.on.t_inference not in self.t_inference:
+            message = f"the job does not evaluate at {until.on.t_inference:g} s"
+            hint = "add the time to evaluate.t_inference"
+            faults.append(Fault("/repeats/on/t_inference", "not_evaluated", message, hint))
+        return faults
 
 
 def _layers_like(pattern: str, names: list[str]) -> str:

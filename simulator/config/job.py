@@ -87,5 +87,5 @@ class JobSpec(StrictModel):
 
     @property
     def cells(self) -> int:
-        """How many cells the job has: variants times chips times times after programming."""
-        return len(self.analog) * self.evaluate.repeats * len(self.evaluate.t_inference)
+        """How many cells the job has at the most: variants times chips times times after programming."""
+        return len(self.analog) * self.evaluate.most_repeats * len(self.evaluate.t_inference)

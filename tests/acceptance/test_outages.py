@@ -200,7 +200,7 @@ def test_a_full_disk_ends_no_job(
         in_training(driftline, job)
         filler = small_disk / "filler"
         with _filled(filler):
-            until(lambda: _is_idle(driftline, "full"), "the worker to notice that the disk is full")
+            until(lambda: _is_idle(driftline, "takes nothing"), "the worker to notice that the disk is full")
         assert finished(driftline, job) == undisturbed
 
 

@@ -15,8 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job, WorkItem
-from app.engine.kinds.analyses import plan as analyses
-from app.engine.kinds.inference import warnings
+from app.engine.kinds.inference import repeats, reuse, rounds, warnings
 from app.engine.specification import spec_of
 from simulator.config.job import JobSpec
 
@@ -31,10 +30,13 @@ class Rounds:
         finished: reads what the job has found, in an order that does not depend on who found it; None where
             it does not go on, whatever it found.
         next_items: returns the next items; none ends the job. It reads nothing but its arguments.
+        take_over: adds what earlier jobs computed of new items, and marks those that have nothing left to do;
+            None where they do not ask.
     """
 
     finished: Callable[[Session, Job], Any]
     next_items: Callable[[JobSpec, Any], Sequence[WorkItem]]
+    take_over: Callable[[Session, Job, Sequence[WorkItem]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,18 @@ class Kind:
 
     Attributes:
         rounds: how it goes on; None where all its items are planned at submission.
-        conclude: says something of its results when a job ends with success; None for nothing.
+        conclude: each says something of its results when a job ends with success.
     """
 
     rounds: Rounds | None = None
-    conclude: Callable[[Session, Job], None] | None = None
+    conclude: Sequence[Callable[[Session, Job], None]] = ()
 
 
 KINDS: dict[str, Kind] = {
-    INFERENCE: Kind(Rounds(analyses.finished, analyses.next_items), warnings.warn_of_chance)
+    INFERENCE: Kind(
+        Rounds(rounds.finished, rounds.next_items, reuse.take_over_wave),
+        (warnings.warn_of_chance, repeats.warn_of_width),
+    )
 }
 
 
@@ -62,6 +67,9 @@ def next_round(session: Session, job: Job) -> Sequence[WorkItem]:
     if kind.rounds is not None:
         found = kind.rounds.finished(session, job)
         more = () if found is None else kind.rounds.next_items(spec_of(job), found)
-    if not more and kind.conclude is not None:
-        kind.conclude(session, job)
+        if more and kind.rounds.take_over is not None:
+            kind.rounds.take_over(session, job, more)
+    if not more:
+        for say in kind.conclude:
+            say(session, job)
     return more

@@ -10,6 +10,7 @@ from app.configs.difference import Base, Change, base_of, changes
 from app.datasets.service import DatasetService
 from app.db.blobs import BlobStore
 from app.db.tables import Job
+from app.engine.kinds.inference.repeats import chips_of
 from app.engine.states import FINAL, JobState
 from app.jobs import views
 from app.jobs.schemas import ArtifactView, EpochView, JobView
@@ -42,6 +43,7 @@ class JobPage:
         version: number of its last event, after which a browser listens.
         name: or one that is made of its id.
         state_words: its state in words.
+        chips: how many it asks for, or has so far.
         waits: why it waits, and for how long about; empty if it does not.
         advice: what to do about its failure; None if it has not failed.
         model: its name and id.
@@ -65,6 +67,7 @@ class JobPage:
     version: int
     name: str
     state_words: str
+    chips: int
     waits: str
     advice: str | None
     model: str
@@ -118,6 +121,7 @@ def job_page(pages: Pages, job_id: str, layer: str | None, profile: str | None =
     base = base_of(job.spec.get("rpu_config"), job.effective_config, session)
     return JobPage(
         job=view,
+        chips=chips_of(session, job),
         version=job.version,
         name=name_of(job),
         state_words=state_words(job, view.progress),

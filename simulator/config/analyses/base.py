@@ -45,8 +45,8 @@ class AnalysisConfig(TypedConfig):
         return tuple(one for one in job.analog if self.variants is None or one in self.variants)
 
     def chips(self, job: JobSpec) -> int:
-        """Return the number of chips."""
-        return min(job.evaluate.repeats, DEFAULT_CHIPS) if self.repeats is None else self.repeats
+        """Return the number of chips, none of which depends on what the job finds."""
+        return min(job.evaluate.fewest_repeats, DEFAULT_CHIPS) if self.repeats is None else self.repeats
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,12 @@ def _faults(place: str, one: AnalysisConfig, job: JobSpec) -> Iterator[Fault]:
             "an analysis looks at analog variants, and the job has none",
             'add "direct" to evaluate.variants',
         )
-    if one.repeats is not None and one.repeats > evaluate.repeats:
+    field = "evaluate.repeats" if evaluate.until is None else "evaluate.repeats.at_least"
+    if one.repeats is not None and one.repeats > evaluate.fewest_repeats:
         yield Fault(
             f"{place}/repeats",
             "not_evaluated",
-            f"the job has {evaluate.repeats} chips, fewer than the {one.repeats} that its analysis looks at",
-            "raise evaluate.repeats, or ask for fewer",
+            f"the job is sure to have {evaluate.fewest_repeats} chips, fewer than the {one.repeats} that its"
+            " analysis looks at",
+            f"raise {field}, or ask for fewer",
         )

@@ -23,7 +23,7 @@ def test_an_item_succeeds_and_its_job_with_it(desk):
     job = desk.job_of(["succeed"])
     assert desk.carry() is Outcome.SUCCEEDED
     assert desk.job(job).state == "succeeded"
-    assert desk.job(job).warnings == [{"code": "fake", "message": "written by a runner"}]
+    assert desk.job(job).warnings == [{"pointer": "", "code": "fake", "message": "written by a runner"}]
     assert (desk.item(job).state, desk.item(job).attempt) == ("succeeded", 0)
 
 

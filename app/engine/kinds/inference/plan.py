@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.db.tables import WorkItem
@@ -47,8 +47,35 @@ class Sizes:
         )
 
 
+@dataclass(frozen=True)
+class Waves:
+    """How the chips of a job are evaluated, the same in all of its waves.
+
+    Attributes:
+        test_samples: of a pass over the test set.
+        repeats_per_shard: smallest number of chips in one item.
+        fresh: nothing is taken over from earlier jobs.
+    """
+
+    test_samples: int
+    repeats_per_shard: int
+    fresh: bool = False
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Waves:
+        """Return what the payload of an item says."""
+        return cls(**payload["waves"])
+
+
 def plan(
-    spec: JobSpec, sizes: Sizes, ranges: Ranges, *, verified: bool, repeats_per_shard: int
+    spec: JobSpec,
+    sizes: Sizes,
+    ranges: Ranges,
+    *,
+    verified: bool,
+    repeats_per_shard: int,
+    chips: int | None = None,
+    fresh: bool = False,
 ) -> list[WorkItem]:
     """Return the job's work items.
 
@@ -58,9 +85,11 @@ def plan(
         ranges: what the configuration says of input ranges.
         verified: the model's import was verified before, so no `verify` item is needed.
         repeats_per_shard: smallest number of chips in one evaluation item; no number depends on it.
+        chips: how many there are; None: those that the job has whatever it finds.
+        fresh: further waves of chips take nothing over from earlier jobs.
     """
-    repeats, times = spec.evaluate.repeats, len(spec.evaluate.t_inference)
-    shard = max(repeats_per_shard, math.ceil(repeats / MOST_SHARDS))
+    repeats = range(spec.evaluate.fewest_repeats if chips is None else chips)
+    how = Waves(sizes.test, repeats_per_shard, fresh)
     items: list[WorkItem] = []
     first = _first(verified=verified)
     items += [_item(key, []) for key in first]
@@ -78,14 +107,30 @@ def plan(
         needs = needs_of(variant, ranges, verified=verified)
         if ranges.calibrated_after(variant):
             items.append(_item(needs[0], _final_weights(variant, verified=verified)))
-        for start in range(0, repeats, shard):
-            end = min(repeats, start + shard)
-            total = (end - start) * times * sizes.test
-            key = ItemKey(ItemKind.EVALUATE, variant, start)
-            items.append(_item(key, needs, total=total, repeats=[start, end]))
+        items += shards(spec, variant, repeats, how, needs)
         if variant is spec.described:
             items.append(_item(ItemKey(ItemKind.DESCRIBE, variant), needs))
     return items
+
+
+def shards(
+    spec: JobSpec, variant: Variant, chips: range, how: Waves, needs: Iterable[ItemKey]
+) -> list[WorkItem]:
+    """Return the items that evaluate some chips of a variant; those of jobs in waves say how to go on."""
+    before, times = list(needs), len(spec.evaluate.t_inference)
+    payload = {} if spec.evaluate.until is None else {"waves": asdict(how)}
+    shard = max(how.repeats_per_shard, math.ceil(len(chips) / MOST_SHARDS))
+    ranges = [(start, min(start + shard, chips.stop)) for start in range(chips.start, chips.stop, shard)]
+    return [
+        _item(
+            ItemKey(ItemKind.EVALUATE, variant, start),
+            before,
+            total=(end - start) * times * how.test_samples,
+            repeats=[start, end],
+            **payload,
+        )
+        for start, end in ranges
+    ]
 
 
 def needs_of(variant: Variant, ranges: Ranges, *, verified: bool) -> list[ItemKey]:

@@ -10,7 +10,7 @@ ago is still there (`app.engine.storage`). Should one be missing all the same, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -33,6 +33,8 @@ from app.engine.items import repeats_of
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.analyses.plan import places_of
 from app.engine.kinds.inference.content_keys import ContentKeys, training_item
+from app.engine.kinds.inference.plan import Waves
+from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState
 from simulator.config import Variant
 from simulator.config.job import JobSpec
@@ -44,47 +46,24 @@ _PREPARES = (ItemKind.VERIFY, ItemKind.CALIBRATE, ItemKind.FINETUNE)
 _DESCRIPTION_FILES = ("analog_state.safetensors", "conductances.safetensors", "conversion.json")
 
 
-class Reuse:
-    """Takes over what earlier jobs computed into a new job, before it is stored."""
+class KnownCells:
+    """Takes over the cells of some items that earlier jobs computed."""
 
-    def __init__(
-        self,
-        session: Session,
-        job: Job,
-        spec: JobSpec,
-        keys: ContentKeys,
-        blobs: BlobStore,
-    ) -> None:
+    def __init__(self, session: Session, job: Job, spec: JobSpec, keys: Mapping[Variant, str]) -> None:
         self._session = session
         self._job = job
         self._spec = spec
-        self._evaluate = spec.evaluate
         self._keys = keys
-        self._blobs = blobs
         self._used: set[str] = set()
 
-    def take_over(self, items: Sequence[WorkItem]) -> None:
-        """Add the rows that are there already, and mark the items that have nothing left to do as done.
-
-        The job must have been flushed, so that rows can refer to it.
-        """
-        by_key = {item.key: item for item in items}
-        for variant, key in self._keys.results.items():
-            sources = self._sources(variant, key)
-            self._take_training(variant, by_key)
-            if not sources:
-                continue
-            self._take_model(variant, sources, by_key)
-            if variant.is_analog:
-                self._take_cells(variant, sources, items)
-                self._take_analyses(variant, sources, items)
-        self._job.cached_from = sorted(self._used)
-        done = {item.key for item in items if item.state == ItemState.SUCCEEDED}
-        for item in items:
-            if item.state == ItemState.BLOCKED and done.issuperset(item.needs):
-                item.state = ItemState.QUEUED
-        self._skip_needless(items)
-        self._job.progress_done = sum(item.progress_done for item in items)
+    def take_wave(self, items: Sequence[WorkItem]) -> None:
+        """Add the cells of a wave that are there already, and mark the items that have nothing left to do."""
+        for variant in self._spec.analog:
+            if variant in self._keys:
+                self._take_cells(variant, self._sources(variant, self._keys[variant]), items)
+        if self._used:
+            self._job.cached_from = sorted({*self._job.cached_from, *self._used})
+            self._job.results_version += 1
 
     def _sources(self, of: str, key: str) -> Sequence[Job]:
         query = (
@@ -107,14 +86,90 @@ class Reuse:
         device = self._job.execution.get("device")
         return [job for job in jobs if job.execution.get("device", device) == device]
 
+    def _take_cells(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
+        times = set(self._spec.evaluate.t_inference)
+        shards = [one for one in items if one.kind == ItemKind.EVALUATE and one.payload["variant"] == variant]
+        asked = [ends for item in shards for ends in repeats_of(item.payload)]
+        begin = min((start for start, _ in asked), default=0)
+        end = max((stop for _, stop in asked), default=0)
+        taken: dict[tuple[int, float], Cell] = {}
+        for source in sources:
+            query = select(Cell).where(
+                Cell.job_id == source.id,
+                Cell.variant == variant,
+                Cell.repeat >= begin,
+                Cell.repeat < end,
+            )
+            for cell in self._session.scalars(query):
+                place = (cell.repeat, cell.t_inference)
+                if cell.t_inference in times and place not in taken:
+                    taken[place] = cell
+                    self._add_copy(cell)
+                    self._used.add(source.id)
+        for item in shards:
+            ranges = repeats_of(item.payload)
+            cells = [taken.get((repeat, t)) for ends in ranges for repeat in range(*ends) for t in times]
+            found = sum(cell is not None for cell in cells)
+            item.progress_done = item.progress_total * found // len(cells)
+            if all(cell is not None for cell in cells):
+                self._finish(item)
+
+    def _finish(self, item: WorkItem) -> None:
+        item.state = ItemState.SUCCEEDED
+        item.progress_done = item.progress_total
+        item.finished_at = utc_now()
+
+    def _add_copy(self, row: Cell | AnalysisRow | Baseline | Epoch | Artifact, **changes: Any) -> None:
+        values = {column.key: getattr(row, column.key) for column in type(row).__table__.columns}
+        self._session.add(type(row)(**{**values, "job_id": self._job.id, **changes}))
+
+
+class Reuse(KnownCells):
+    """Takes over what earlier jobs computed into a new job, before it is stored."""
+
+    def __init__(
+        self,
+        session: Session,
+        job: Job,
+        spec: JobSpec,
+        keys: ContentKeys,
+        blobs: BlobStore,
+    ) -> None:
+        super().__init__(session, job, spec, keys.results)
+        self._content = keys
+        self._blobs = blobs
+
+    def take_over(self, items: Sequence[WorkItem]) -> None:
+        """Add the rows that are there already, and mark the items that have nothing left to do as done.
+
+        The job must have been flushed, so that rows can refer to it.
+        """
+        by_key = {item.key: item for item in items}
+        for variant, key in self._keys.items():
+            sources = self._sources(variant, key)
+            self._take_training(variant, by_key)
+            if not sources:
+                continue
+            self._take_model(variant, sources, by_key)
+            if variant.is_analog:
+                self._take_cells(variant, sources, items)
+                self._take_analyses(variant, sources, items)
+        self._job.cached_from = sorted(self._used)
+        done = {item.key for item in items if item.state == ItemState.SUCCEEDED}
+        for item in items:
+            if item.state == ItemState.BLOCKED and done.issuperset(item.needs):
+                item.state = ItemState.QUEUED
+        self._skip_needless(items)
+        self._job.progress_done = sum(item.progress_done for item in items)
+
     def _take_training(self, variant: Variant, by_key: dict[str, WorkItem]) -> None:
         """Take over parameters that were trained alike, whatever they were evaluated on."""
         key = training_item(variant)
-        if variant not in self._keys.training or key not in by_key:
+        if variant not in self._content.training or key not in by_key:
             return
         found = [
             (source, theirs)
-            for source in self._sources(key, self._keys.training[variant])
+            for source in self._sources(key, self._content.training[variant])
             if (theirs := self._items(source.id).get(key)) is not None
         ]
         # Training that was broken off counts where none has ended.
@@ -189,28 +244,6 @@ class Reuse:
         self._session.add(JobBlob(job_id=self._job.id, role=role, blob_key=blob_key))
         return True
 
-    def _take_cells(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
-        times, repeats = set(self._evaluate.t_inference), self._evaluate.repeats
-        taken: dict[tuple[int, float], Cell] = {}
-        for source in sources:
-            query = select(Cell).where(
-                Cell.job_id == source.id, Cell.variant == variant, Cell.repeat < repeats
-            )
-            for cell in self._session.scalars(query):
-                place = (cell.repeat, cell.t_inference)
-                if cell.t_inference in times and place not in taken:
-                    taken[place] = cell
-                    self._add_copy(cell)
-                    self._used.add(source.id)
-        for item in items:
-            if item.kind == ItemKind.EVALUATE and item.payload["variant"] == variant:
-                ranges = repeats_of(item.payload)
-                cells = [taken.get((repeat, t)) for ends in ranges for repeat in range(*ends) for t in times]
-                found = sum(cell is not None for cell in cells)
-                item.progress_done = item.progress_total * found // len(cells)
-                if all(cell is not None for cell in cells):
-                    self._finish(item)
-
     def _take_analyses(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
         """Take over rows of analyses: a setting means the same in jobs with equal result keys.
 
@@ -262,11 +295,15 @@ class Reuse:
         query = select(WorkItem).where(WorkItem.job_id == job_id)
         return {item.key: item for item in self._session.scalars(query)}
 
-    def _finish(self, item: WorkItem) -> None:
-        item.state = ItemState.SUCCEEDED
-        item.progress_done = item.progress_total
-        item.finished_at = utc_now()
 
-    def _add_copy(self, row: Cell | AnalysisRow | Baseline | Epoch | Artifact, **changes: Any) -> None:
-        values = {column.key: getattr(row, column.key) for column in type(row).__table__.columns}
-        self._session.add(type(row)(**{**values, "job_id": self._job.id, **changes}))
+def take_over_wave(session: Session, job: Job, items: Sequence[WorkItem]) -> None:
+    """Take over the cells of a job's next wave of chips, unless the job takes nothing over."""
+    wave = [item for item in items if item.kind == ItemKind.EVALUATE]
+    if not wave or Waves.from_payload(wave[0].payload).fresh:
+        return
+    named = [variant.value for variant in Variant]  # the other rows are of what was trained
+    query = select(JobResultKey.variant, JobResultKey.key).where(
+        JobResultKey.job_id == job.id, JobResultKey.variant.in_(named)
+    )
+    keys = {Variant(variant): key for variant, key in session.execute(query)}
+    KnownCells(session, job, spec_of(job), keys).take_wave(wave)

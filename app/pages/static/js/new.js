@@ -21,6 +21,9 @@ let waiting = 0;
 
 const whole = (id) => (at(id).value === "" ? null : Number(at(id).value));
 
+/** Return what a job in waves of chips must come to know; null where their number is fixed. */
+const until = (evaluate) => (typeof evaluate?.repeats === "object" ? evaluate.repeats : null);
+
 /** Return the specification that the form says; what it does not show is kept from the job it started from. */
 function specification() {
   const spec = { name: at("name").value || null, model: at("model").value, dataset: at("dataset").value };
@@ -38,7 +41,7 @@ function specification() {
   }
   const evaluate = { ...(start?.evaluate || {}) };
   evaluate.t_inference = times();
-  evaluate.repeats = whole("repeats") ?? 10;
+  evaluate.repeats = whole("repeats") ?? (until(start?.evaluate) || 10);
   evaluate.variants = chosen("variant");
   if (whole("max-samples")) evaluate.max_samples = whole("max-samples");
   else delete evaluate.max_samples;
@@ -221,7 +224,7 @@ function fill(spec) {
   const left = new Set(evaluate.t_inference);
   for (const box of form.querySelectorAll("input[name=time]")) box.checked = left.delete(Number(box.value));
   at("more-times").value = [...left].map((one) => `${one} s`).join(", ");
-  at("repeats").value = evaluate.repeats;
+  at("repeats").value = until(evaluate) ? "" : evaluate.repeats;
   at("max-samples").value = evaluate.max_samples ?? "";
   at("seed").value = spec.seed;
   at("epochs").value = finetune?.epochs ?? 0;

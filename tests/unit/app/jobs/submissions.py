@@ -6,7 +6,7 @@ from typing import Any
 
 from app.db.ids import new_id
 from app.db.session import Database
-from app.db.tables import Baseline, Cell, Job, Model, WorkItem
+from app.db.tables import Artifact, Baseline, Cell, Job, Model, WorkItem
 from app.engine.states import FINAL, ItemState, JobState
 from tests.unit.app.networks import dataset_arrays, mlp_bytes, npz
 
@@ -54,6 +54,19 @@ def add_cells(client, job_id: str, *cells: tuple[str, int, float, int | None, fl
             cell.metric = metric
             session.add(cell)
         session.get_one(Job, job_id).results_version += 1
+
+
+def add_description(client, job_id):
+    """Give a job the files that describe its tiles."""
+    stored = client.app.state.services.blobs.put(b"{}")
+    with database_of(client).transaction() as session:
+        for name in ("analog_state.safetensors", "conductances.safetensors", "conversion.json"):
+            session.add(
+                Artifact(
+                    job_id=job_id, name=name, media_type="application/json", size_bytes=2,
+                    sha256=stored.sha256, blob_key=stored.key,
+                )
+            )  # fmt: skip
 
 
 def add_baseline(client, job_id: str, variant: str = "digital", correct: int = 10) -> None:

@@ -13,7 +13,15 @@ from sqlalchemy import func, select
 
 from app.db.tables import Job, JobTag, WorkItem
 from app.settings import Settings
-from tests.unit.app.jobs.submissions import add_baseline, add_cells, body, database_of, put, submit
+from tests.unit.app.jobs.submissions import (
+    add_baseline,
+    add_cells,
+    add_description,
+    body,
+    database_of,
+    put,
+    submit,
+)
 
 CLIENTS = 20
 FINETUNE = {"epochs": 1, "max_samples": 6, "optimizer": {"type": "sgd", "lr": 0.01}}
@@ -49,6 +57,7 @@ def finished(client, job):
     job_id = submit(client, job)
     put(client, job_id, "succeeded")
     add_baseline(client, job_id)
+    add_description(client, job_id)
     add_cells(client, job_id, *(("direct", n, t, 9, 1.0) for n in range(2) for t in (1.0, 3600.0)))
     return job_id
 
