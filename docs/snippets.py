@@ -24,7 +24,7 @@ from worker.local import LocalService
 ROOT: Final = Path(__file__).parents[1]
 _STRETCH: Final = re.compile(r"<!-- run -->(.*?)<!-- end of run -->", re.DOTALL)
 _BLOCK: Final = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_LONGEST_S: Final = 240
+_LONGEST_S: Final = 400
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         shutil.copytree(ROOT / "examples", folder / "examples")
-        settings = Settings(data_dir=folder / "data", port=0)
+        settings = Settings(data_dir=folder / "data", port=0, threads_per_item=1)
         with LocalService(settings) as service:
             for snippet in snippets(Path(__file__).parent):
                 if sys.argv[1:] and snippet.page not in sys.argv[1:]:
