@@ -63,7 +63,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         open_blobs(settings.blobs).check_writable()
     except OSError as error:
         advice = "give the service's user the right to write there"
-        yield fault("storage", f"{folder} cannot be written: {error.strerror}", advice)
+        yield fault("storage", f"{folder} cannot be written: {error.strerror or error}", advice)
         return
     free = shutil.disk_usage(folder).free
     found = f"{folder} can be written; {free / 1024**3:.1f} GiB are free"

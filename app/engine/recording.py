@@ -11,7 +11,7 @@ from app.db.blobs import StoredBlob
 from app.db.tables import Artifact, Dataset, Job, JobBlob, Model, WorkItem
 from app.engine.abilities import required
 from app.engine.items import Lease, hold, record_sign_of_life, set_progress
-from app.engine.states import record
+from app.engine.states import record, warn
 
 
 def save_checkpoint(session: Session, lease: Lease, blob_key: str) -> None:
@@ -50,10 +50,7 @@ def save_progress(session: Session, lease: Lease, done: int) -> None:
 def save_warning(session: Session, lease: Lease, *, code: str, message: str) -> None:
     """Add a warning to the job, once."""
     job, _ = hold(session, lease)
-    warning = {"pointer": "", "code": code, "message": message}
-    if warning not in job.warnings:
-        job.warnings = [*job.warnings, warning]
-        record(session, job, "job.warning", warning)
+    warn(session, job, pointer="", code=code, message=message)
 
 
 def save_artifact(session: Session, lease: Lease, *, name: str, media_type: str, blob: StoredBlob) -> None:

@@ -69,6 +69,14 @@ def record(session: Session, job: Job, event_type: str, data: dict[str, Any] | N
     session.add(Event(job_id=job.id, seq=job.version, type=event_type, data=data or {}))
 
 
+def warn(session: Session, job: Job, *, pointer: str, code: str, message: str) -> None:
+    """Add a warning to a locked job, once."""
+    warning = {"pointer": pointer, "code": code, "message": message}
+    if warning not in job.warnings:
+        job.warnings = [*job.warnings, warning]
+        record(session, job, "job.warning", warning)
+
+
 def move(session: Session, job: Job, to: JobState, *, failure: dict[str, Any] | None = None) -> None:
     """Move a locked job to another state: the only place where a job's state is written.
 

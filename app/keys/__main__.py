@@ -23,7 +23,7 @@ from app.db.types import utc_now
 from app.keys.schemas import KeyCreate, KeyCreated, KeyRotate, KeyView
 from app.keys.service import KeyService
 from app.kit.problems import Problem
-from app.settings import Settings
+from app.start import load_settings
 
 REFUSED = 2
 
@@ -35,7 +35,7 @@ class _Refused(Exception):  # noqa: N818 - said in one line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     asked = _parser().parse_args(arguments)
-    database = Database(Settings().resolved_database_url)
+    database = Database(load_settings().resolved_database_url)
     try:
         _require_schema(database)
         with database.transaction() as session:

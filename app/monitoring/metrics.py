@@ -1,4 +1,4 @@
-"""The metrics that processes count themselves, for Prometheus. `app.monitoring.state` reads the others.
+"""The metrics that processes count themselves, for Prometheus. `app.health.metrics` reads the others.
 
 Names follow Prometheus' conventions: base units, `_total` for counters. All begin with `driftline_`.
 """

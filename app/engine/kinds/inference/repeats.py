@@ -13,7 +13,7 @@ from app.db.tables import Cell, Job, WorkItem
 from app.engine.items import repeats_of
 from app.engine.keys import ItemKind
 from app.engine.kinds.inference import plan, waves
-from app.engine.states import record
+from app.engine.states import warn
 from simulator.config.evaluation import RepeatsUntil
 from simulator.config.job import JobSpec
 
@@ -84,14 +84,11 @@ def warn_of_width(session: Session, job: Job) -> None:
     if width is not None and width <= until.until_ci95:
         return
     known = "cannot be known: the metric of a chip is not finite" if width is None else f"is {width:.3g}"
-    warning: dict[str, Any] = {
-        "pointer": "/evaluate/repeats",
-        "code": NOT_KNOWN,
-        "message": f"after {found.chips} chips the half width of the interval {known};"
-        f" the job asked for {until.until_ci95:g}",
-    }
-    job.warnings = [*job.warnings, warning]
-    record(session, job, "job.warning", warning)
+    message = (
+        f"after {found.chips} chips the half width of the interval {known};"
+        f" the job asked for {until.until_ci95:g}"
+    )
+    warn(session, job, pointer="/evaluate/repeats", code=NOT_KNOWN, message=message)
 
 
 def _payloads(session: Session, job_id: str) -> list[dict[str, Any]]:

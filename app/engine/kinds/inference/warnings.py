@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Baseline, Cell, Dataset, Job
 from app.engine.specification import task_of
-from app.engine.states import record
+from app.engine.states import warn
 from simulator.config import Variant
 from simulator.config.datasets import builtin_datasets
 from simulator.config.tasks import TASKS, Metric
@@ -39,18 +39,18 @@ def warn_of_chance(session: Session, job: Job) -> None:
     for variant, t_inference, accuracy in means:
         if accuracy is None or accuracy - 1 / classes >= _KEPT * (digital - 1 / classes):
             continue
-        warning: dict[str, Any] = {
-            "pointer": "/analyses",
-            "code": NEAR_CHANCE,
-            "message": (
+        warn(
+            session,
+            job,
+            pointer="/analyses",
+            code=NEAR_CHANCE,
+            message=(
                 f"{variant} at {t_inference:g} s is right in {accuracy:.1%}, hardly better than guessing "
                 f"among {classes} classes; digital is right in {digital:.1%}. The analyses error_budget "
                 "and advice say which effect costs it, and what would help "
                 f"(POST /v1/jobs/{job.id}/extend, or the field analyses of a job)"
             ),
-        }
-        job.warnings = [*job.warnings, warning]
-        record(session, job, "job.warning", warning)
+        )
 
 
 def _classes(session: Session, job: Job) -> int | None:
