@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from driftline.cli.connection import connect, find_job
-from driftline.cli.files import read_json
+from driftline.cli.files import format_of, read_json
 from driftline.cli.output import AsJson, note, print_json, print_table, say, warn
 from driftline.client import Driftline
 from driftline.errors import InvalidInput
@@ -75,7 +75,7 @@ def cost(  # noqa: PLR0917 - typer passes by name
     """
     if (job is None) == (model is None):
         raise InvalidInput("name a job, or a model with --model, and not both")
-    file_format = None if output is None else output.suffix.lower().removeprefix(".")
+    file_format = format_of(output)
     if file_format is not None and (file_format not in _FORMATS or job is None):
         raise InvalidInput(f"--output writes the cost of a job, as {', '.join(_FORMATS)}")
     with connect() as driftline:

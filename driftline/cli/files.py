@@ -1,4 +1,4 @@
-"""JSON that commands read, and values that are set in it by pointers."""
+"""Files of commands: JSON that they read, values set in it by pointers, formats of what they write."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from driftline.errors import InvalidInput
+
+
+def format_of(output: Path | None) -> str | None:
+    """Return the format that a file's ending names, such as `csv`; None without a file."""
+    return None if output is None else output.suffix.lower().removeprefix(".")
 
 
 def read_json(name: str) -> dict[str, Any]:

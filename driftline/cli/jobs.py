@@ -10,6 +10,7 @@ import typer
 
 from driftline.cli.analyses import print_analysis
 from driftline.cli.connection import JobArgument, connect, find_job
+from driftline.cli.files import format_of
 from driftline.cli.output import AsJson, ago, note, print_json, print_table, say
 from driftline.cli.watching import follow, print_results
 from driftline.errors import InvalidInput
@@ -90,7 +91,7 @@ def results(
     as_json: AsJson = False,
 ) -> None:
     """Print or write a job's accuracy over time."""
-    file_format = None if output is None else output.suffix.lower().removeprefix(".")
+    file_format = format_of(output)
     if file_format is not None and file_format not in _FORMATS:
         raise InvalidInput(f"{output} ends in none of {', '.join(_FORMATS)}")
     with connect() as driftline:
@@ -146,7 +147,7 @@ def analyses(
     as_json: AsJson = False,
 ) -> None:
     """Print what a job's analyses have found by now."""
-    file_format = None if output is None else output.suffix.lower().removeprefix(".")
+    file_format = format_of(output)
     if file_format is not None and file_format not in _FORMATS:
         raise InvalidInput(f"{output} ends in none of {', '.join(_FORMATS)}")
     if output is not None and analysis is None:
