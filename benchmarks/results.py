@@ -94,7 +94,8 @@ def running(folder: Path, database_url: str) -> Iterator[Service]:
         port = listener.getsockname()[1]
     environment = {**os.environ, "DATABASE_URL": database_url, "DRIFTLINE_DATA_DIR": str(folder)}
     command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
+    options = ["--timeout-keep-alive", "75", "--log-level", "warning"]  # as the service is started
+    process = subprocess.Popen([*command, *options], env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 30

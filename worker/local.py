@@ -30,6 +30,9 @@ from app.start import load_settings
 
 log = logging.getLogger(__name__)
 
+# Clients that ask every few seconds must not meet a connection that is just being closed, and proxies
+# close theirs first.
+_KEEP_ALIVE_S = "75"
 _START_S = 60.0
 _STOP_S = 30.0
 _WATCH_S = 0.5
@@ -101,6 +104,8 @@ class LocalService:
             "--factory",
             "--fd",
             str(listener.fileno()),
+            "--timeout-keep-alive",
+            _KEEP_ALIVE_S,
         ]
         self._spawn("api", [*api, "--no-access-log", "--log-level", "warning"], pass_fds=(listener.fileno(),))
         self._await_ready()

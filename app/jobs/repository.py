@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
+from app.db.ids import first_id_at
 from app.db.tables import (
     AnalysisRow,
     Artifact,
@@ -35,6 +36,18 @@ from simulator.config import Variant
 
 # Columns of a job that hold more than all others together.
 HEAVY = frozenset({"spec", "effective_config"})
+
+
+# An id and the time beside it are of one process, whose clock may have been set meanwhile.
+_CLOCKS_DIFFER = timedelta(days=1)
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime:
+    """Return a moment moved, as far as there is one."""
+    try:
+        return moment + by
+    except OverflowError:
+        return moment
 
 
 @dataclass(frozen=True)
@@ -74,10 +87,13 @@ class JobFilter:
         ):
             if value is not None:
                 yield column == value
+        # Ids sort by time, and so does the list: the bound on them finds the page without sorting.
         if self.created_after is not None:
             yield Job.created_at >= self.created_after
+            yield Job.id >= first_id_at(_moved(self.created_after, -_CLOCKS_DIFFER))
         if self.created_before is not None:
             yield Job.created_at < self.created_before
+            yield Job.id < first_id_at(_moved(self.created_before, _CLOCKS_DIFFER))
         if self.text is not None:
             tagged = select(JobTag.job_id).where(JobTag.tag.icontains(self.text, autoescape=True))
             yield or_(

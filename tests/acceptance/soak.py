@@ -13,16 +13,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from app.db.tables import Job
 from app.settings import Settings
 from driftline import Driftline
-from driftline.errors import DriftlineError
 from driftline.resources.jobs import FINAL_STATES
 from tests.waiting import until
 from worker.local import LocalService
@@ -140,12 +140,12 @@ def soak(
                 accepted = driftline.submit(job_of(model, number), fresh=True)
                 findings.accepted[accepted["id"]] = seed_of(number)
                 if number == jobs // 2:
-                    _await_end(driftline, list(findings.accepted), say)
+                    _await_end(service, len(findings.accepted), say)
                     quiet.set()  # from now on the API lives
                 if number == 3 * jobs // 4:
-                    _await_end(driftline, list(findings.accepted), say)
+                    _await_end(service, len(findings.accepted), say)
                     findings.before = _footprint(service, driftline)
-            _await_end(driftline, list(findings.accepted), say)
+            _await_end(service, len(findings.accepted), say)
             findings.after = _footprint(service, driftline)
         finally:
             over.set()
@@ -186,16 +186,23 @@ def _is_zygote(pid: int) -> bool:
     return any(one == pid and "worker.supervision.zygote" in command for one, _, command in processes())
 
 
-def _await_end(driftline: Driftline, jobs: Sequence[str], say: Callable[[str], object]) -> None:
-    def open_jobs() -> int | None:
-        try:
-            found = driftline.jobs(state=["queued", "running", "cancelling"], limit=200, fields=["state"])
-        except DriftlineError:
-            return None
-        return len(found)
+def _await_end(service: LocalService, jobs: int, say: Callable[[str], object]) -> None:
+    """Wait until all jobs have ended; it is the time without any end that must not be long."""
+    left = jobs
+    while left:
+        left = until(lambda before=left: _fewer_open(service, before), "a job to end", _ENDS_S)[0]
+    say(f"{jobs} jobs have ended")
 
-    until(lambda: open_jobs() == 0, "all jobs to end", _ENDS_S)
-    say(f"{len(jobs)} jobs have ended")
+
+def _fewer_open(service: LocalService, before: int) -> tuple[int] | None:
+    engine = sa.create_engine(service._settings.resolved_database_url)
+    try:
+        with engine.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(Job).where(Job.state.not_in(FINAL_STATES))
+            left = int(connection.execute(query).scalar_one())
+    finally:
+        engine.dispose()
+    return (left,) if left < before else None
 
 
 def _footprint(service: LocalService, driftline: Driftline) -> tuple[float, int, int]:

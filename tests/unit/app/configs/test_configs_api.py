@@ -1,4 +1,4 @@
-import time
+import difflib
 
 import pytest
 
@@ -126,11 +126,17 @@ def test_what_a_client_holds_is_not_sent_again(client, path):
         ("/v1/jobs", lambda keys: {"rpu_config": keys}),
     ],
 )
-def test_thousands_of_unknown_keys_cost_little_and_are_counted(client, path, wrap):
-    body = wrap({f"out_noise{number}": 1 for number in range(8000)})
-    started = time.process_time()
-    answer = client.post(path, json=body)
-    assert time.process_time() - started < 1.5, "a search for the nearest name of each takes longer"
+def test_thousands_of_unknown_keys_cost_little_and_are_counted(client, monkeypatch, path, wrap):
+    searched = []
+
+    def search(*args, **options):
+        searched.append(args)
+        return close_matches(*args, **options)
+
+    close_matches = difflib.get_close_matches
+    monkeypatch.setattr(difflib, "get_close_matches", search)
+    answer = client.post(path, json=wrap({f"out_noise{number}": 1 for number in range(8000)}))
+    assert len(searched) <= 20, "a search for the nearest name takes long"
     assert answer.status_code == 422
     faults = answer.json()["errors"]
     assert len(faults) <= 202
