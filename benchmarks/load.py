@@ -2,7 +2,7 @@
 
 One API process on SQLite and on PostgreSQL (`TEST_POSTGRES_URL`) with 100,000 jobs. A thousand clients
 poll with `If-None-Match`, at 200 requests a second and then faster until one of a hundred waits longer than
-0.1 s; lists, filters and text search are read at depth; five hundred event streams are open while events come.
+0.1 s; lists, filters and text search are read at depth; five hundred event streams are open as events come.
 The clients run on the same cores.
 """
 
