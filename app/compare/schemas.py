@@ -39,6 +39,11 @@ class Difference(BaseModel):
     ci95: tuple[float, float] | None = Field(
         description="Interval of the mean difference; null for one chip, and where the mean is null."
     )
+    ci95_adaptive: tuple[float, float] | None = Field(
+        description="The interval that stays valid although what was found decided how many chips there are:"
+        " at level 0.05 / pairs of numbers at which the jobs may have stopped. Null where both numbers are"
+        " fixed, and within a wave."
+    )
     method: Literal["paired", "welch"] = Field(
         description="`paired` over chips of equal number, where the seeds agree; else Welch's interval."
     )

@@ -56,6 +56,13 @@ class ComparePage:
     view: ComparisonView
 
     @property
+    def has_waves(self) -> bool:
+        """Whether what was found decided how many chips a job has."""
+        return any(
+            point.ci95_adaptive is not None for one in self.view.points for point in one.points.values()
+        )
+
+    @property
     def is_paired(self) -> bool:
         """Whether the differences are over equal chips."""
         return len({job.seed for job in self.jobs}) == 1
