@@ -156,6 +156,7 @@ class JobService:
             spec,
             chips=chips,
             config=accepted.found.layer_configs[0],
+            training=accepted.found.training_configs[0],
             report=accepted.model.report,
             sizes=_sizes(spec, accepted.dataset_report),
             items=work,

@@ -255,6 +255,8 @@ class Reuse(KnownResults):
         row = self._session.get(Baseline, (source.id, ours.payload["variant"]))
         if row is None or theirs is None or theirs.state != ItemState.SUCCEEDED:
             return
+        if not self._has_files(source):
+            return  # retention has removed them: they are made anew, with the result that they belong to
         if self._take_artifacts(source, _BASELINE_FILES.get(ours.payload["variant"], ())):
             self._add_copy(row)
             self._finish(ours)
@@ -267,6 +269,10 @@ class Reuse(KnownResults):
         if is_done and is_whole and self._take_artifacts(source, _DESCRIPTION_FILES):
             self._finish(ours)
             self._used.add(source.id)
+
+    def _has_files(self, job: Job) -> bool:
+        query = select(Artifact.name).where(Artifact.job_id == job.id).limit(1)
+        return self._session.scalar(query) is not None
 
     def _take_artifacts(self, source: Job, names: Iterable[str]) -> bool:
         """Take files over, all or none; return whether they were taken."""

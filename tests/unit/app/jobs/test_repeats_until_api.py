@@ -16,7 +16,9 @@ from app.engine.kinds import next_round
 from app.engine.kinds.analyses.plan import places_of
 from app.engine.kinds.analyses.rows import save_row
 from app.engine.kinds.inference import results
+from app.engine.retention import clean
 from app.engine.specification import spec_of
+from app.settings import Settings
 from simulator.config.evaluation import RepeatsUntil
 from tests.unit.app.jobs.submissions import add_description, body, codes, database_of, fault, submit
 from tests.unit.app.jobs.test_dry_run_api import MEASURED
@@ -226,6 +228,18 @@ def test_known_chips_of_its_waves_are_taken_over_and_no_others(client, known):
     computed = [int(key.rpartition(":")[2]) for key in begun if key.startswith("evaluate")]
     assert all(start >= known or start < known < 16 for start in computed)
     assert bool(begun) == (known < 16)
+
+
+def test_what_belongs_to_files_that_retention_removed_is_computed_again_and_chips_are_not(client):
+    request = job(client, 16)
+    earlier = submit(client, request)
+    work(client, earlier)
+    add_description(client, earlier)
+    assert work(client, submit(client, request)) == []
+    clean(database_of(client), Settings(keep_artifact_bytes=0))
+    begun = work(client, submit(client, request))
+    assert "baseline:digital" in begun
+    assert not [key for key in begun if key.startswith("evaluate")]
 
 
 def test_a_fresh_job_takes_no_wave_over(client):
