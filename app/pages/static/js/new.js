@@ -185,6 +185,9 @@ async function showModel() {
 
 function showDataset() {
   at("dataset-found").textContent = at("dataset").selectedOptions[0]?.dataset.about || "";
+  const picture = at("dataset-samples"), chosenId = at("dataset").value;
+  picture.hidden = !chosenId;
+  if (chosenId) picture.src = `${api}/datasets/${encodeURIComponent(chosenId)}/samples?n=4&format=svg`;
 }
 
 /** Have a file sent as soon as it is chosen or dropped, and choose what it became. */
