@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.cost.schemas import BandView
 from app.kit.query import QueryModel
 from app.results.formats import DrawnFormat
 from app.results.schemas import PointView
@@ -19,6 +20,19 @@ class CompareQuery(QueryModel):
     format: Annotated[DrawnFormat | None, Field(description="Wins over `Accept`.")] = None
 
 
+class ComparedCost(BaseModel):
+    """What an inference of a compared job costs, by the hardware that the job names."""
+
+    profile: str = Field(description="Name of the hardware profile.")
+    energy_j: BandView = Field(description="Energy of an inference, in J.")
+    latency_s: BandView = Field(description="Time of an inference, in s.")
+    area_mm2: BandView | None = Field(description="Area, in mm2; null where the profile has none.")
+    overlaps: list[str] = Field(
+        description="Jobs of the comparison whose energy may be equal, since the bands overlap: they have no"
+        " order."
+    )
+
+
 class ComparedJob(BaseModel):
     """A job that is compared."""
 
@@ -28,6 +42,9 @@ class ComparedJob(BaseModel):
     seed: int = Field(description="Seed of every random draw.")
     config_hash: str = Field(
         description="Hash of the effective configuration: equal hashes mean equal hardware."
+    )
+    cost: ComparedCost | None = Field(
+        default=None, description="What an inference costs; null where the job names no hardware."
     )
 
 

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy.orm import Session
 
-from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
+from app.compare.schemas import (
+    ComparedCost,
+    ComparedJob,
+    ComparedPoint,
+    ComparisonView,
+    ConfigDifference,
+    Difference,
+)
 from app.configs.difference import leaves
+from app.cost.jobs import NoCostError, job_cost
+from app.db.blobs import BlobStore
 from app.db.tables import Job
 from app.engine.kinds.inference.repeats import until_of
 from app.engine.kinds.inference.waves import ERROR
@@ -23,6 +32,7 @@ from app.results.cells import Cells
 from app.results.reader import ResultReader, Version
 from app.results.repository import ResultRepository
 from app.results.schemas import PointView
+from driftline.quantities import overlap
 from simulator.config.tasks import TASKS, Task
 
 if TYPE_CHECKING:
@@ -41,11 +51,13 @@ class Compared:
         jobs: the first is what the others are compared with.
         cells: of each.
         baseline: by job, then by model.
+        costs: of an inference by job, as the API has them; of those that name hardware.
     """
 
     jobs: Sequence[Job]
     cells: Sequence[Cells]
     baseline: dict[str, dict[str, dict[str, Any]]]
+    costs: dict[str, dict[str, Any]]
 
     @property
     def task(self) -> Task:
@@ -88,12 +100,23 @@ class Compared:
                 )
             )
         return ComparisonView(
-            jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in self.jobs],
+            jobs=[self._job(job) for job in self.jobs],
             metric=TASKS[task].metric,
             baseline=self.baseline,
             points=compared,
             differences=list(_config_differences(self.jobs)),
         )
+
+    def _job(self, job: Job) -> ComparedJob:
+        found, cost = ComparedJob.model_validate(job, from_attributes=True), self.costs.get(job.id)
+        if cost is None:
+            return found
+        alike = [
+            other
+            for other, its in self.costs.items()
+            if other != job.id and overlap(cost["energy_j"], its["energy_j"])
+        ]
+        return found.model_copy(update={"cost": ComparedCost.model_validate({**cost, "overlaps": alike})})
 
     def _differences(
         self, chips: Sequence[Chips | None], untils: Sequence[RepeatsUntil | None]
@@ -108,8 +131,9 @@ class Compared:
 class CompareService:
     """Finds jobs to compare."""
 
-    def __init__(self, session: Session, reader: ResultReader) -> None:
+    def __init__(self, session: Session, reader: ResultReader, blobs: BlobStore) -> None:
         self._session = session
+        self._blobs = blobs
         self._reader = reader
         self._results = ResultRepository(session)
 
@@ -126,7 +150,15 @@ class CompareService:
                 }
                 for job in jobs
             },
+            {job.id: cost for job in jobs if (cost := self._cost(job)) is not None},
         )
+
+    def _cost(self, job: Job) -> dict[str, Any] | None:
+        try:
+            found = job_cost(self._session, self._blobs, job)
+        except NoCostError:  # `/cost` of the job says why
+            return None
+        return None if found is None else found.answer
 
     def find(self, job_ids: Sequence[str]) -> list[Job]:
         """Return the jobs.

@@ -177,6 +177,7 @@ class Comparison(Record):
             for job in (one["id"] for one in self["jobs"]):
                 found, against = point["points"].get(job), differences.get(job, {})
                 low, high = against.get("ci95") or (None, None)
+                least, most = against.get("ci95_adaptive") or (None, None)
                 rows.append(
                     {
                         "variant": point["variant"],
@@ -186,6 +187,8 @@ class Comparison(Record):
                         "difference": against.get("mean"),
                         "difference_ci95_low": low,
                         "difference_ci95_high": high,
+                        "difference_ci95_adaptive_low": least,
+                        "difference_ci95_adaptive_high": most,
                     }
                 )
         return need("pandas", "tables").DataFrame(rows)
