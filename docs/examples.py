@@ -21,6 +21,7 @@ from worker.local import LocalService
 
 RECORDED: Final = Path(__file__).parents[1] / "app" / "openapi_examples.json"
 _MODEL: Final = Path(__file__).parents[1] / "examples" / "mnist_cnn.onnx"
+_ANALYSES: Final = ("error_budget", "layer_sensitivity", "advice")
 _JOB: Final[dict[str, Any]] = {
     "name": "Digits on phase-change memory",
     "tags": ["pcm"],
@@ -34,7 +35,11 @@ _JOB: Final[dict[str, Any]] = {
         "t_inference": [1, 86400], "repeats": 3, "max_samples": 100, "variants": ["digital", "direct", "hwa"],
     },
     "hardware": {"profile": "HERMES14nm"},
-    "analyses": [{"type": "error_budget", "variants": ["direct"]}],
+    "analyses": [
+        {"type": "error_budget", "variants": ["direct"]},
+        {"type": "layer_sensitivity", "variants": ["direct"], "repeats": 2},
+        {"type": "advice", "variants": ["direct"], "repeats": 2, "batches": 1},
+    ],
     "seed": 42,
 }  # fmt: skip
 
@@ -51,13 +56,15 @@ class Recorder:
         self._operations = operations
         self.found: dict[str, dict[str, Any]] = {}
 
-    def ask(self, method: str, path: str, template: str | None = None, **options: Any) -> Any:
-        """Send a request, keep its answer as the example of its operation, and return it."""
+    def ask(
+        self, method: str, path: str, template: str | None = None, *, name: str = "", **options: Any
+    ) -> Any:
+        """Send a request, keep its answer as the example of its operation, or one of that name; return it."""
         answer = self._http.request(method, path, **options)
         answer.raise_for_status()
         content = answer.json()
         operation = self._operations[method.lower(), template or path]
-        self.found.setdefault(operation, {})[str(answer.status_code)] = content
+        self.found.setdefault(operation, {})[f"{answer.status_code} {name}".strip()] = content
         return content
 
     def of(self, method: str, parent: str, name: str, **options: Any) -> Any:
@@ -114,7 +121,8 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         for name in parts:
             of("GET", path, name, params=_SHORT.get(name, {}))
         one = "/v1/jobs/{job_id}/analyses/{analysis_type}"
-        ask("GET", f"{path}/analyses/error_budget", one)
+        for name in _ANALYSES:
+            ask("GET", f"{path}/analyses/{name}", one, name=name)
         other = of("POST", path, "extend", json={"repeats": 4})
         while http.get(f"/v1/jobs/{other['id']}").json()["state"] != "succeeded":
             time.sleep(0.2)
@@ -138,6 +146,7 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         of("GET", f"/v1/models/{model['id']}", "")
         ask("GET", "/v1/datasets", params={"limit": 2})
         of("GET", f"/v1/datasets/{dataset['id']}", "")
+        of("GET", f"/v1/datasets/{dataset['id']}", "samples", params={"n": 2})
         _configurations(recorder)
         _costs(recorder, model["id"])
         _webhooks(recorder)

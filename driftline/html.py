@@ -82,7 +82,7 @@ def results(one: Mapping[str, Any]) -> str:
             in_table(point["t_inference"]),
             str(point["repeats"]),
             number(point["mean"], metric),
-            interval(point.get("ci95"), metric),
+            interval(point.get("ci95_adaptive") or point.get("ci95"), metric),
         ]
         for series in one["series"]
         for point in series["points"]
@@ -114,7 +114,7 @@ def comparison(one: Mapping[str, Any]) -> str:
                     in_table(point["t_inference"]),
                     number(found["mean"], metric),
                     signed(against["mean"], metric) if against else "",
-                    interval(against["ci95"], metric) if against else "",
+                    interval(against.get("ci95_adaptive") or against["ci95"], metric) if against else "",
                 ]
             )
     header = ("job", "variant", "time", "mean", "against the first", "95 % interval")

@@ -56,9 +56,9 @@ async def compare_jobs(
 
 def _find(services: Services, job_ids: list[str]) -> list[Job]:
     with snapshot(services) as session:
-        return CompareService(session, services.results).find(job_ids)
+        return CompareService(session, services.results, services.blobs).find(job_ids)
 
 
 def _compared(services: Services, job_ids: list[str]) -> Compared:
     with snapshot(services) as session:
-        return CompareService(session, services.results).compared(job_ids)
+        return CompareService(session, services.results, services.blobs).compared(job_ids)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.cost.schemas import BandView
 from app.kit.query import QueryModel
 from app.results.formats import DrawnFormat
 from app.results.schemas import PointView
@@ -19,6 +20,19 @@ class CompareQuery(QueryModel):
     format: Annotated[DrawnFormat | None, Field(description="Wins over `Accept`.")] = None
 
 
+class ComparedCost(BaseModel):
+    """What an inference of a compared job costs, by the hardware that the job names."""
+
+    profile: str = Field(description="Name of the hardware profile.")
+    energy_j: BandView = Field(description="Energy of an inference, in J.")
+    latency_s: BandView = Field(description="Time of an inference, in s.")
+    area_mm2: BandView | None = Field(description="Area, in mm2; null where the profile has none.")
+    overlaps: list[str] = Field(
+        description="Jobs of the comparison whose energy may be equal, since the bands overlap: they have no"
+        " order."
+    )
+
+
 class ComparedJob(BaseModel):
     """A job that is compared."""
 
@@ -29,6 +43,9 @@ class ComparedJob(BaseModel):
     config_hash: str = Field(
         description="Hash of the effective configuration: equal hashes mean equal hardware."
     )
+    cost: ComparedCost | None = Field(
+        default=None, description="What an inference costs; null where the job names no hardware."
+    )
 
 
 class Difference(BaseModel):
@@ -38,6 +55,11 @@ class Difference(BaseModel):
     mean: float | None = Field(description="Null where the metric of a chip was not finite.")
     ci95: tuple[float, float] | None = Field(
         description="Interval of the mean difference; null for one chip, and where the mean is null."
+    )
+    ci95_adaptive: tuple[float, float] | None = Field(
+        description="The interval that stays valid although what was found decided how many chips there are:"
+        " at level 0.05 / pairs of numbers at which the jobs may have stopped. Null where both numbers are"
+        " fixed, and within a wave."
     )
     method: Literal["paired", "welch"] = Field(
         description="`paired` over chips of equal number, where the seeds agree; else Welch's interval."

@@ -5,13 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy.orm import Session
 
-from app.compare.schemas import ComparedJob, ComparedPoint, ComparisonView, ConfigDifference, Difference
+from app.compare.schemas import (
+    ComparedCost,
+    ComparedJob,
+    ComparedPoint,
+    ComparisonView,
+    ConfigDifference,
+    Difference,
+)
 from app.configs.difference import leaves
+from app.cost.jobs import NoCostError, job_cost
+from app.db.blobs import BlobStore
 from app.db.tables import Job
+from app.engine.kinds.inference.repeats import until_of
+from app.engine.kinds.inference.waves import ERROR
 from app.engine.specification import task_of
 from app.kit.etag import etag_of
 from app.kit.problems import Fault, InvalidRequest
@@ -20,10 +32,12 @@ from app.results.cells import Cells
 from app.results.reader import ResultReader, Version
 from app.results.repository import ResultRepository
 from app.results.schemas import PointView
+from driftline.quantities import overlap
 from simulator.config.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from app.results.cells import Reals
+    from simulator.config.evaluation import RepeatsUntil
 
 MOST_JOBS = 8
 _NOT_COMPARED = frozenset({"name", "tags", "priority", "rpu_config"})
@@ -37,11 +51,13 @@ class Compared:
         jobs: the first is what the others are compared with.
         cells: of each.
         baseline: by job, then by model.
+        costs: of an inference by job, as the API has them; of those that name hardware.
     """
 
     jobs: Sequence[Job]
     cells: Sequence[Cells]
     baseline: dict[str, dict[str, dict[str, Any]]]
+    costs: dict[str, dict[str, Any]]
 
     @property
     def task(self) -> Task:
@@ -52,7 +68,10 @@ class Compared:
         """Return the jobs side by side, each against the first."""
         task = self.task
         metrics = [statistics.metrics_of(task, cells) for cells in self.cells]
-        points = [statistics.points(task, cells) for cells in self.cells]
+        untils = [until_of(job) for job in self.jobs]
+        points = [
+            statistics.points(task, cells, until) for cells, until in zip(self.cells, untils, strict=True)
+        ]
         places = [
             {(group.variant, group.t_inference): index for index, group in enumerate(cells.groups)}
             for cells in self.cells
@@ -77,29 +96,44 @@ class Compared:
                         for job, found, index in zip(self.jobs, points, groups, strict=True)
                         if index is not None
                     },
-                    differences=list(self._differences(chips)),
+                    differences=list(self._differences(chips, untils)),
                 )
             )
         return ComparisonView(
-            jobs=[ComparedJob.model_validate(job, from_attributes=True) for job in self.jobs],
+            jobs=[self._job(job) for job in self.jobs],
             metric=TASKS[task].metric,
             baseline=self.baseline,
             points=compared,
             differences=list(_config_differences(self.jobs)),
         )
 
-    def _differences(self, chips: Sequence[Chips | None]) -> Iterator[Difference]:
+    def _job(self, job: Job) -> ComparedJob:
+        found, cost = ComparedJob.model_validate(job, from_attributes=True), self.costs.get(job.id)
+        if cost is None:
+            return found
+        alike = [
+            other
+            for other, its in self.costs.items()
+            if other != job.id and overlap(cost["energy_j"], its["energy_j"])
+        ]
+        return found.model_copy(update={"cost": ComparedCost.model_validate({**cost, "overlaps": alike})})
+
+    def _differences(
+        self, chips: Sequence[Chips | None], untils: Sequence[RepeatsUntil | None]
+    ) -> Iterator[Difference]:
         first = chips[0]
-        for job, other in zip(self.jobs[1:], chips[1:], strict=True):
+        for job, other, until in zip(self.jobs[1:], chips[1:], untils[1:], strict=True):
             if first is not None and other is not None:
-                yield difference(job.id, first, other, paired=job.seed == self.jobs[0].seed)
+                is_paired = job.seed == self.jobs[0].seed
+                yield difference(job.id, first, other, paired=is_paired, until=(untils[0], until))
 
 
 class CompareService:
     """Finds jobs to compare."""
 
-    def __init__(self, session: Session, reader: ResultReader) -> None:
+    def __init__(self, session: Session, reader: ResultReader, blobs: BlobStore) -> None:
         self._session = session
+        self._blobs = blobs
         self._reader = reader
         self._results = ResultRepository(session)
 
@@ -116,7 +150,15 @@ class CompareService:
                 }
                 for job in jobs
             },
+            {job.id: cost for job in jobs if (cost := self._cost(job)) is not None},
         )
+
+    def _cost(self, job: Job) -> dict[str, Any] | None:
+        try:
+            found = job_cost(self._session, self._blobs, job)
+        except NoCostError:  # `/cost` of the job says why
+            return None
+        return None if found is None else found.answer
 
     def find(self, job_ids: Sequence[str]) -> list[Job]:
         """Return the jobs.
@@ -153,14 +195,22 @@ def _chips(cells: Cells, metrics: Reals, index: int) -> Chips:
     return cells.columns["repeat"][rows], metrics[rows]
 
 
-def difference(job_id: str, first: Chips, other: Chips, *, paired: bool) -> Difference:
-    """Return the mean of `other` minus that of `first`, with a 95 % interval.
+def difference(
+    job_id: str,
+    first: Chips,
+    other: Chips,
+    *,
+    paired: bool,
+    until: tuple[RepeatsUntil | None, RepeatsUntil | None] = (None, None),
+) -> Difference:
+    """Return the mean of `other` minus that of `first`, with its 95 % intervals.
 
     Args:
         job_id: whose values `other` are.
         first: the metric by chip.
         other: the same of the other job.
         paired: equal chip numbers are equal chips, because the seeds agree.
+        until: what decided how many chips the jobs of `first` and of `other` have; None where it was fixed.
     """
     import numpy as np
 
@@ -172,30 +222,61 @@ def difference(job_id: str, first: Chips, other: Chips, *, paired: bool) -> Diff
             with np.errstate(invalid="ignore", over="ignore"):
                 gaps = other[1][in_other] - first[1][in_first]
             mean, variance = _moments(gaps)
-            half = None if variance is None else _half(len(gaps) - 1, variance / len(gaps))
-            return _difference(job_id, mean, half, "paired", len(common))
+            spread = None if variance is None else (float(len(gaps) - 1), variance / len(gaps))
+            stops = {min(pair) for pair in _stops(first, other, until)}
+            looks = len(stops) if len(common) in stops else 0
+            return _difference(job_id, mean, spread, "paired", len(common), looks=looks, until=until)
     (mean_1, variance_1), (mean_2, variance_2) = _moments(first[1]), _moments(other[1])
-    half = None
+    spread_2 = None
     if variance_1 is not None and variance_2 is not None:
         parts = variance_1 / len(first[1]), variance_2 / len(other[1])
-        error = sum(parts)
-        if error > 0:
-            # Welch and Satterthwaite's degrees of freedom
-            spread = parts[0] ** 2 / (len(first[1]) - 1) + parts[1] ** 2 / (len(other[1]) - 1)
-            half = _half(error**2 / spread, error) if spread > 0 else 0.0
-        else:
-            half = 0.0
-    return _difference(job_id, mean_2 - mean_1, half, "welch", None)
+        error = parts[0] + parts[1]
+        # Welch and Satterthwaite's degrees of freedom
+        below = parts[0] ** 2 / (len(first[1]) - 1) + parts[1] ** 2 / (len(other[1]) - 1)
+        spread_2 = (error**2 / below, error) if below > 0 else (1.0, 0.0)
+    both = _stops(first, other, until)
+    looks = len(both) if (len(first[0]), len(other[0])) in both else 0
+    return _difference(job_id, mean_2 - mean_1, spread_2, "welch", None, looks=looks, until=until)
+
+
+def _stops(
+    first: Chips, other: Chips, until: tuple[RepeatsUntil | None, RepeatsUntil | None]
+) -> set[tuple[int, int]]:
+    """Return the numbers of chips at which both jobs may have stopped."""
+    here, there = (
+        (len(chips[0]),) if one is None else one.waves
+        for chips, one in zip((first, other), until, strict=True)
+    )
+    return set(product(here, there))
 
 
 def _difference(
-    job_id: str, mean: float, half: float | None, method: Literal["paired", "welch"], pairs: int | None
+    job_id: str,
+    mean: float,
+    spread: tuple[float, float] | None,
+    method: Literal["paired", "welch"],
+    pairs: int | None,
+    *,
+    looks: int,
+    until: tuple[RepeatsUntil | None, RepeatsUntil | None],
 ) -> Difference:
-    if not math.isfinite(mean):
-        return Difference(job=job_id, mean=None, ci95=None, method=method, pairs=pairs)
-    known = half is not None and math.isfinite(half)
-    ci95 = (mean - half, mean + half) if known and half is not None else None
-    return Difference(job=job_id, mean=mean, ci95=ci95, method=method, pairs=pairs)
+    """Return a difference with its intervals, from its degrees of freedom and its squared standard error."""
+
+    def interval(error: float) -> tuple[float, float] | None:
+        if spread is None or not math.isfinite(mean):
+            return None
+        half = statistics.student_t(spread[0], error) * math.sqrt(spread[1])
+        return (mean - half, mean + half) if math.isfinite(half) else None
+
+    is_adaptive = until != (None, None) and looks > 0
+    return Difference(
+        job=job_id,
+        mean=mean if math.isfinite(mean) else None,
+        ci95=interval(ERROR),
+        ci95_adaptive=interval(ERROR / looks) if is_adaptive else None,
+        method=method,
+        pairs=pairs,
+    )
 
 
 def _moments(values: Reals) -> tuple[float, float | None]:
@@ -206,10 +287,6 @@ def _moments(values: Reals) -> tuple[float, float | None]:
         return math.nan, None
     with np.errstate(over="ignore", invalid="ignore"):
         return float(values.mean()), float(values.var(ddof=1)) if len(values) > 1 else None
-
-
-def _half(degrees: float, squared_error: float) -> float:
-    return statistics.student_t95(degrees) * math.sqrt(squared_error)
 
 
 def comparison_tag(jobs: Sequence[Job], form: str) -> str:

@@ -10,14 +10,16 @@ from starlette.concurrency import run_in_threadpool
 
 from app.datasets.formats import MEDIA_TYPES, format_of
 from app.datasets.repository import DatasetRepository
-from app.datasets.schemas import DatasetQuery, DatasetView
+from app.datasets.samples import draw
+from app.datasets.schemas import DatasetQuery, DatasetView, SamplesFormat, SamplesQuery, SamplesView
 from app.datasets.service import DatasetService, identity_of
 from app.db.ids import new_id
 from app.db.tables import Dataset
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
+from app.kit.negotiation import negotiated
 from app.kit.openapi import UPLOAD_RESPONSES
 from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, cut, link_next
-from app.kit.problems import Conflict, NotFound, PreconditionFailed, problem_responses
+from app.kit.problems import Conflict, NotAcceptable, NotFound, PreconditionFailed, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
 from app.kit.uploads import client_of, receive_upload, upload_openapi
@@ -28,6 +30,7 @@ from app.usage.quotas import Quotas
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=StrictRoute)
 
 _LISTING = "datasets"
+_SAMPLES = {"application/json": SamplesFormat.JSON, "image/svg+xml": SamplesFormat.SVG}
 _DatasetIdPath = Annotated[
     str,
     Path(description="Its id; those of built-in ones start with `builtin:`.", examples=["builtin:mnist10k"]),
@@ -113,6 +116,35 @@ def get_dataset(
     """Return what is known of a dataset."""
     view = DatasetService(session).view(dataset_id)
     return conditional.not_modified(etag_of(view), response) or view
+
+
+@router.get(
+    "/{dataset_id}/samples",
+    summary="Look at a few samples",
+    response_model=SamplesView,
+    responses={
+        200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}},
+        **problem_responses(NotFound, NotAcceptable),
+        **NOT_MODIFIED,
+    },
+)
+def get_dataset_samples(
+    dataset_id: _DatasetIdPath,
+    request: Request,
+    response: Response,
+    session: ReadSession,
+    conditional: ConditionalDep,
+    query: Annotated[SamplesQuery, Query()],
+) -> Any:
+    """Return the first training samples, as the look into the file at its upload found them."""
+    form = negotiated(request, _SAMPLES, what="samples", asked=query.format)
+    view = DatasetService(session).samples(dataset_id, query.n)
+    response.headers["Vary"] = "Accept"
+    unchanged = conditional.not_modified(etag_of(f"{form} {view.model_dump_json()}"), response)
+    if unchanged is not None or form is SamplesFormat.JSON:
+        return unchanged or view
+    headers = {"ETag": response.headers["ETag"], "Vary": "Accept"}
+    return Response(draw(view), media_type="image/svg+xml", headers=headers)
 
 
 @router.delete(

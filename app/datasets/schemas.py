@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from pydantic.config import JsonDict
 
 from app.db.tables import Dataset
 from app.kit.fields import NameQuery
+from app.kit.query import QueryModel
 
 _EXAMPLE: JsonDict = {
     "id": "builtin:mnist10k",
@@ -122,6 +124,62 @@ class DatasetView(BaseModel):
             created_at=None,
             **_contents(report),
         )
+
+
+class SampleContent(BaseModel):
+    """One input of one sample."""
+
+    name: str = Field(description="Name of the input.")
+    kind: Literal["image", "series", "tokens", "numbers"] = Field(
+        description="A picture, curves over time, whole numbers along one axis, or numbers."
+    )
+    whole: bool = Field(description="Whether all of the input is there; large ones are thinned out or cut.")
+    png: str | None = Field(default=None, description="The picture as a PNG file in base64.")
+    values: list[float | list[float]] | None = Field(
+        default=None, description="Numbers, or for a series a list for each curve."
+    )
+
+
+class SampleView(BaseModel):
+    """A training sample, as the file has it, before any preprocessing."""
+
+    target: float | str | list[float] = Field(
+        description="What a network is to find: a class or its name, or a value; several as a list."
+    )
+    inputs: list[SampleContent] = Field(description="What goes into the network.")
+
+
+class SamplesView(BaseModel):
+    """A few samples of a dataset."""
+
+    dataset: str = Field(description="Id of the dataset.")
+    items: list[SampleView] = Field(
+        description="The first training samples. None where the dataset was uploaded to an earlier version."
+    )
+
+    @classmethod
+    def of(cls, dataset_id: str, report: dict[str, Any], most: int) -> SamplesView:
+        """Return the samples that a report holds, `most` at most."""
+        names = report.get("class_names")
+        items = [SampleView.model_validate(one) for one in report.get("samples", [])[:most]]
+        for item in items:
+            if names is not None and isinstance(item.target, float) and item.target in range(len(names)):
+                item.target = names[int(item.target)]
+        return cls(dataset=dataset_id, items=items)
+
+
+class SamplesFormat(StrEnum):
+    """How samples are written."""
+
+    JSON = "json"
+    SVG = "svg"
+
+
+class SamplesQuery(QueryModel):
+    """How many samples a client wants, and in which form."""
+
+    n: Annotated[int, Field(ge=1, le=8, description="The most samples of the answer.")] = 8
+    format: Annotated[SamplesFormat | None, Field(description="Wins over `Accept`.")] = None
 
 
 _CONTENTS = ("inputs", "targets", "classes", "train_size", "test_size", "warnings")

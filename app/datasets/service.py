@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.datasets.repository import DatasetRepository
-from app.datasets.schemas import DatasetView
+from app.datasets.schemas import DatasetView, SamplesView
 from app.db.ids import is_id
 from app.db.tables import Dataset
 from app.kit.fields import not_found
@@ -39,6 +39,13 @@ class DatasetService:
         if report is not None:
             return DatasetView.of_builtin(dataset_id, report)
         return DatasetView.of(self._get(dataset_id))
+
+    def samples(self, dataset_id: str, most: int) -> SamplesView:
+        """Return a few samples of a dataset; NotFound if there is none."""
+        report = builtin_datasets().get(dataset_id)
+        if report is None:
+            report = self._get(dataset_id).report
+        return SamplesView.of(dataset_id, report, most)
 
     def listing(self, *, after: str | None, limit: int) -> list[DatasetView]:
         """Return datasets after the given one: uploaded ones, newest first, then built-in ones."""

@@ -59,6 +59,7 @@ def dry_run(
     *,
     chips: int,
     config: InferenceRPUConfig,
+    training: InferenceRPUConfig,
     report: dict[str, Any],
     sizes: Sizes,
     items: Sequence[WorkItem],
@@ -73,6 +74,7 @@ def dry_run(
         spec: the job.
         chips: how many it evaluates.
         config: its configuration.
+        training: that of its training under analog noise.
         report: its model's.
         sizes: samples of an epoch and of a pass over the test set.
         items: its work items.
@@ -89,7 +91,10 @@ def dry_run(
         message = "no worker has measured its speed yet, so there is no estimate of seconds"
         warnings.append({"pointer": "", "code": "speed_unknown", "message": message})
     else:
-        seconds = _seconds(spec, layers, sizes, known, speed.measured, chips=chips, more_cells=more)
+        trained = layers if training is config else _measure(report, training, spec.rules)
+        seconds = _seconds(
+            spec, layers, sizes, known, speed.measured, trained=trained, chips=chips, more_cells=more
+        )
         seconds += len(items) * _ITEM_S
     return DryRunView(
         valid=True,
@@ -158,6 +163,7 @@ def _seconds(
     known: KnownResults,
     speed: dict[str, Any],
     *,
+    trained: _Layers,
     chips: int,
     more_cells: int = 0,
 ) -> float:
@@ -172,9 +178,9 @@ def _seconds(
     }
     steps = {
         Variant.CONTROL: _time(plain, speed["train"]["digital"]),
-        Variant.HWA: _time(layers.static, speed["train"]["static"])
-        + _time(layers.dynamic, speed["train"]["dynamic"])
-        + _time(layers.digital, speed["train"]["digital"]),
+        Variant.HWA: _time(trained.static, speed["train"]["static"])
+        + _time(trained.dynamic, speed["train"]["dynamic"])
+        + _time(trained.digital, speed["train"]["digital"]),
     }
     times = len(evaluate.t_inference)
     missing = [chips * times - known.cells.get(variant, 0) for variant in spec.analog]

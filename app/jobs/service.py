@@ -34,7 +34,7 @@ from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.monitoring.traces import origin
 from app.settings import Settings
 from app.usage.quotas import Quotas
-from simulator.config import LossType, config_hash, effective
+from simulator.config import LossType, config_hash, effective, resolve
 from simulator.config.job import JobSpec
 from simulator.config.tasks import Task
 
@@ -156,6 +156,7 @@ class JobService:
             spec,
             chips=chips,
             config=accepted.found.layer_configs[0],
+            training=accepted.found.training_configs[0],
             report=accepted.model.report,
             sizes=_sizes(spec, accepted.dataset_report),
             items=work,
@@ -297,7 +298,7 @@ def _request_of(job: Job, **changes: Any) -> JobCreate:
     Raises:
         InvalidRequest: it breaks a limit, of which there may be more than on the day the job was made.
     """
-    spec = {**job.spec, "rpu_config": job.effective_config, **changes}
+    spec = {**job.spec, "rpu_config": _written_config(job), **changes}
     try:
         return JobCreate.model_validate_json(json.dumps(spec))
     except ValidationError as error:
@@ -306,6 +307,16 @@ def _request_of(job: Job, **changes: Any) -> JobCreate:
         "the job that this would make is not one that this version of the service takes",
         errors=faults,
     )
+
+
+def _written_config(job: Job) -> dict[str, Any]:
+    """Return a job's configuration as it was written, where that means today what it did; else the whole."""
+    written: dict[str, Any] = job.spec["rpu_config"]
+    try:
+        is_same = effective(resolve(written)) == job.effective_config
+    except ValidationError:  # a stored one, or one of which a part has another name today
+        is_same = False
+    return written if is_same else job.effective_config
 
 
 def _placed(fault: Fault) -> Fault:

@@ -196,11 +196,19 @@ def _add_headers(schema: dict[str, Any]) -> None:
 
 
 def _add_recorded(schema: dict[str, Any], recorded: dict[str, dict[str, Any]]) -> None:
-    """Show a recorded answer as the example of each operation and status that has one."""
+    """Show recorded answers as the examples of each operation and status that has some.
+
+    An answer is recorded by its status, or by its status and a name: `200 advice`.
+    """
     for path in schema.get("paths", {}).values():
         for operation in path.values():
-            for status, example in recorded.get(operation["operationId"], {}).items():
-                operation["responses"][status]["content"]["application/json"]["example"] = example
+            for recorded_as, example in recorded.get(operation["operationId"], {}).items():
+                status, _, name = recorded_as.partition(" ")
+                content = operation["responses"][status]["content"]["application/json"]
+                if name:
+                    content.setdefault("examples", {})[name] = {"value": example}
+                else:
+                    content["example"] = example
 
 
 def _write_whole_bounds(node: Any) -> None:

@@ -118,7 +118,7 @@ def comparison_page(pages: PagesDep, query: Annotated[ComparePageQuery, Query()]
         recent = JobRepository(pages.session).listing(JobFilter(), after_id=None, limit=_FEW, without=LIGHT)
         rows = job_rows(pages.session, recent)
         return pages.show("choose.html", rows=rows, chosen=job or [], most=MOST_JOBS)
-    compared = CompareService(pages.session, pages.services.results).compared(job)
+    compared = CompareService(pages.session, pages.services.results, pages.services.blobs).compared(job)
     return pages.show("compare.html", page=compare_page(compared))
 
 

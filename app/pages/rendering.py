@@ -52,6 +52,7 @@ def _environment() -> Environment:
         metric=words.metric,
         interval=words.interval,
         difference=words.difference,
+        width=words.width,
         count=words.count,
         plural=words.plural,
         size=words.size,

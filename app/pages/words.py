@@ -50,6 +50,11 @@ def interval(bounds: Sequence[float] | None, name: str) -> str:
     return f"{low:.4g} to {high:.4g}"
 
 
+def width(half: float, name: str) -> str:
+    """Return half an interval's width, of an accuracy in points."""
+    return f"{100 * half:.2g} points" if name == "accuracy" else f"{half:.3g}"
+
+
 def difference(value: float | None, name: str) -> str:
     """Return the difference of two values of a metric, with its sign."""
     if value is None:

@@ -19,6 +19,7 @@ from app.results.reader import ResultReader, Summary
 from app.results.repository import ResultRepository
 from app.results.thresholds import Threshold, ThresholdQuery, threshold_of
 from simulator.config import Variant
+from simulator.config.evaluation import RepeatsUntil
 from simulator.config.tasks import Metric, Task
 
 if TYPE_CHECKING:
@@ -110,5 +111,7 @@ async def find(reader: ResultReader, facts: JobFacts, query: ThresholdQuery) -> 
 def _measured(facts: JobFacts, summary: Summary, cells: Cells, query: ThresholdQuery) -> Findings:
     answer = summary.answer
     threshold = threshold_of(Metric(answer["metric"]), answer["baseline"], query)
-    found = [] if threshold is None else lives(facts.task, cells, threshold.value)
+    asked = answer["repeats_until"]
+    until = None if asked is None else RepeatsUntil.model_validate(asked)
+    found = [] if threshold is None else lives(facts.task, cells, threshold.value, until)
     return Findings(facts, summary, threshold, found, len(cells))

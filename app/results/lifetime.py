@@ -15,11 +15,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from app.results.statistics import VARIANT_ORDER, metrics_of, wilson95
+from app.engine.kinds.inference.waves import ERROR, error_of_a_look
+from app.results.statistics import VARIANT_ORDER, metrics_of, wilson, wilson95
 from simulator.config.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from app.results.cells import Cells, Group, Reals
+    from simulator.config.evaluation import RepeatsUntil
 
 FEWEST_CHIPS_FOR_95_PERCENT: Final = 20
 _BETWEEN = 8  # steps of the yield's curve from one evaluated time to the next
@@ -66,11 +68,14 @@ class Median:
         median: in s; None where it is censored.
         ci95: by order statistics of the binomial distribution, an end that is censored is None; None as a
             whole with fewer than six chips, from which no two bound the median with 95 %.
+        ci95_adaptive: the same at level 0.05 / number of waves, which stays valid although each wave is
+            looked at; None where the number of chips is fixed, within a wave, and of few chips.
         censored: whether, and on which side, the evaluated times leave the median open.
     """
 
     median: float | None
     ci95: tuple[float | None, float | None] | None
+    ci95_adaptive: tuple[float | None, float | None] | None
     censored: Censored
 
 
@@ -82,11 +87,14 @@ class YieldPoint:
         t_inference: seconds after programming.
         share: of the chips, 0 to 1.
         ci95: Wilson's interval for the finite number of chips.
+        ci95_adaptive: the same at level 0.05 / number of waves; None where the number of chips is fixed, and
+            within a wave.
     """
 
     t_inference: float
     share: float
     ci95: tuple[float, float]
+    ci95_adaptive: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ class Life:
         return sum(time_s <= one.sortable_s for one in self.chips)
 
 
-def lives(task: Task, cells: Cells, threshold: float) -> list[Life]:
+def lives(task: Task, cells: Cells, threshold: float, until: RepeatsUntil | None = None) -> list[Life]:
     """Return how long the chips of each analog variant hold, in the order of variants.
 
     Chips that were not evaluated at all times yet are left out, so that the chips of a running job are
@@ -126,6 +134,7 @@ def lives(task: Task, cells: Cells, threshold: float) -> list[Life]:
         task: what the metric is of.
         cells: the job's.
         threshold: of the metric, in its unit; a chip holds while it is at least (at most) as good.
+        until: what decides how many chips there are; None where their number is fixed.
     """
     metrics = metrics_of(task, cells)
     goodness = metrics if TASKS[task].metric.higher_is_better else -metrics
@@ -134,12 +143,20 @@ def lives(task: Task, cells: Cells, threshold: float) -> list[Life]:
     for group in cells.groups:
         groups.setdefault(group.variant, []).append(group)
     return [
-        _life(variant, groups[variant], cells.columns["repeat"], goodness, bound)
+        _life(variant, groups[variant], cells.columns["repeat"], goodness, bound=bound, until=until)
         for variant in sorted(groups, key=VARIANT_ORDER.index)
     ]
 
 
-def _life(variant: str, groups: Sequence[Group], repeats: Reals, goodness: Reals, bound: float) -> Life:
+def _life(
+    variant: str,
+    groups: Sequence[Group],
+    repeats: Reals,
+    goodness: Reals,
+    *,
+    bound: float,
+    until: RepeatsUntil | None,
+) -> Life:
     import numpy as np
 
     common = set(repeats[groups[0].rows].tolist()).intersection(
@@ -155,9 +172,9 @@ def _life(variant: str, groups: Sequence[Group], repeats: Reals, goodness: Reals
         for chip, curve in zip(chips.tolist(), curves.tolist(), strict=True)
     )
     until_s, reason = _holds_until(crossings, times_s[-1])
-    return Life(
-        variant, times_s, median_of(crossings), crossings, tuple(_yield(crossings, times_s)), until_s, reason
-    )
+    error = None if until is None else error_of_a_look(len(crossings), until)
+    chip_yield = tuple(_yield(crossings, times_s, error))
+    return Life(variant, times_s, median_of(crossings, error), crossings, chip_yield, until_s, reason)
 
 
 def crossing(repeat: int, times_s: Sequence[float], goodness: Sequence[float], bound: float) -> Crossing:
@@ -186,23 +203,29 @@ def crossing(repeat: int, times_s: Sequence[float], goodness: Sequence[float], b
     return Crossing(repeat, None, Censored.ABOVE)
 
 
-def median_of(crossings: Sequence[Crossing]) -> Median:
-    """Return the median of the times with its interval; what is censored sorts to its end."""
+def median_of(crossings: Sequence[Crossing], error: float | None = None) -> Median:
+    """Return the median of the times with its intervals; what is censored sorts to its end.
+
+    Args:
+        crossings: of the chips.
+        error: that a look at a wave of chips may make; None where there are no waves.
+    """
     times = sorted(one.sortable_s for one in crossings)
     if not times:
-        return Median(None, None, Censored.NONE)
+        return Median(None, None, None, Censored.NONE)
+    ends = _interval(times, ERROR), None if error is None else _interval(times, error)
     low, high = times[(len(times) - 1) // 2], times[len(times) // 2]
     middle = low if low == high else (low + high) / 2
     if math.isnan(middle):  # half of the chips fell before the first time, and half hold to the last
-        return Median(None, _interval(times), Censored.BELOW)
+        return Median(None, *ends, Censored.BELOW)
     censored = Censored.NONE
     if math.isinf(middle):
         censored = Censored.ABOVE if middle > 0 else Censored.BELOW
-    return Median(_known(middle), _interval(times), censored)
+    return Median(_known(middle), *ends, censored)
 
 
-def _interval(times: Sequence[float]) -> tuple[float | None, float | None] | None:
-    rank = _rank95(len(times))
+def _interval(times: Sequence[float], error: float) -> tuple[float | None, float | None] | None:
+    rank = _rank(len(times), error)
     return None if rank is None else (_known(times[rank]), _known(times[-1 - rank]))
 
 
@@ -211,27 +234,33 @@ def _known(time_s: float) -> float | None:
 
 
 @lru_cache(maxsize=1024)
-def _rank95(count: int) -> int | None:
-    """Return the largest `r` so that the values of rank `r` from both ends enclose the median with 95 %.
+def _rank(count: int, error: float) -> int | None:
+    """Return the largest `r` so that values of rank `r` from both ends miss the median with `error` at most.
 
     The number of values below the median follows Binomial(count, 1/2); ranks count from 0.
     """
     from scipy.special import bdtr
 
     rank = -1
-    while bdtr(rank + 1, count, 0.5) <= 0.025:
+    while bdtr(rank + 1, count, 0.5) <= error / 2:
         rank += 1
     return rank if rank >= 0 else None
 
 
-def _yield(crossings: Sequence[Crossing], times_s: Sequence[float]) -> Iterator[YieldPoint]:
+def _yield(
+    crossings: Sequence[Crossing], times_s: Sequence[float], error: float | None
+) -> Iterator[YieldPoint]:
+    from scipy.special import ndtri
+
     fallen_s = sorted(one.sortable_s for one in crossings)
     count = len(fallen_s)
     if not count:
         return
+    z = None if error is None else float(ndtri(1 - error / 2))
     for time_s in _grid(times_s):
         holding = count - bisect_left(fallen_s, time_s)
-        yield YieldPoint(time_s, holding / count, wilson95(holding, count))
+        adaptive = None if z is None else wilson(holding, count, z)
+        yield YieldPoint(time_s, holding / count, wilson95(holding, count), adaptive)
 
 
 def _grid(times_s: Sequence[float]) -> Iterator[float]:

@@ -214,13 +214,15 @@ class ResultReader:
     def _summarised(self, job: Job, cells: Cells, baselines: Any) -> Summary:
         task = task_of(job)
         version = Version.of(job)
-        series = statistics.series(task, cells, until_of(job))
+        until = until_of(job)
+        series = statistics.series(task, cells, until)
         answer = {
             "job": job.id,
             "complete": version.complete,
             "task": task,
             "metric": TASKS[task].metric,
             "baseline": {row.variant: statistics.baseline_json(task, row.counts) for row in baselines},
+            "repeats_until": None if until is None else until.model_dump(mode="json"),
             "series": series,
         }
         samples = int(cells.columns["total"][0]) if len(cells) else 0

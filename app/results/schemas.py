@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from app.cost.schemas import BandView
 from app.results.lifetime import Censored
+from simulator.config.evaluation import RepeatsUntil
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES, Metric, Task
 
 
@@ -31,6 +32,10 @@ class _PointView(BaseModel):
         description="The interval that stays valid although it is looked at after each wave of chips:"
         " Student's t at level 0.05 / number of waves (Bonferroni). Null where the number of chips is fixed,"
         " and within a wave."
+    )
+    goal_reached: bool | None = Field(
+        description="Whether the half width of `ci95_adaptive` is at most the job's `until_ci95`. Null where"
+        " that is null, and where the job judges another variant or time."
     )
     p05: float | None = Field(description="5 % quantile over chips; null for one chip.")
     p95: float | None = Field(description="95 % quantile over chips; null for one chip.")
@@ -81,6 +86,9 @@ class ResultsView(BaseModel):
     task: Task = Field(description="What the network is asked to do.")
     metric: Metric = Field(description="What the job is judged by.")
     baseline: dict[str, dict[str, Any]] = Field(description="Floating-point results, by model.")
+    repeats_until: RepeatsUntil | None = Field(
+        description="What decides how many chips there are; null where their number is fixed."
+    )
     series: list[SeriesView] = Field(description="The metric over time, by variant.")
     cells: list[CellView] | None = Field(
         default=None, description="Every chip at every time, with `?cells=true`."
@@ -93,6 +101,10 @@ class MedianView(BaseModel):
     median: float | None = Field(description="In seconds; null where it is censored.")
     ci95: tuple[float | None, float | None] | None = Field(
         description="By binomial order statistics; an end that is censored is null. Null under six chips."
+    )
+    ci95_adaptive: tuple[float | None, float | None] | None = Field(
+        description="The same at level 0.05 / number of waves, which stays valid although it is looked at"
+        " after each wave of chips. Null where the number of chips is fixed, within a wave, and of few chips."
     )
     censored: Censored = Field(
         description="`above`: the median chip still holds at the last evaluated time; `below`: it does not at"
@@ -116,6 +128,10 @@ class YieldView(BaseModel):
     t_inference: float = Field(description="Seconds after programming, evaluated or between such times.")
     share: float = Field(description="Chips that have not become worse than the threshold; 0 to 1.")
     ci95: tuple[float, float] = Field(description="Wilson's interval for the number of chips.")
+    ci95_adaptive: tuple[float, float] | None = Field(
+        description="The same at level 0.05 / number of waves. Null where the number of chips is fixed, and"
+        " within a wave."
+    )
 
 
 class LifeView(BaseModel):

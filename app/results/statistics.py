@@ -42,6 +42,8 @@ class Point:
         ci95: Student's t interval of the mean over instances; it does not cover the finite test set.
         ci95_adaptive: the interval that stays valid although waves of chips are looked at one by one; None
             where their number is fixed, and within a wave (`app.engine.kinds.inference.waves`).
+        goal_reached: whether that is as narrow as the job asked for; None where it is None, and where the job
+            judges another variant or time.
         p05: 5 % quantile over instances.
         p95: 95 % quantile over instances.
         min: the worst instance's value.
@@ -55,6 +57,7 @@ class Point:
     std: float | None
     ci95: tuple[float, float] | None
     ci95_adaptive: tuple[float, float] | None
+    goal_reached: bool | None
     p05: float | None
     p95: float | None
     min: float | None
@@ -129,17 +132,25 @@ def points(task: Task, cells: Cells, until: RepeatsUntil | None = None) -> list[
                 f"{name}_mean": _over_chips(name, cells, values, group) for name, values in beside.items()
             },
             **statistics[group.start],
-            ci95_adaptive=_adaptive(statistics[group.start], len(group), until),
+            **_adaptive(group, statistics[group.start], until),
         )
         for group in cells.groups
     ]
 
 
-def _adaptive(found: Mapping[str, Any], chips: int, until: RepeatsUntil | None) -> tuple[float, float] | None:
-    if until is None or found["std"] is None:
-        return None
-    half = half_width(found["std"], chips, until)
-    return None if half is None else (found["mean"] - half, found["mean"] + half)
+def _adaptive(group: Group, found: Mapping[str, Any], until: RepeatsUntil | None) -> dict[str, Any]:
+    std = found["std"]
+    half = None if until is None or std is None else half_width(std, len(group), until)
+    if until is None or half is None:
+        return {"ci95_adaptive": None, "goal_reached": None}
+    is_judged = until.on is None or (until.on.variant, until.on.t_inference) == (
+        group.variant,
+        group.t_inference,
+    )
+    return {
+        "ci95_adaptive": (found["mean"] - half, found["mean"] + half),
+        "goal_reached": half <= until.until_ci95 if is_judged else None,
+    }
 
 
 def _over_chips(name: str, cells: Cells, values: Reals, group: Group) -> float | None:
@@ -198,19 +209,34 @@ def with_test_set(all_series: list[dict[str, Any]], samples: int) -> list[dict[s
 
 def wilson95(correct: float, total: int) -> tuple[float, float]:
     """Return Wilson's score interval: what the finite test set leaves open about an accuracy."""
-    z = 1.959963984540054
+    return wilson(correct, total, 1.959963984540054)
+
+
+def wilson(correct: float, total: int, z: float) -> tuple[float, float]:
+    """Return Wilson's score interval.
+
+    Args:
+        correct: successes; a mean over several passes need not be whole.
+        total: trials.
+        z: quantile of the normal distribution for the interval's level.
+    """
     share = correct / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-@lru_cache(maxsize=1024)
 def student_t95(degrees: float) -> float:
     """Return the factor of Student's two-sided 95 % interval."""
+    return student_t(degrees, 0.05)
+
+
+@lru_cache(maxsize=1024)
+def student_t(degrees: float, error: float) -> float:
+    """Return the factor of Student's two-sided interval that misses with a probability of `error`."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, 0.975))
+    return float(stdtrit(degrees, 1 - error / 2))
 
 
 def _sum(values: Reals) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES
 
 Row = Mapping[str, Any]
+_WORDS = {True: "true", False: "false", None: None}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -26,7 +27,7 @@ class Column:
     """
 
     name: str
-    kind: Literal["text", "integer", "real"]
+    kind: Literal["text", "integer", "real", "boolean"]
     meaning: str
 
 
@@ -42,6 +43,7 @@ POINT_COLUMNS: tuple[Column, ...] = (
     Column("ci95_high", "real", "Student's t interval of the mean over chips, upper end"),
     Column("ci95_adaptive_low", "real", "interval that waves of chips leave valid, lower end; else empty"),
     Column("ci95_adaptive_high", "real", "interval that waves of chips leave valid, upper end; else empty"),
+    Column("goal_reached", "boolean", "whether that interval is as narrow as the job asked for; else empty"),
     Column("p05", "real", "5 % quantile over chips"),
     Column("p95", "real", "95 % quantile over chips"),
     Column("min", "real", "lowest value of a chip"),
@@ -64,6 +66,8 @@ YIELD_COLUMNS: tuple[Column, ...] = (
     Column("share", "real", "share of chips that hold the threshold"),
     Column("ci95_low", "real", "Wilson's interval for the number of chips, lower end"),
     Column("ci95_high", "real", "Wilson's interval for the number of chips, upper end"),
+    Column("ci95_adaptive_low", "real", "interval that waves of chips leave valid, lower end; else empty"),
+    Column("ci95_adaptive_high", "real", "interval that waves of chips leave valid, upper end; else empty"),
 )
 
 
@@ -95,12 +99,13 @@ def csv_chunks(columns: Sequence[Column], blocks: Iterable[Block]) -> Iterator[b
     """Yield a CSV file (RFC 4180) with a header, in pieces; spreadsheets find no formula in it."""
     yield _csv([[column.name] for column in columns])
     for block in blocks:
-        yield _csv(
-            [
-                _harmless(cells) if column.kind == "text" else cells
-                for column, cells in zip(columns, block, strict=True)
-            ]
-        )
+        yield _csv([_written(column, cells) for column, cells in zip(columns, block, strict=True)])
+
+
+def _written(column: Column, cells: Sequence[Any]) -> Sequence[Any]:
+    if column.kind == "text":
+        return _harmless(cells)
+    return [_WORDS[one] for one in cells] if column.kind == "boolean" else cells
 
 
 def _harmless(cells: Sequence[Any]) -> list[Any]:
@@ -131,6 +136,8 @@ def _json(column: Column, values: Sequence[Any]) -> Iterable[str]:
     if column.kind == "text":
         known = {value: json.dumps(value) for value in set(values)}
         return [known[value] for value in values]
+    if column.kind == "boolean":
+        return [_WORDS[value] or "null" for value in values]
     return ["null" if value is None else repr(value) for value in values]
 
 
@@ -147,7 +154,7 @@ def parquet_chunks(
     import pyarrow as pa  # here, so that the API starts without it
     from pyarrow import parquet
 
-    types = {"text": pa.string(), "integer": pa.int64(), "real": pa.float64()}
+    types = {"text": pa.string(), "integer": pa.int64(), "real": pa.float64(), "boolean": pa.bool_()}
     fields = [
         pa.field(column.name, types[column.kind], metadata={"description": column.meaning})
         for column in columns

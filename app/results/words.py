@@ -102,7 +102,7 @@ def summarise(found: Found) -> Summary:
         last = found.times_s[-1]
         if last != chosen:
             more.append(_at(found, last, facts, with_interval=False))
-        more += _cautions(found)
+        more += _cautions(found) + _waves(found)
     if found.cost is not None:
         more.append(_cost(found.cost, facts))
     main += _unfinished(found)
@@ -220,6 +220,42 @@ def _cautions(found: Found) -> list[str]:
     if fewest < FEWEST_CHIPS_FOR_A_SHARE:
         return [f"{fewest} chips were evaluated, fewer than 10: intervals and medians are rough."]
     return []
+
+
+def _waves(found: Found) -> list[str]:
+    """Say whether the chips that came in waves were enough, where the job has ended with them."""
+    until = found.answer["repeats_until"]
+    if until is None or found.state != "succeeded":
+        return []
+    judged = [
+        (one["variant"], point)
+        for one in found.answer["series"]
+        for point in one["points"]
+        if point["goal_reached"] is not None
+    ]
+    if not judged:
+        return []
+    variant, widest = max(judged, key=lambda one: _half(one[1]))
+    goal, chips = _width(found.metric, until["until_ci95"]), widest["repeats"]
+    if widest["goal_reached"]:
+        return [f"Chips came in waves until the mean was known to ± {goal}; {chips} chips were enough."]
+    after = _after_programming(widest["t_inference"])
+    sentence = (
+        f"The job asked to know the mean to ± {goal}, and stopped at {chips} chips, the most that it allows:"
+        f" {after[0].lower()}{after[1:]} the mean of {variant} is known to"
+        f" ± {_width(found.metric, _half(widest))}."
+    )
+    return [sentence]
+
+
+def _half(point: Mapping[str, Any]) -> float:
+    low, high = point["ci95_adaptive"]
+    return (float(high) - float(low)) / 2
+
+
+def _width(metric: Metric, half: float) -> str:
+    """Return half an interval's width; of an accuracy in points."""
+    return f"{100 * half:.2g} points" if metric is Metric.ACCURACY else f"{half:.3g}"
 
 
 def _cost(cost: Mapping[str, Any], facts: dict[str, Any]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -197,7 +198,7 @@ def compare(
                     names[job_id],
                     number(value["mean"], found.metric),
                     "" if difference is None else signed(difference["mean"], found.metric),
-                    "" if difference is None else interval(difference["ci95"], found.metric),
+                    _interval(difference, found.metric),
                 ]
             )
     columns = ("variant", "time", "job", found.metric, "against the first", "95 % interval")
@@ -229,3 +230,10 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(made) if everything else ["finetuned.onnx"]:
             say(str(driftline.download(job_id, name, folder / Path(name).name)))
+
+
+def _interval(difference: Mapping[str, Any] | None, metric: str) -> str:
+    """Return the interval of a difference; of chips in waves, the one that stays valid."""
+    if difference is None:
+        return ""
+    return interval(difference.get("ci95_adaptive") or difference["ci95"], metric)

@@ -47,7 +47,7 @@ def print_results(results: Results) -> None:
             in_table(point.t_inference),
             str(point.repeats),
             number(point.mean, metric),
-            interval(point.get("ci95"), metric),
+            interval(point.get("ci95_adaptive") or point.get("ci95"), metric),
         ]
         for series in results.series
         for point in series.points

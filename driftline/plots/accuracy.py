@@ -41,6 +41,7 @@ def accuracy(results: Mapping[str, Any], title: str = "") -> Figure:
         bottom, top = axes.get_ylim()
         axes.set_ylim(max(bottom, 0.0), min(top, 100.0))
     style.finish(axes, note="bars: 95 % interval of the mean over chips; bands: 5 to 95 % of chips")
+    style.note_waves(axes, [point for one in results["series"] for point in one["points"]])
     return figure
 
 
@@ -58,3 +59,4 @@ def _draw_series(
         x, mean, yerr=[half, upper], color=look.colour, marker=look.marker, linestyle=look.dash, markersize=4,
         capsize=3, label=look.label,
     )  # fmt: skip
+    style.draw_waves(axes, points, look.colour, look.marker, factor)

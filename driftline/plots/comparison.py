@@ -24,6 +24,7 @@ def compare(comparison: Mapping[str, Any], title: str = "") -> Figure:
     axes = figure.add_subplot()
     factor = style.scale_of(comparison["metric"])
     times: list[float] = []
+    drawn: list[Mapping[str, Any]] = []
     for job, colour in zip(comparison["jobs"], style.JOBS, strict=False):
         name = files.drawable(figure, _short(job["name"] or job["id"]))
         for variant, look in style.VARIANTS.items():
@@ -45,10 +46,13 @@ def compare(comparison: Mapping[str, Any], title: str = "") -> Figure:
                 x, [factor * point["mean"] for point in points], yerr=half, color=colour, linestyle=look.dash,
                 marker=look.marker, markersize=4, capsize=3, label=f"{name}: {variant}",
             )  # fmt: skip
+            style.draw_waves(axes, points, colour, look.marker, factor)
+            drawn += points
     style.time_axis(axes, times)
     axes.set_ylabel(style.metric_label(comparison["metric"]))
     files.set_title(figure, title)
     style.finish(axes, note="bars: 95 % interval of the mean over chips")
+    style.note_waves(axes, drawn)
     legend = axes.get_legend()
     for text in legend.get_texts() if legend is not None else ():
         text.set_parse_math(False)

@@ -25,7 +25,9 @@ def chip_yield(lifetime: Mapping[str, Any], title: str = "") -> Figure:
         look = style.VARIANTS[one["variant"]]
         x = [style.place(point["t_inference"]) for point in one["yield"]]
         times += [point["t_inference"] for point in one["yield"]]
-        low, high = ([100 * point["ci95"][end] for point in one["yield"]] for end in (0, 1))
+        # Of chips in waves, the interval that stays valid.
+        ends = [point.get("ci95_adaptive") or point["ci95"] for point in one["yield"]]
+        low, high = ([100 * bounds[end] for bounds in ends] for end in (0, 1))
         axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
         share = [100 * point["share"] for point in one["yield"]]
         axes.plot(x, share, color=look.colour, linestyle=look.dash, label=look.label)

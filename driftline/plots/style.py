@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from driftline.times import TICKS
 
@@ -87,6 +87,35 @@ def time_axis(axes: Axes, times_s: Sequence[float]) -> None:
     axes.set_xticks([value for value, _ in ticks], [label for _, label in ticks])
     axes.minorticks_off()
     axes.set_xlim(first / 2, last * 2)
+
+
+def draw_waves(
+    axes: Axes, points: Sequence[Mapping[str, Any]], colour: str, marker: str, factor: float
+) -> None:
+    """Draw what points of chips in waves have besides: the interval that stays valid, and unmet goals."""
+    for point in points:
+        if point.get("ci95_adaptive") is None:
+            continue
+        x = place(point["t_inference"])
+        low, high = (factor * end for end in point["ci95_adaptive"])
+        axes.plot([x, x], [low, high], color=colour, linewidth=0.8, linestyle=":", marker="_", markersize=4)
+        if point.get("goal_reached") is False:
+            axes.plot(
+                [x], [factor * point["mean"]], color=colour, marker=marker, markersize=5, linestyle="",
+                markerfacecolor="white", zorder=4,
+            )  # fmt: skip
+
+
+def note_waves(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+    """Say below the picture what `draw_waves` has drawn, if it has."""
+    if all(point.get("ci95_adaptive") is None for point in points):
+        return
+    note = "dotted: the interval that stays valid although each wave of chips was looked at"
+    if any(point.get("goal_reached") is False for point in points):
+        note += "; hollow: wider than the job's goal"
+    axes.annotate(
+        note, (0, 0), (0, -52), xycoords="axes fraction", textcoords="offset points", fontsize=7, color=QUIET
+    )
 
 
 def finish(axes: Axes, *, note: str = "") -> None:

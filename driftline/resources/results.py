@@ -24,6 +24,7 @@ class Point(Record):
     std: float | None
     ci95: list[float] | None
     ci95_adaptive: list[float] | None
+    goal_reached: bool | None
     p05: float | None
     p95: float | None
     min: float | None
@@ -49,6 +50,7 @@ class Results(Record):
     task: str
     metric: str
     baseline: dict[str, dict[str, Any]]
+    repeats_until: dict[str, Any] | None
     series: list[Series]
     cells: list[dict[str, Any]] | None
 
@@ -68,10 +70,10 @@ class Results(Record):
         rows = []
         for series in self["series"]:
             for point in series["points"]:
-                low, high = point.get("ci95") or (None, None)
-                rest = {name: value for name, value in point.items() if not isinstance(value, list)}
-                rest.pop("ci95", None)
-                rows.append({"variant": series["variant"], **rest, "ci95_low": low, "ci95_high": high})
+                row = {"variant": series["variant"], **point}
+                for name in ("ci95", "ci95_adaptive"):
+                    row[f"{name}_low"], row[f"{name}_high"] = row.pop(name, None) or (None, None)
+                rows.append({name: value for name, value in row.items() if not isinstance(value, list)})
         return pandas.DataFrame(rows)
 
     def plot(self, *, title: str = "") -> Figure:
@@ -175,6 +177,7 @@ class Comparison(Record):
             for job in (one["id"] for one in self["jobs"]):
                 found, against = point["points"].get(job), differences.get(job, {})
                 low, high = against.get("ci95") or (None, None)
+                least, most = against.get("ci95_adaptive") or (None, None)
                 rows.append(
                     {
                         "variant": point["variant"],
@@ -184,6 +187,8 @@ class Comparison(Record):
                         "difference": against.get("mean"),
                         "difference_ci95_low": low,
                         "difference_ci95_high": high,
+                        "difference_ci95_adaptive_low": least,
+                        "difference_ci95_adaptive_high": most,
                     }
                 )
         return need("pandas", "tables").DataFrame(rows)

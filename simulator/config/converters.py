@@ -13,6 +13,7 @@ __all__ = [
     "ConverterConfig",
     "CustomPairConductanceConverter",
     "DualPairConductanceConverter",
+    "FusionConductanceConverter",
     "NPairConductanceConverter",
     "SingleDeviceConductanceConverter",
     "SinglePairConductanceConverter",
@@ -135,4 +136,25 @@ class SingleDeviceConductanceConverter(ConverterConfig):
     @property
     def devices_per_weight(self) -> int:
         """One, as the name says."""
+        return 1
+
+
+class FusionConductanceConverter(ConverterConfig):
+    """One device per weight for |w|, its sign in digital; each output with a scale of its own.
+
+    As on IBM's Fusion chip (aihwkit 1.1): the other device of a pair stays reset, and counts nothing. Each
+    output's conductances are read back by the straight line that fits them best to its weights.
+    """
+
+    type: Literal["FusionConductanceConverter"] = "FusionConductanceConverter"
+    g_max: Annotated[Positive, Field(ge=10, le=40)] = Field(
+        default=40.0, description="Conductance of the largest weight of each output, in uS."
+    )
+    g_min: Annotated[NonNegative, Field(le=0)] = Field(
+        default=0.0, description="Always 0: a reset device counts nothing."
+    )
+
+    @property
+    def devices_per_weight(self) -> int:
+        """The one that is programmed."""
         return 1

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from simulator.config.base import nearest
+from simulator.config.converters import ConverterConfig, FusionConductanceConverter
 from simulator.config.enums import WeightModifierType
 from simulator.config.faults import Fault, pointer_to
 from simulator.config.foreign_report import Assumption, Dialect, Imported, ImportRefusedError
@@ -29,7 +30,6 @@ _NONE_IS_DEFAULT = frozenset(
         "coeff_dic", "coeff_dict", "coeff_g_max_reference", "decay_dict", "read_dict",
     }
 )  # fmt: skip
-_CONVERTER_G_MAX_US = 25.0
 _ACCEPTANCE_RANGES = (0.2, 2.0)
 _DISCRETE = (WeightModifierType.DISCRETIZE, WeightModifierType.DISCRETIZE_ADD_NORMAL)
 
@@ -73,6 +73,12 @@ DEVIATIONS: tuple[tuple[str, Condition, int, str], ...] = (
         lambda c, _: isinstance(c.noise_model, ReRamWan2022NoiseModel) and c.noise_model.coeff_dic is None,
         41,
         "the published polynomials refer to 40 uS; the reference applies them relative to its own g_max",
+    ),
+    (
+        "noise_model.g_converter",
+        lambda c, _: isinstance(getattr(c.noise_model, "g_converter", None), FusionConductanceConverter),
+        76,
+        "an output whose signed conductances are all equal keeps its scale; in the reference it becomes 0",
     ),
     (
         "mapping.digital_bias",
@@ -154,7 +160,7 @@ class _Reader:
                 for name in _NONE_IS_DEFAULT & {key for key, value in part.items() if value is None}:
                     del part[name]
         if isinstance(converter, dict) and _is_number(model.get("g_max")):
-            used = converter.get("g_max", _CONVERTER_G_MAX_US)
+            used = converter.get("g_max", _default_g_max_us(converter))
             if model["g_max"] != used:
                 self._leave_out(model, "g_max", "the converter's counts")
         if _is_number(model.get("prog_coeff_g_max_reference")) and "prog_coeff" not in model:
@@ -193,6 +199,12 @@ class _Reader:
         value = model.pop(name)
         message = f"{name} {value} is left out, the reference ignores it too: {why}"
         self.assume(f"noise_model.{name}", "ignored_argument", message)
+
+
+def _default_g_max_us(converter: Mapping[str, Any]) -> float:
+    """Return the largest conductance of a converter that says none, in uS; ours have the reference's."""
+    member = ConverterConfig.members.get(str(converter.get("type")), ConverterConfig)
+    return float(member.model_fields["g_max"].default)
 
 
 def _is_number(value: object) -> bool:

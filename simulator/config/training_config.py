@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from simulator.config.evaluation import LayerRules
 from simulator.config.faults import Fault
+from simulator.config.idle import without_idle
 from simulator.config.overrides import Location, with_overrides
 from simulator.config.rpu import InferenceRPUConfig, effective
 from simulator.config.training import FinetuneSpec
@@ -35,6 +37,14 @@ def training_config(
 def trained_with(config: InferenceRPUConfig) -> dict[str, Any]:
     """Return the part of a configuration that training depends on, in its effective form."""
     return {name: value for name, value in effective(config).items() if name not in NOT_TRAINED_WITH}
+
+
+def decides_training(config: InferenceRPUConfig, rules: LayerRules) -> dict[str, Any]:
+    """Return the part of a configuration that decides what training finds, in its effective form.
+
+    A field without effect counts as its default, unless layers have overrides, which may give it one there.
+    """
+    return trained_with(config if rules.overrides else without_idle(config))
 
 
 def training_config_faults(evaluation: InferenceRPUConfig, training: InferenceRPUConfig) -> Iterator[Fault]:

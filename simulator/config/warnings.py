@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from simulator.config.faults import ConfigWarning, leaf_fields, pointer_to
+from simulator.config.idle import why_idle
 from simulator.config.no_effect import (
-    NO_EFFECT,
     NOISE_MODEL_NO_EFFECT,
     Condition,
     is_off,
@@ -23,13 +23,11 @@ _DEFAULT_OUT_NOISE = 0.06
 
 def _is_idle(dotted: str, c: InferenceRPUConfig) -> bool:
     """Tell whether a field has no effect with any value: a default is idle without being set."""
-    if dotted.startswith("forward.") and dotted not in _KEPT_BY_PERFECT and is_perfect(c):
-        return True
     converters = {
         "forward.inp_res": is_off(c.forward.inp_bound),
         "forward.out_res": is_off(c.forward.out_bound),
     }
-    return converters.get(dotted, False) or (dotted in NO_EFFECT and NO_EFFECT[dotted][0](c))
+    return converters.get(dotted, False) or why_idle(dotted, c) is not None
 
 
 def _acts_before_programming_alone(c: InferenceRPUConfig) -> bool:
@@ -73,9 +71,6 @@ DOUBTFUL: tuple[tuple[str, str, Condition, Callable[[InferenceRPUConfig], str]],
     ),
 )
 
-# A perfect product still has these.
-_KEPT_BY_PERFECT = frozenset({"forward.is_perfect", "forward.mv_type", "forward.out_scale"})
-
 
 def warnings_for(config: InferenceRPUConfig) -> list[ConfigWarning]:
     """Return what is doubtful about a configuration.
@@ -89,10 +84,9 @@ def warnings_for(config: InferenceRPUConfig) -> list[ConfigWarning]:
     for dotted, value, default in leaf_fields(config):
         if value == default:
             continue
-        if dotted.startswith("forward.") and dotted not in _KEPT_BY_PERFECT and is_perfect(config):
-            found.append(_no_effect(dotted, "the product is perfect (is_perfect or mv_type Ideal)"))
-        elif dotted in NO_EFFECT and NO_EFFECT[dotted][0](config):
-            found.append(_no_effect(dotted, NO_EFFECT[dotted][1]))
+        why = why_idle(dotted, config)
+        if why is not None:
+            found.append(_no_effect(dotted, why))
     found += _noise_model_warnings(config.noise_model)
     idle = {one.pointer for one in found}
     found += [

@@ -11,6 +11,7 @@ import numpy as np
 from simulator.data.layout import Layout, TargetKind, arrange
 from simulator.data.options import DEFAULT_TEST_FRACTION, DatasetOptions
 from simulator.data.reading import read
+from simulator.data.samples import samples_of
 
 
 def inspect(path: Path, file_format: str, options: DatasetOptions | None = None) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def inspect(path: Path, file_format: str, options: DatasetOptions | None = None)
         DatasetRejectedError: the file cannot be used; every fault is listed.
     """
     contents = read(path, file_format)
-    found = report(arrange(contents.arrays), options or DatasetOptions())
+    layout, chosen = arrange(contents.arrays), options or DatasetOptions()
+    found = report(layout, chosen) | {"samples": samples_of(layout, chosen)}
     names = None if contents.class_names is None else list(contents.class_names)
     return found | {"class_names": names, "sha256": _sha256(path)}
 

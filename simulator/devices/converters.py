@@ -1,4 +1,4 @@
-"""Conductance converters. The scale is one number per tile: it depends on the tile's largest weight."""
+"""Conductance converters. The scale depends on the tile's largest weight, in one on that of each output."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from simulator.devices.base import (
     register_converter,
 )
 from simulator.devices.curves import interpolate
+
+_SMALLEST_OF_OUTPUT = 1e-10  # that of the reference
 
 
 def _largest(weights_OI: Tensor) -> Tensor:
@@ -153,3 +155,32 @@ class SingleDeviceConverter(BaseConductanceConverter):
         """See the base class."""
         scale = float(params["scale_ratio"])
         return LinearForm((1.0,), scale, self.g_min - scale * float(params["min"]))
+
+
+@register_converter(described.FusionConductanceConverter)
+class FusionConverter(BaseConductanceConverter):
+    """One device for |w|, the largest weight of each output at g_max; signs are kept in digital.
+
+    Weights come back as signed conductances times the slope of the least-squares line, with an intercept that
+    is not used, from these to the output's weights (the behaviour of aihwkit 1.1). What all devices of an
+    output have in common, as the mean drift, is so taken out. Where an output's signed conductances are all
+    equal there is no line, and the slope is that of the conversion; the reference gives 0 there.
+    """
+
+    def convert_to_conductances(self, weights_OI: Tensor) -> tuple[list[Tensor], Params]:
+        """See the base class."""
+        slopes_O1 = weights_OI.abs().amax(dim=1, keepdim=True).clamp(min=_SMALLEST_OF_OUTPUT) / self.g_max
+        conductance = (weights_OI / slopes_O1).abs_().clamp_(max=self.g_max)
+        return [conductance], {"weights": weights_OI, "slopes": slopes_O1}
+
+    def convert_back_to_weights(self, conductances_us: list[Tensor], params: Params) -> Tensor:
+        """See the base class."""
+        if len(conductances_us) != 1:
+            raise ValueError(f"expected the conductances of 1 device per cell, not of {len(conductances_us)}")
+        weights_OI: Tensor = params["weights"]
+        signed_OI = conductances_us[0] * weights_OI.sign()
+        from_mean = signed_OI.double() - signed_OI.double().mean(dim=1, keepdim=True)
+        spread = from_mean.square().sum(dim=1, keepdim=True)
+        slopes = (from_mean * weights_OI.double()).sum(dim=1, keepdim=True) / spread
+        slopes = torch.where(spread > 0, slopes, params["slopes"].double())
+        return signed_OI * slopes.to(signed_OI.dtype)

@@ -176,3 +176,76 @@ def test_a_page_recovers_when_the_service_comes_back(site: Site, visit: StartVis
     expect(page.locator("#connection")).to_contain_text("is back", timeout=JOB_MS)
     expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=JOB_MS)
     expect(page.locator("#table-title + .scroll tbody tr")).to_have_count(3)
+
+
+def test_what_costs_accuracy_and_energy_is_shown_and_can_be_chosen(site: Site, visit: StartVisit):
+    types = ("error_budget", "layer_sensitivity", "advice")
+    spec = small_job(site.model, name="With analyses", seed=9, finetune=None)
+    few = {"t_inference": [3600], "repeats": 2, "max_samples": 50, "variants": ["digital", "direct"]}
+    spec["evaluate"] |= few
+    spec["analyses"] = [{"type": one} for one in types]
+    spec["hardware"] = {"profile": "HERMES14nm"}
+    job = site.client.submit(spec)
+    page = visit().open(f"/jobs/{job.id}")
+    expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=2 * JOB_MS)
+    section = page.locator("[data-live=analyses]")
+    for title in ("Error budget", "Layer sensitivity", "Advice"):
+        expect(section.locator("h3", has_text=title)).to_be_visible()
+    expect(section.locator("table").first).to_contain_text("programming")
+    for layer in ("conv1", "fc2"):
+        expect(section).to_contain_text(layer)
+    cost = page.locator("#cost")
+    expect(cost).to_contain_text("HERMES14nm")
+    page.goto(f"{site.url}/jobs/{job.id}?hardware=ISAAC32nm")
+    expect(page.locator("#cost")).to_contain_text("ISAAC32nm")
+    for scheme in ("light", "dark"):
+        narrow = visit(width=390, scheme=scheme).open(f"/jobs/{job.id}")
+        expect(narrow.locator("[data-live=analyses]")).to_be_visible()
+        assert narrow.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    without = visit(java_script_enabled=False).open(f"/jobs/{job.id}")
+    expect(without.locator("[data-live=analyses] svg").first).to_be_visible()
+    assert without.locator("[data-live=analyses] table").count() >= len(types)
+
+
+def test_chips_come_in_waves_where_the_form_says_so(site: Site, visit: StartVisit):
+    page = visit().open(f"/new?model={site.model}&dataset=builtin:mnist10k")
+    expect(page.locator("#waves")).to_be_hidden()
+    page.check("#in-waves")
+    page.fill("#until-ci95", "0.0001")
+    page.fill("#at-least", "2")
+    page.fill("#at-most", "4")
+    page.fill("#max-samples", "50")
+    page.fill("#name", "In waves")
+    expect(page.locator("#dry")).to_contain_text(" to ")
+    spec = json.loads(page.locator("#as-json").text_content() or "")
+    assert spec["evaluate"]["repeats"] == {"until_ci95": 0.0001, "at_least": 2, "at_most": 4}
+    page.click("#submit")
+    page.wait_for_url(re.compile("/jobs/"))
+    expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=JOB_MS)
+    expect(page.locator("#table-title + .scroll")).to_contain_text("waves:")
+    page.click("text=Clone into the form")
+    expect(page.locator("#in-waves")).to_be_checked()
+    expect(page.locator("#at-most")).to_have_value("4")
+
+
+def test_samples_are_drawn_and_requests_are_tried_out(site: Site, visit: StartVisit):
+    page = visit().open("/datasets/builtin:mnist10k")
+    is_drawn = "document.querySelector('img.samples').naturalWidth > 100"
+    page.wait_for_function(is_drawn)
+    page = visit().open("/new?dataset=builtin:digits")
+    page.wait_for_function(is_drawn)
+    page = visit(allowed=("404",)).open("/docs")
+    page.click("a[href='#get_dataset']")
+    form = page.locator("#get_dataset form.try")
+    form.locator("button").click()
+    expect(form.locator("[role=status]")).to_contain_text("{dataset_id}")
+    form.locator("input").fill("/v1/datasets/builtin:digits")
+    form.locator("button").click()
+    expect(form.locator("[role=status]")).to_contain_text("200")
+    expect(form.locator("pre")).to_contain_text('"classes": 10')
+    form.locator("input").fill("/v1/datasets/nothing")
+    form.locator("button").click()
+    expect(form.locator("[role=status]")).to_contain_text("404")
+    form.locator("input").fill("//example.org/")
+    form.locator("button").click()
+    expect(form.locator("[role=status]")).to_contain_text("a path of this service")

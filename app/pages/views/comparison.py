@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.compare.schemas import ComparedPoint, ComparisonView
 from app.compare.service import Compared
 from app.pages.views.job_list import name_of
+from driftline.quantities import band
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,27 @@ class ComparedName:
     name: str
     state: str
     seed: int
+
+
+@dataclass(frozen=True)
+class ComparedCosts:
+    """What an inference of a job costs, in words.
+
+    Attributes:
+        job: whose.
+        profile: the hardware profile.
+        energy: with its band.
+        latency: with its band.
+        area: with its band.
+        overlaps: letters of the jobs with which it has no order by energy.
+    """
+
+    job: ComparedName
+    profile: str
+    energy: str
+    latency: str
+    area: str
+    overlaps: str
 
 
 @dataclass(frozen=True)
@@ -47,13 +69,22 @@ class ComparePage:
         jobs: the first is what the others are compared with.
         metric: of all of them.
         tables: one for each variant.
+        costs: of the jobs that name hardware.
         view: as the API has it.
     """
 
     jobs: Sequence[ComparedName]
     metric: str
     tables: Sequence[VariantTable]
+    costs: Sequence[ComparedCosts]
     view: ComparisonView
+
+    @property
+    def has_waves(self) -> bool:
+        """Whether what was found decided how many chips a job has."""
+        return any(
+            point.ci95_adaptive is not None for one in self.view.points for point in one.points.values()
+        )
 
     @property
     def is_paired(self) -> bool:
@@ -72,7 +103,22 @@ def compare_page(compared: Compared) -> ComparePage:
         for index, job in enumerate(compared.jobs)
     ]
     tables = [_table(variant, points, jobs) for variant, points in by_variant.items()]
-    return ComparePage(jobs, view.metric, tables, view)
+    return ComparePage(jobs, view.metric, tables, list(_costs(view, jobs)), view)
+
+
+def _costs(view: ComparisonView, jobs: Sequence[ComparedName]) -> Iterator[ComparedCosts]:
+    letters = {job.id: job.letter for job in jobs}
+    for job, found in zip(jobs, view.jobs, strict=True):
+        cost = found.cost
+        if cost is not None:
+            yield ComparedCosts(
+                job=job,
+                profile=cost.profile,
+                energy=band(cost.energy_j.model_dump(), "J"),
+                latency=band(cost.latency_s.model_dump(), "s"),
+                area="not priced" if cost.area_mm2 is None else band(cost.area_mm2.model_dump(), "mm²"),
+                overlaps=", ".join(letters[other] for other in cost.overlaps),
+            )
 
 
 def _table(variant: str, points: Sequence[ComparedPoint], jobs: Sequence[ComparedName]) -> VariantTable:

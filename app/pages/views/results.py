@@ -20,6 +20,7 @@ class ResultTable:
         variants: that have points.
         rows: (seconds, points in the order of the variants; None where there is none).
         chips: the most chips of a point.
+        until: what decides how many chips there are; None where their number is fixed.
     """
 
     metric: str
@@ -27,6 +28,7 @@ class ResultTable:
     variants: Sequence[str]
     rows: Sequence[tuple[float, Sequence[Mapping[str, Any] | None]]]
     chips: int
+    until: Mapping[str, Any] | None
 
 
 def result_table(answer: Mapping[str, Any]) -> ResultTable:
@@ -43,6 +45,7 @@ def result_table(answer: Mapping[str, Any]) -> ResultTable:
         chips=max(
             (point["repeats"] for points in by_variant.values() for point in points.values()), default=0
         ),
+        until=answer["repeats_until"],
     )
 
 

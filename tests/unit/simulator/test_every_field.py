@@ -435,6 +435,7 @@ CONVERTERS: list[tuple[Node, str, Any, frozenset[str]]] = [
     (N_PAIRS, "f_lst", [1.0, 4.0], DEVICES),
     (N_PAIRS, "g_min", 2.0, DEVICES),
     ({"type": "DualPairConductanceConverter", "f_lst": [1.0, 2.0]}, "f_lst", [1.0, 4.0], DEVICES),
+    ({"type": "FusionConductanceConverter"}, "g_max", 20.0, frozenset()),
     ({"type": "SingleDeviceConductanceConverter"}, "g_min", 2.0, DEVICES),
     ({"type": "SingleDeviceConductanceConverter", "g_min": 0.0}, "g_max", 60.0, frozenset()),
     (

@@ -19,7 +19,7 @@ from app.engine.keys import ItemKey, ItemKind
 from app.engine.specification import config_of
 from simulator.config import Variant
 from simulator.config.job import JobSpec
-from simulator.config.training_config import trained_with, training_config
+from simulator.config.training_config import decides_training, training_config
 from simulator.numerics import NUMBERS
 
 
@@ -88,14 +88,14 @@ def content_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None)
 def _other_training(job: Job, spec: JobSpec) -> dict[str, Any]:
     """Return the configuration of training where it is not the evaluation's."""
     config = config_of(job)
-    training = trained_with(training_config(config, spec.finetune))
-    return {} if training == trained_with(config) else {"training_config": training}
+    training = decides_training(training_config(config, spec.finetune), spec.rules)
+    return {} if training == decides_training(config, spec.rules) else {"training_config": training}
 
 
 def _training_on_tiles(job: Job, spec: JobSpec, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return what training under analog noise depends on, besides what all training does."""
     config = training_config(config_of(job), spec.finetune)
-    content = {"config": trained_with(config), "layers": stored["layers"]}
+    content = {"config": decides_training(config, spec.rules), "layers": stored["layers"]}
     if config.pre_post.input_range.enable or spec.rules.overrides:
         # Input ranges are calibrated before training, on batches of the evaluation's size.
         content |= {"calibration": stored["calibration"], "batch_size": spec.evaluate.batch_size}

@@ -47,6 +47,11 @@ def chips_of(session: Session, job: Job) -> int:
     return _planned(_payloads(session, job.id)) if isinstance(repeats, dict) else int(repeats)
 
 
+def waves_of(session: Session, job: Job) -> plan.Waves:
+    """Return how the chips of a job in waves are evaluated."""
+    return plan.Waves.from_payload(_payloads(session, job.id)[0])
+
+
 def evaluated(session: Session, job: Job) -> Evaluated | None:
     """Return what the chips of a job in waves have found; None where their number is fixed."""
     if until_of(job) is None:

@@ -33,7 +33,7 @@ from app.engine.items import repeats_of
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.analyses.plan import places_of
 from app.engine.kinds.inference.content_keys import ContentKeys, training_item
-from app.engine.kinds.inference.plan import Waves
+from app.engine.kinds.inference.repeats import until_of, waves_of
 from app.engine.specification import spec_of
 from app.engine.states import FINAL, ItemState
 from simulator.config import Variant
@@ -46,8 +46,8 @@ _PREPARES = (ItemKind.VERIFY, ItemKind.CALIBRATE, ItemKind.FINETUNE)
 _DESCRIPTION_FILES = ("analog_state.safetensors", "conductances.safetensors", "conversion.json")
 
 
-class KnownCells:
-    """Takes over the cells of some items that earlier jobs computed."""
+class KnownResults:
+    """Takes over what earlier jobs computed of some items: cells, and rows of analyses."""
 
     def __init__(self, session: Session, job: Job, spec: JobSpec, keys: Mapping[Variant, str]) -> None:
         self._session = session
@@ -56,11 +56,12 @@ class KnownCells:
         self._keys = keys
         self._used: set[str] = set()
 
-    def take_wave(self, items: Sequence[WorkItem]) -> None:
-        """Add the cells of a wave that are there already, and mark the items that have nothing left to do."""
+    def take_round(self, items: Sequence[WorkItem]) -> None:
+        """Add what is there already of a round, and mark the items that have nothing left to do."""
         for variant in self._spec.analog:
-            if variant in self._keys:
-                self._take_cells(variant, self._sources(variant, self._keys[variant]), items)
+            sources = self._sources(variant, self._keys[variant]) if variant in self._keys else ()
+            self._take_cells(variant, sources, items)
+            self._take_analyses(variant, sources, items)
         if self._used:
             self._job.cached_from = sorted({*self._job.cached_from, *self._used})
             self._job.results_version += 1
@@ -89,9 +90,10 @@ class KnownCells:
     def _take_cells(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
         times = set(self._spec.evaluate.t_inference)
         shards = [one for one in items if one.kind == ItemKind.EVALUATE and one.payload["variant"] == variant]
+        if not shards:
+            return
         asked = [ends for item in shards for ends in repeats_of(item.payload)]
-        begin = min((start for start, _ in asked), default=0)
-        end = max((stop for _, stop in asked), default=0)
+        begin, end = min(start for start, _ in asked), max(stop for _, stop in asked)
         taken: dict[tuple[int, float], Cell] = {}
         for source in sources:
             query = select(Cell).where(
@@ -114,6 +116,46 @@ class KnownCells:
             if all(cell is not None for cell in cells):
                 self._finish(item)
 
+    def _take_analyses(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
+        """Take over rows of analyses: a setting means the same in jobs with equal result keys.
+
+        Those of later rounds are among them, so that the items of these find them there.
+        """
+        by_type = {one.type: one for one in self._spec.analyses if variant in one.variants_of(self._spec)}
+        if not by_type:
+            return
+        places = {
+            name: {(chip, t) for chip in range(one.chips(self._spec)) for t in one.times_s(self._spec)}
+            for name, one in by_type.items()
+        }
+        there = {_place(row) for row in self._rows(self._job.id, variant, by_type)}
+        for source in sources:
+            for row in self._rows(source.id, variant, by_type):
+                if (row.repeat, row.t_inference) in places[row.analysis] and _place(row) not in there:
+                    there.add(_place(row))
+                    self._add_copy(row)
+                    self._used.add(source.id)
+        for item in items:
+            if item.kind == ItemKind.ANALYSE and item.payload["variant"] == variant:
+                name = item.payload["analysis"]
+                wanted = {
+                    (name, one["key"], *at)
+                    for one in item.payload["settings"]
+                    for at in places_of(by_type[name], self._spec, one)
+                }
+                item.progress_done = item.progress_total * len(wanted & there) // len(wanted)
+                if wanted <= there:
+                    self._finish(item)
+
+    def _rows(self, job_id: str, variant: Variant, types: Iterable[str]) -> Iterable[AnalysisRow]:
+        return self._session.scalars(
+            select(AnalysisRow).where(
+                AnalysisRow.job_id == job_id,
+                AnalysisRow.variant == variant,
+                AnalysisRow.analysis.in_(types),
+            )
+        )
+
     def _finish(self, item: WorkItem) -> None:
         item.state = ItemState.SUCCEEDED
         item.progress_done = item.progress_total
@@ -124,7 +166,7 @@ class KnownCells:
         self._session.add(type(row)(**{**values, "job_id": self._job.id, **changes}))
 
 
-class Reuse(KnownCells):
+class Reuse(KnownResults):
     """Takes over what earlier jobs computed into a new job, before it is stored."""
 
     def __init__(
@@ -213,6 +255,8 @@ class Reuse(KnownCells):
         row = self._session.get(Baseline, (source.id, ours.payload["variant"]))
         if row is None or theirs is None or theirs.state != ItemState.SUCCEEDED:
             return
+        if not self._has_files(source):
+            return  # retention has removed them: they are made anew, with the result that they belong to
         if self._take_artifacts(source, _BASELINE_FILES.get(ours.payload["variant"], ())):
             self._add_copy(row)
             self._finish(ours)
@@ -225,6 +269,10 @@ class Reuse(KnownCells):
         if is_done and is_whole and self._take_artifacts(source, _DESCRIPTION_FILES):
             self._finish(ours)
             self._used.add(source.id)
+
+    def _has_files(self, job: Job) -> bool:
+        query = select(Artifact.name).where(Artifact.job_id == job.id).limit(1)
+        return self._session.scalar(query) is not None
 
     def _take_artifacts(self, source: Job, names: Iterable[str]) -> bool:
         """Take files over, all or none; return whether they were taken."""
@@ -244,41 +292,6 @@ class Reuse(KnownCells):
         self._session.add(JobBlob(job_id=self._job.id, role=role, blob_key=blob_key))
         return True
 
-    def _take_analyses(self, variant: Variant, sources: Sequence[Job], items: Sequence[WorkItem]) -> None:
-        """Take over rows of analyses: a setting means the same in jobs with equal result keys.
-
-        Those of later rounds are among them, so that these have nothing left to do.
-        """
-        by_type = {one.type: one for one in self._spec.analyses if variant in one.variants_of(self._spec)}
-        places = {
-            name: {(chip, t) for chip in range(one.chips(self._spec)) for t in one.times_s(self._spec)}
-            for name, one in by_type.items()
-        }
-        taken: set[tuple[str, str, int, float]] = set()
-        for source in sources if by_type else ():
-            query = select(AnalysisRow).where(
-                AnalysisRow.job_id == source.id,
-                AnalysisRow.variant == variant,
-                AnalysisRow.analysis.in_(by_type),
-            )
-            for row in self._session.scalars(query):
-                place = (row.analysis, row.setting, row.repeat, row.t_inference)
-                if (row.repeat, row.t_inference) in places[row.analysis] and place not in taken:
-                    taken.add(place)
-                    self._add_copy(row)
-                    self._used.add(source.id)
-        for item in items:
-            if item.kind == ItemKind.ANALYSE and item.payload["variant"] == variant:
-                name = item.payload["analysis"]
-                wanted = {
-                    (name, one["key"], *at)
-                    for one in item.payload["settings"]
-                    for at in places_of(by_type[name], self._spec, one)
-                }
-                item.progress_done = item.progress_total * len(wanted & taken) // len(wanted)
-                if wanted <= taken:
-                    self._finish(item)
-
     def _skip_needless(self, items: Sequence[WorkItem]) -> None:
         """Finish what only prepares items that are done already."""
         changed = True
@@ -296,14 +309,20 @@ class Reuse(KnownCells):
         return {item.key: item for item in self._session.scalars(query)}
 
 
-def take_over_wave(session: Session, job: Job, items: Sequence[WorkItem]) -> None:
-    """Take over the cells of a job's next wave of chips, unless the job takes nothing over."""
-    wave = [item for item in items if item.kind == ItemKind.EVALUATE]
-    if not wave or Waves.from_payload(wave[0].payload).fresh:
-        return
+def take_over_round(session: Session, job: Job, items: Sequence[WorkItem]) -> None:
+    """Take over what is there already of a job's next round.
+
+    A job in waves asks earlier jobs for its chips and analyses, unless it takes nothing over. What another
+    job takes of earlier ones it took at submission, so that its own rows are all that is asked for.
+    """
     named = [variant.value for variant in Variant]  # the other rows are of what was trained
     query = select(JobResultKey.variant, JobResultKey.key).where(
         JobResultKey.job_id == job.id, JobResultKey.variant.in_(named)
     )
-    keys = {Variant(variant): key for variant, key in session.execute(query)}
-    KnownCells(session, job, spec_of(job), keys).take_wave(wave)
+    asks = until_of(job) is not None and not waves_of(session, job).fresh
+    keys = {Variant(variant): key for variant, key in session.execute(query)} if asks else {}
+    KnownResults(session, job, spec_of(job), keys).take_round(items)
+
+
+def _place(row: AnalysisRow) -> tuple[str, str, int, float]:
+    return row.analysis, row.setting, row.repeat, row.t_inference

@@ -13,6 +13,19 @@ Place = tuple[str, float]  # variant, time after programming in s
 ERROR: Final = 0.05  # of all looks together
 
 
+def error_of_a_look(chips: int, until: RepeatsUntil) -> float | None:
+    """Return how often an interval may miss that is looked at after each wave (Bonferroni's inequality).
+
+    Args:
+        chips: that it is over.
+        until: what decides how many there are.
+
+    Returns:
+        None within a wave, at which nothing is looked at.
+    """
+    return ERROR / len(until.waves) if chips in until.waves else None
+
+
 @lru_cache(maxsize=1024)
 def factor(chips: int, waves: int) -> float:
     """Return the factor of Student's two-sided interval of a mean at level 0.05 / `waves`.

@@ -19,7 +19,7 @@ const plot = new TimePlot(document.getElementById("compare-plot"), {
     const told = comparison.points.filter((point) => point.t_inference === time && isShown(point.variant))
       .flatMap((point) => comparison.jobs.map((job, index) => [index, point.variant, point.points[job.id]]))
       .filter(([, , found]) => found)
-      .map(([index, variant, found]) => `${letter(index)} ${variant} ${metricWords(found.mean, metric)}${intervalWords(found.ci95, metric)}`);
+      .map(([index, variant, found]) => `${letter(index)} ${variant} ${metricWords(found.mean, metric)}${intervalWords(found.ci95_adaptive || found.ci95, metric)}`);
     return `${duration(time)}: ${told.join(", ")}`;
   },
   redraw: draw,
@@ -37,7 +37,9 @@ function draw() {
   plot.draw(comparison.jobs.flatMap((job, index) => variants.map((variant) => ({
     label: `${letter(index)} ${variant}`, colour: colours()[index], dash: dashOf(variant), marker: markerOf(variant),
     points: comparison.points.filter((point) => point.variant === variant && point.points[job.id]?.mean != null)
-      .map((point) => ({ t: point.t_inference, y: point.points[job.id].mean, bar: point.points[job.id].ci95, band: null })),
+      .map(({ t_inference: t, points: { [job.id]: found } }) => ({
+        t, y: found.mean, bar: found.ci95, thin: found.ci95_adaptive, hollow: found.goal_reached === false, band: null,
+      })),
   }))));
 }
 

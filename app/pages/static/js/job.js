@@ -21,7 +21,7 @@ const curve = new TimePlot(document.getElementById("curve"), {
   format: axisFormat(metric),
   limits: isAccuracy ? [0, 1] : null,
   reading: document.getElementById("curve-reading"),
-  describe: (time) => describe(time, results.series, (point) => metricWords(point.mean, metric) + intervalWords(point.ci95, metric)),
+  describe: (time) => describe(time, results.series, (point) => metricWords(point.mean, metric) + intervalWords(point.ci95_adaptive || point.ci95, metric)),
   thresholdLabel: (value) => (isAccuracy ? `${(100 * value).toFixed(1)} %` : metricWords(value, metric)),
   onDrag: showThreshold,
   onRest: (value) => rest(isAccuracy ? Math.round(1000 * value) / 1000 : Number(value.toPrecision(4))),
@@ -44,6 +44,7 @@ function drawCurve() {
     label: one.variant, colour: colourOf(one.variant), dash: dashOf(one.variant), marker: markerOf(one.variant),
     points: one.points.filter((point) => point.mean !== null).map((point) => ({
       t: point.t_inference, y: point.mean, bar: point.ci95 && capped(point.ci95),
+      thin: point.ci95_adaptive && capped(point.ci95_adaptive), hollow: point.goal_reached === false,
       band: point.p05 === null ? null : [point.p05, point.p95],
     })),
   }));
@@ -61,7 +62,7 @@ const capped = (bounds) => (isAccuracy ? bounds.map((one) => Math.min(1, Math.ma
 function drawShare() {
   const lines = (lifetime?.series || []).map((one) => ({
     label: one.variant, colour: colourOf(one.variant), dash: dashOf(one.variant), marker: null,
-    points: one.yield.map((point) => ({ t: point.t_inference, y: point.share, band: point.ci95 })),
+    points: one.yield.map((point) => ({ t: point.t_inference, y: point.share, band: point.ci95_adaptive || point.ci95 })),
   }));
   share.draw(lines, { range: [-0.02, 1.02] });
 }

@@ -24,6 +24,20 @@ const whole = (id) => (at(id).value === "" ? null : Number(at(id).value));
 /** Return what a job in waves of chips must come to know; null where their number is fixed. */
 const until = (evaluate) => (typeof evaluate?.repeats === "object" ? evaluate.repeats : null);
 
+/** Return the chips that the form asks for: a number, or what must be known to have enough. */
+function repeats() {
+  if (!at("in-waves").checked) return whole("repeats") ?? 10;
+  const asked = { until_ci95: whole("until-ci95") ?? 0.002, at_least: whole("at-least") ?? 10, at_most: whole("at-most") ?? 400 };
+  const { on } = until(start?.evaluate) || {};
+  return on ? { ...asked, on } : asked;
+}
+
+function showWaves() {
+  const isOn = at("in-waves").checked;
+  for (const id of ["waves", "waves-help"]) at(id).hidden = !isOn;
+  at("repeats").disabled = isOn;
+}
+
 /** Return the specification that the form says; what it does not show is kept from the job it started from. */
 function specification() {
   const spec = { name: at("name").value || null, model: at("model").value, dataset: at("dataset").value };
@@ -41,7 +55,7 @@ function specification() {
   }
   const evaluate = { ...(start?.evaluate || {}) };
   evaluate.t_inference = times();
-  evaluate.repeats = whole("repeats") ?? (until(start?.evaluate) || 10);
+  evaluate.repeats = repeats();
   evaluate.variants = chosen("variant");
   if (whole("max-samples")) evaluate.max_samples = whole("max-samples");
   else delete evaluate.max_samples;
@@ -134,11 +148,14 @@ function showEstimate(found) {
     ["Utilisation", `${(100 * found.utilisation).toFixed(1)} %`],
     ["Cells", found.cells.toLocaleString("en")],
   ];
+  if (found.at_least) rows[3][1] = `${found.at_least.cells.toLocaleString("en")} to ${rows[3][1]}`;
   if (found.cached_cells) rows.push(["Known already", `${found.cached_cells.toLocaleString("en")} cells`]);
   if (found.cost) {
     rows.push(["Energy of an inference", bandWords(found.cost.energy_j, "J")], ["Latency", bandWords(found.cost.latency_s, "s")]);
   }
-  rows.push(["Takes", found.estimated_seconds === null ? "not known yet" : about(found.estimated_seconds)]);
+  const most = found.estimated_seconds;
+  const least = found.at_least && most !== null ? `${about(found.at_least.estimated_seconds)} to ` : "";
+  rows.push(["Takes", most === null ? "not known yet" : least + about(most).replace("about ", least ? "" : "about ")]);
   const list = Object.assign(document.createElement("dl"), { className: "estimate" });
   for (const [name, value] of rows) {
     list.append(Object.assign(document.createElement("dt"), { textContent: name }), Object.assign(document.createElement("dd"), { textContent: value }));
@@ -168,6 +185,9 @@ async function showModel() {
 
 function showDataset() {
   at("dataset-found").textContent = at("dataset").selectedOptions[0]?.dataset.about || "";
+  const picture = at("dataset-samples"), chosenId = at("dataset").value;
+  picture.hidden = !chosenId;
+  if (chosenId) picture.src = `${api}/datasets/${encodeURIComponent(chosenId)}/samples?n=4&format=svg`;
 }
 
 /** Have a file sent as soon as it is chosen or dropped, and choose what it became. */
@@ -224,7 +244,13 @@ function fill(spec) {
   const left = new Set(evaluate.t_inference);
   for (const box of form.querySelectorAll("input[name=time]")) box.checked = left.delete(Number(box.value));
   at("more-times").value = [...left].map((one) => `${one} s`).join(", ");
-  at("repeats").value = until(evaluate) ? "" : evaluate.repeats;
+  const waves = until(evaluate);
+  at("in-waves").checked = Boolean(waves);
+  if (waves) {
+    at("until-ci95").value = waves.until_ci95;
+    at("at-least").value = waves.at_least;
+    at("at-most").value = waves.at_most;
+  } else at("repeats").value = evaluate.repeats;
   at("max-samples").value = evaluate.max_samples ?? "";
   at("seed").value = spec.seed;
   at("epochs").value = finetune?.epochs ?? 0;
@@ -276,6 +302,7 @@ installUpload("model", () => "", showModel);
 installUpload("dataset", (made) => `${made.train_size.toLocaleString("en")} training and ${made.test_size.toLocaleString("en")} test samples`, showDataset);
 installEditor(at("overrides"), `${api}/rpu-configs`, configuration, (value) => { overrides = value; judgeSoon(); });
 form.addEventListener("change", suggestEpochs);
+form.addEventListener("change", showWaves);
 form.addEventListener("change", keep);
 form.addEventListener("input", judgeSoon);
 form.addEventListener("submit", submit);
@@ -283,5 +310,6 @@ form.addEventListener("keydown", (event) => { if (event.key === "Enter" && event
 at("model").addEventListener("change", showModel);
 at("dataset").addEventListener("change", showDataset);
 showDataset();
+showWaves();
 judgeSoon();
 await showModel();

@@ -28,7 +28,8 @@ export function axisOf(times) {
 /**
  * Draw lines over time.
  *
- * `lines`: {label, colour, dash, marker, points: [{t, y, bar: [low, high] | null, band: [low, high] | null}]}.
+ * `lines`: {label, colour, dash, marker, points: [{t, y, bar, thin, band, hollow}]}; `bar`, `thin` and
+ * `band` are [low, high] or nothing.
  * `options`: {format, range: [low, high] | null, rule: {value, label} | null, chips: [{colour, points: [[t, y]]}],
  * reading, describe(t) -> text, height, threshold, onDrag(value), onRest(value)}.
  */
@@ -127,7 +128,7 @@ export class TimePlot {
 
   rangeY() {
     if (this.wantedRange) return this.wantedRange;
-    const values = this.lines.flatMap((line) => line.points.flatMap((point) => [point.y, ...(point.bar || []), ...(point.band || [])]));
+    const values = this.lines.flatMap((line) => line.points.flatMap((point) => [point.y, ...(point.bar || []), ...(point.thin || []), ...(point.band || [])]));
     if (this.rule) values.push(this.rule.value);
     for (const chip of this.chips) values.push(...chip.points.map(([, y]) => y));
     const known = values.filter((value) => Number.isFinite(value));
@@ -196,7 +197,12 @@ export class TimePlot {
             stroke(ctx, line.colour, 1.3 * scale, [], path);
           }
         }
+        if (point.thin) {
+          const path = point.thin.map((value) => [x, plot.valToPos(value, "y", true)]);
+          stroke(ctx, line.colour, scale, [2 * scale, 2 * scale], path);
+        }
         if (line.marker) mark(ctx, line.marker, line.colour, x, y, 3.6 * scale);
+        if (line.marker && point.hollow) mark(ctx, line.marker, css("--paper"), x, y, 2 * scale);
       }
     }
     ctx.restore();

@@ -9,6 +9,7 @@ from scipy import stats
 from app.compare.schemas import Difference
 from app.compare.service import Chips
 from app.compare.service import difference as difference_of
+from simulator.config.evaluation import RepeatsUntil
 
 RNG = np.random.default_rng(3)
 FIRST = dict(enumerate(0.9 + 0.02 * RNG.standard_normal(8)))
@@ -43,6 +44,29 @@ def test_other_seeds_are_compared_by_welchs_interval() -> None:
     expected = test.confidence_interval(0.95)
     assert (found.method, found.pairs) == ("welch", None)
     assert found.ci95 == pytest.approx((expected.low, expected.high))
+
+
+def test_the_interval_of_chips_in_waves_allows_for_every_number_at_which_both_jobs_may_have_stopped() -> None:
+    until = RepeatsUntil(until_ci95=0.01, at_least=2, at_most=8)  # after 2, 4 or 8 chips
+    few = {chip: OTHER[chip] for chip in (0, 1, 2, 3)}
+
+    def found(other: dict[int, float], *, paired: bool, both: bool = False) -> Difference:
+        waves = (until if both else None, until)
+        return difference_of("b", chips(FIRST), chips(other), paired=paired, until=waves)
+
+    test = stats.ttest_rel(list(few.values()), [FIRST[chip] for chip in few])
+    expected = test.confidence_interval(1 - 0.05 / 3)
+    assert found(few, paired=True).ci95_adaptive == pytest.approx((expected.low, expected.high))
+    assert found(few, paired=True, both=True).ci95_adaptive == pytest.approx((expected.low, expected.high))
+    assert found(few, paired=True).ci95 == difference("b", FIRST, few, paired=True).ci95
+
+    test = stats.ttest_ind(list(few.values()), list(FIRST.values()), equal_var=False)
+    expected = test.confidence_interval(1 - 0.05 / 9)
+    assert found(few, paired=False, both=True).ci95_adaptive == pytest.approx((expected.low, expected.high))
+
+    within = {chip: OTHER[chip] for chip in (0, 1, 2)}
+    assert found(within, paired=True).ci95_adaptive is None
+    assert difference("b", FIRST, few, paired=True).ci95_adaptive is None
 
 
 def test_pairing_narrows_the_interval() -> None:

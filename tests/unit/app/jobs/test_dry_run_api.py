@@ -1,6 +1,7 @@
 """`POST /v1/jobs?dry_run=true`: what a job would be."""
 
 import time
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -37,6 +38,23 @@ def test_it_estimates_seconds_once_a_worker_has_measured_its_speed(client, setti
     with database_of(client).transaction() as session:
         session.add(Speed(hostname="h", threads=settings.threads_per_item, revision=1, measured=MEASURED))
     assert dry_run(client, job).json()["estimated_seconds"] > 0
+
+
+def test_training_is_estimated_with_its_own_configuration(client, settings):
+    slow = {"mac": 1.0, "element": 1.0}
+    measured = {**MEASURED, "train": {**MEASURED["train"], "dynamic": slow}}
+    with database_of(client).transaction() as session:
+        session.add(Speed(hostname="h", threads=settings.threads_per_item, revision=1, measured=measured))
+
+    def seconds(**finetune: Any) -> float:
+        job = body(client, finetune={"epochs": 2, **finetune}, rpu_config={"preset": "PCMExamplePreset"})
+        job["evaluate"]["variants"] = ["hwa"]
+        found: float = dry_run(client, job).json()["estimated_seconds"]
+        return found
+
+    perfect = {"forward": {"is_perfect": True}}  # its input scale is static, which trains faster here
+    assert seconds(rpu_config=perfect) < seconds() / 10
+    assert seconds(rpu_config={"forward": {"out_noise": 0.1}}) == seconds()
 
 
 def test_it_reports_every_fault_at_once(client):

@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from scipy.stats import norm
 from sqlalchemy import select
 
 from app.db.tables import Cell, Event, Job, Speed, WorkItem
 from app.engine import items
 from app.engine.items import Lease, repeats_of
 from app.engine.kinds import next_round
+from app.engine.kinds.analyses.plan import places_of
+from app.engine.kinds.analyses.rows import save_row
 from app.engine.kinds.inference import results
+from app.engine.retention import clean
+from app.engine.specification import spec_of
+from app.settings import Settings
+from simulator.config.evaluation import RepeatsUntil
 from tests.unit.app.jobs.submissions import add_description, body, codes, database_of, fault, submit
 from tests.unit.app.jobs.test_dry_run_api import MEASURED
 
@@ -60,6 +67,16 @@ def work(client: Any, job_id: str, right: Right = wavering, *, kill: bool = Fals
                         results.save_cell(
                             session, lease, variant=lease.payload["variant"], repeat=place[0],
                             t_inference=place[1], counts=counts, progress_done=0,
+                        )  # fmt: skip
+            elif lease.kind == "analyse":
+                spec = spec_of(session.get_one(Job, job_id))
+                [asked] = spec.analyses
+                for setting in lease.payload["settings"]:
+                    for chip, t in places_of(asked, spec, setting):
+                        counts = {"correct": 9 - chip % 2, "total": 10, "loss_sum": 1.0}
+                        save_row(
+                            session, lease, setting=setting["key"], coordinates=setting["coordinates"],
+                            repeat=chip, t_inference=t, counts=counts, progress_done=0,
                         )  # fmt: skip
             elif lease.kind == "baseline":
                 counts = {"correct": 10, "total": 10, "loss_sum": 1.0}
@@ -117,8 +134,13 @@ def test_the_answer_has_an_interval_that_the_headline_names(client):
         (low, high), (least, most) = point["ci95"], point["ci95_adaptive"]
         assert least < low < high < most
         assert (most - least) / 2 <= UNTIL["until_ci95"]
-    said = client.get(f"/v1/jobs/{job_id}/summary").json()["headline"]
-    assert f"{100 * least:.1f} to {100 * most:.1f} over 16 chips" in said
+        assert point["goal_reached"] is True
+    summary = client.get(f"/v1/jobs/{job_id}/summary").json()
+    assert f"{100 * least:.1f} to {100 * most:.1f} over 16 chips" in summary["headline"]
+    assert (
+        "Chips came in waves until the mean was known to ± 5 points; 16 chips were enough."
+        in summary["sentences"]
+    )
     table = client.get(f"/v1/jobs/{job_id}/results?format=csv").text
     assert str(least) in table
 
@@ -135,6 +157,58 @@ def test_a_job_that_never_knows_enough_ends_at_the_most_and_says_so(client):
     [warning] = [one for one in seen(client, job_id)["warnings"] if one["pointer"] == "/evaluate/repeats"]
     assert warning["code"] == "not_known_well_enough"
     assert "after 10 chips" in warning["message"]
+    [series] = client.get(f"/v1/jobs/{job_id}/results").json()["series"]
+    assert {point["goal_reached"] for point in series["points"]} == {False}
+    said = client.get(f"/v1/jobs/{job_id}/summary").json()["sentences"]
+    assert any("stopped at 10 chips, the most that it allows" in one for one in said)
+    for address in (f"/jobs/{job_id}", f"/v1/jobs/{job_id}/report"):
+        page = client.get(address).text
+        assert page.count("wider than the goal</span>") == len(TIMES)
+        assert "at 10 chips the job stops in any case" in page
+
+
+def test_only_the_place_that_is_judged_has_a_goal(client):
+    on = {"variant": "direct", "t_inference": TIMES[1]}
+    job_id = submit(client, job(client, {**UNTIL, "on": on}))
+    work(client, job_id)
+    answer = client.get(f"/v1/jobs/{job_id}/results").json()
+    assert answer["repeats_until"] == {**UNTIL, "on": on}
+    assert [point["goal_reached"] for point in answer["series"][0]["points"]] == [None, True]
+
+
+def test_lifetimes_have_intervals_that_stay_valid(client):
+    job_id = submit(client, job(client))
+    work(client, job_id)
+    [life] = client.get(f"/v1/jobs/{job_id}/lifetime?accuracy=0.85").json()["series"]
+    waves = len(RepeatsUntil.model_validate(UNTIL).waves)
+    for point in life["yield"]:
+        (low, high), (least, most) = point["ci95"], point["ci95_adaptive"]
+        assert least < low < high < most
+        z = norm.isf(0.05 / (2 * waves))
+        n, share = 16, point["share"]
+        # Both ends of Wilson's interval are where the share lies z standard errors away.
+        assert abs(share - least) == pytest.approx(z * (least * (1 - least) / n) ** 0.5)
+        assert abs(share - most) == pytest.approx(z * (most * (1 - most) / n) ** 0.5)
+    assert life["time_to_threshold_s"]["ci95_adaptive"] is not None
+
+    fixed = submit(client, job(client, 16))
+    work(client, fixed)
+    [life] = client.get(f"/v1/jobs/{fixed}/lifetime?accuracy=0.85").json()["series"]
+    assert {point["ci95_adaptive"] for point in life["yield"]} == {None}
+    assert life["time_to_threshold_s"]["ci95_adaptive"] is None
+
+
+def test_jobs_in_waves_are_compared_by_the_interval_that_stays_valid(client):
+    job_id, fixed = submit(client, job(client)), submit(client, job(client, 16, name="fixed"))
+    for one in (job_id, fixed):
+        work(client, one)
+    compared = client.get("/v1/compare", params={"job": [fixed, job_id]}).json()
+    for point in compared["points"]:
+        assert point["points"][job_id]["ci95_adaptive"] is not None
+        assert point["points"][fixed]["ci95_adaptive"] is None
+        [difference] = point["differences"]
+        assert difference["ci95_adaptive"] is not None
+    assert "the one that stays valid" in client.get("/compare", params={"job": [fixed, job_id]}).text
 
 
 @pytest.mark.parametrize("known", [4, 6, 12, 30])
@@ -154,6 +228,18 @@ def test_known_chips_of_its_waves_are_taken_over_and_no_others(client, known):
     computed = [int(key.rpartition(":")[2]) for key in begun if key.startswith("evaluate")]
     assert all(start >= known or start < known < 16 for start in computed)
     assert bool(begun) == (known < 16)
+
+
+def test_what_belongs_to_files_that_retention_removed_is_computed_again_and_chips_are_not(client):
+    request = job(client, 16)
+    earlier = submit(client, request)
+    work(client, earlier)
+    add_description(client, earlier)
+    assert work(client, submit(client, request)) == []
+    clean(database_of(client), Settings(keep_artifact_bytes=0))
+    begun = work(client, submit(client, request))
+    assert "baseline:digital" in begun
+    assert not [key for key in begun if key.startswith("evaluate")]
 
 
 def test_a_fresh_job_takes_no_wave_over(client):
@@ -179,6 +265,22 @@ def test_analyses_begin_when_there_are_chips_enough(client):
         )
         assert all(total > 0 and payload["samples"] > 0 for total, payload in session.execute(query))
     assert seen(client, job_id)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("kind", ["error_budget", "layer_sensitivity"])
+def test_a_job_with_analyses_that_is_sent_again_starts_nothing(client, kind):
+    request = job(client, analyses=[{"type": kind}], rpu_config={"preset": "PCMExamplePreset"})
+    earlier = submit(client, request)
+    begun = work(client, earlier)
+    assert any(key.startswith("analyse") for key in begun)
+    add_description(client, earlier)
+    again = submit(client, request)
+    assert work(client, again) == []
+    ended = seen(client, again)
+    assert (ended["state"], ended["cached_from"]) == ("succeeded", [earlier])
+    assert ended["progress"]["done"] == ended["progress"]["total"]
+    first, second = (client.get(f"/v1/jobs/{one}/analyses/{kind}").json() for one in (earlier, again))
+    assert {**first, "job": None} == {**second, "job": None}
 
 
 def test_an_extension_goes_on_from_the_chips_that_the_job_ended_with(client):

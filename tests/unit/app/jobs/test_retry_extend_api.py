@@ -47,9 +47,30 @@ def test_a_retry_is_a_new_job_of_the_same_specification(client):
     answer = retry(client, job_id)
     assert answer.status_code == 202
     assert answer.json()["retry_of"] == job_id
-    assert answer.json()["spec"] == client.get(f"/v1/jobs/{job_id}").json()["spec"] | {
-        "rpu_config": answer.json()["effective_config"]
-    }
+    assert answer.json()["spec"] == client.get(f"/v1/jobs/{job_id}").json()["spec"]
+
+
+def test_a_configuration_stays_as_it_was_written_while_it_means_the_same(client):
+    written = {"preset": "PCMExamplePreset", "overrides": {"forward": {"out_noise": 0.1}}}
+    job_id = finished(client, rpu_config=written)
+    assert extend(client, job_id, repeats=3).json()["spec"]["rpu_config"] == written
+    with database_of(client).transaction() as session:  # as if the preset had been another one on that day
+        job = session.get_one(Job, job_id)
+        before = {
+            **job.effective_config,
+            "remap": {**job.effective_config["remap"], "type": "LayerwiseSymmetric"},
+        }
+        job.effective_config = before
+    again = extend(client, job_id, repeats=4).json()
+    assert again["spec"]["rpu_config"] == again["effective_config"] == before
+
+
+def test_a_stored_configuration_is_extended_as_it_was(client):
+    request = {"name": "quiet", "config": {"preset": "PCMExamplePreset"}}
+    stored = client.post("/v1/rpu-configs", json=request).json()["id"]
+    job_id = finished(client, rpu_config={"stored": stored})
+    again = extend(client, job_id, repeats=3).json()
+    assert again["spec"]["rpu_config"] == again["effective_config"]
 
 
 def test_an_extension_beyond_a_limit_is_refused_where_the_client_wrote_it(client):

@@ -95,7 +95,7 @@ def test_the_columns_are_the_fields_of_the_json(columns: Any, view: Any, besides
 
 @pytest.mark.parametrize("columns", [tabular.POINT_COLUMNS, tabular.CELL_COLUMNS], ids=["points", "cells"])
 def test_a_table_without_rows_has_its_columns_and_types(columns: tuple[tabular.Column, ...]) -> None:
-    types = {"text": "string", "integer": "int64", "real": "double"}
+    types = {"text": "string", "integer": "int64", "real": "double", "boolean": "bool"}
     table = parquet.read_table(io.BytesIO(to_parquet(columns, [], about={})))
     assert [(field.name, str(field.type)) for field in table.schema] == [
         (column.name, types[column.kind]) for column in columns

@@ -13,6 +13,7 @@ from app.results.cells import Cells
 from app.results.lifetime import lives
 from app.results.thresholds import ThresholdQuery, threshold_of
 from app.results.words import Found, Summary, summarise
+from simulator.config.evaluation import RepeatsUntil
 from simulator.config.tasks import TASKS, Metric, Task
 
 TOTAL = 1_000_000
@@ -29,6 +30,7 @@ def said(
     query: ThresholdQuery | None = None,
     state: str = "succeeded",
     classes: int | None = None,
+    until: RepeatsUntil | None = None,
 ) -> Summary:
     rows = [
         (variant, chip, t, {"correct": round(TOTAL * law(chip, t)), "total": TOTAL, "loss_sum": 1.0})
@@ -45,10 +47,11 @@ def said(
     answer: dict[str, Any] = {
         "metric": TASKS[Task.CLASSIFICATION].metric,
         "baseline": baseline,
-        "series": statistics.series(Task.CLASSIFICATION, cells),
+        "repeats_until": None if until is None else until.model_dump(mode="json"),
+        "series": statistics.series(Task.CLASSIFICATION, cells, until),
     }
     threshold = threshold_of(Metric.ACCURACY, baseline, query or ThresholdQuery())
-    found = [] if threshold is None else lives(Task.CLASSIFICATION, cells, threshold.value)
+    found = [] if threshold is None else lives(Task.CLASSIFICATION, cells, threshold.value, until)
     return summarise(Found(answer, threshold, found, state, len(cells), 2 * len(cells), classes))
 
 

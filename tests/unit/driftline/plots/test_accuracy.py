@@ -45,6 +45,20 @@ def test_a_metric_that_was_not_finite_leaves_a_gap() -> None:
     assert drawn(found, "title", "png").startswith(b"\x89PNG")
 
 
+def test_chips_in_waves_have_both_intervals_and_unmet_goals_are_hollow() -> None:
+    found = result((1.0, 10), (3600.0, 10))
+    plain = plots.accuracy(found).axes[0]
+    for one, goal in zip(found["series"][0]["points"], (True, False), strict=True):
+        one.update({"ci95_adaptive": (0.8, 0.9), "goal_reached": goal})
+    axes = plots.accuracy(found).axes[0]
+    added = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert [list(line.get_ydata()) for line in added] == [[80.0, 90.0]] * 2
+    assert [list(one.get_xdata()) for one in axes.lines if one.get_markerfacecolor() == "white"] == [[3600.0]]
+    assert len(axes.lines) == len(plain.lines) + 3
+    assert "hollow" in axes.texts[-1].get_text()
+    assert not any("waves" in text.get_text() for text in plain.texts)
+
+
 def test_the_same_results_give_the_same_bytes() -> None:
     assert drawn(result((1.0, 2)), "t", "png") == drawn(result((1.0, 2)), "t", "png")
     assert drawn(result((1.0, 2)), "t", "svg") == drawn(result((1.0, 2)), "t", "svg")

@@ -165,6 +165,20 @@ def noise_model(**arguments):
             noise_model(type="ReRamCMONoiseModel", acceptance_range=0.02),
             {"/noise_model/acceptance_range": "ignored_argument"},
         ),
+        (
+            noise_model(
+                type="PCMLikeNoiseModel", g_max=25.0, g_converter={"type": "FusionConductanceConverter"}
+            ),
+            {"/noise_model/g_max": "ignored_argument", "/noise_model/g_converter": "deviates"},
+        ),
+        (
+            noise_model(
+                type="PCMLikeNoiseModel",
+                g_max=40.0,
+                g_converter={"type": "FusionConductanceConverter", "g_max": 40},
+            ),
+            {"/noise_model/g_converter": "deviates"},
+        ),
         (noise_model(type="PCMLikeNoiseModel", g_max=None, prog_coeff=None, g_converter=None), {}),
         (noise_model(type="ReRamCMONoiseModel", g_min=None, decay_dict=None, read_dict=None), {}),
         (noise_model(type="ReRamWan2022NoiseModel"), {"/noise_model": "deviates"}),

@@ -59,13 +59,27 @@ def test_cells_depend_on_both_configurations():
     assert nothing.results == plain, "the same training"
 
 
+IDLE = {"forward": {"nm_decay": 0.4}}  # only AverageAbsMax uses it
+
+
+def test_training_does_not_depend_on_a_field_without_effect():
+    assert keys(IDLE).training == keys().training
+    assert keys(IDLE, finetune={"rpu_config": SILENT}).training == keys(SILENT).training
+    assert keys(finetune={"rpu_config": IDLE}).results == keys().results
+
+
+def test_a_field_without_effect_counts_where_layers_may_give_it_one():
+    layers = {"overrides": [{"match": "*", "rpu_config": {"forward": {"noise_management": "AverageAbsMax"}}}]}
+    assert keys(IDLE, layers=layers).training != keys(layers=layers).training
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"seed": 1},
         {"finetune": {"epochs": 2}},
         {"layers": {"digital": ["fc1"]}},
-        {"config": {"modifier": {"std_dev": 0.3}}},
+        {"config": {"modifier": {"type": "AddNormal", "std_dev": 0.3}}},
     ],
 )
 def test_training_depends_on_what_it_uses(changes):
