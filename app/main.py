@@ -38,6 +38,7 @@ from app.kit.access import current_project
 from app.kit.inspection import Inspector
 from app.kit.measuring import MeasuringMiddleware
 from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
+from app.kit.permits import Permits
 from app.kit.security import BoundaryMiddleware, SecurityHeadersMiddleware, allowed_to_other_sites
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
@@ -128,7 +129,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             watch=watch,
             results=ResultReader(scoped),
             metrics=metrics,
-            access=Gate(settings, database),
+            access=(gate := Gate(settings, database)),
+            permits=(permits := Permits(gate)),
         )
         state = ServiceState(app.state.services)
         metrics.registry.register(state)
@@ -139,6 +141,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await run_in_threadpool(stop_serving)
             metrics.registry.unregister(state)
+            await permits.close()
             await watch.close()
             await run_in_threadpool(reaper.close)
             await run_in_threadpool(doorbell.close)

@@ -15,6 +15,7 @@ from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
 from app.kit.access import Access
 from app.kit.inspection import Inspector
+from app.kit.permits import Permits
 from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
@@ -33,6 +34,7 @@ class Services:
     watch: JobWatch
     results: ResultReader
     access: Access
+    permits: Permits
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
 
 
