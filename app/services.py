@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends
@@ -34,8 +35,12 @@ class Services:
     watch: JobWatch
     results: ResultReader
     access: Access
-    permits: Permits
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
+
+    @cached_property
+    def permits(self) -> Permits:
+        """What lets in requests that last."""
+        return Permits(self.access)
 
 
 def services_of(connection: HTTPConnection) -> Services:
