@@ -28,11 +28,12 @@ from app.engine.broker import Doorbell, make_celery
 from app.engine.housekeeping import LostItems, Reaper
 from app.engine.storage import claim_storage
 from app.engine.watch import JobWatch
+from app.engine.webhooks.secrets import CLEAR_SECRETS
 from app.health.endpoints import router as health_router
 from app.health.metrics import ServiceState
 from app.jobs.endpoints import router as jobs_router
 from app.keys.endpoints import router as keys_router
-from app.keys.gate import COOKIE, Gate, why_not_to_start
+from app.keys.gate import COOKIE, Gate, has_keys, why_not_to_start
 from app.kit import handlers, openapi
 from app.kit.access import current_project
 from app.kit.inspection import Inspector
@@ -122,7 +123,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             settings=settings,
             database=(scoped := database.within(current_project)),
             blobs=blobs,
-            schema=SchemaGuard(database, when_right=partial(_mark_storage, database, blobs)),
+            schema=SchemaGuard(database, when_right=partial(_look_around, settings, database, blobs)),
             doorbell=doorbell,
             inspector=Inspector(settings.inspection_timeout_s),
             watch=watch,
@@ -139,6 +140,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await run_in_threadpool(stop_serving)
             metrics.registry.unregister(state)
+            await app.state.services.permits.close()
             await watch.close()
             await run_in_threadpool(reaper.close)
             await run_in_threadpool(doorbell.close)
@@ -219,6 +221,13 @@ def _add_layers(app: FastAPI, settings: Settings, metrics: ApiMetrics) -> None:
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:
     """Tell whether a request is one of those that come every few seconds and lead nowhere."""
     return str(scope.get("path", "")).startswith(("/healthz/", "/metrics", "/static/"))
+
+
+def _look_around(settings: Settings, database: Database, blobs: BlobStore) -> None:
+    """Do once what needs a database of the right schema."""
+    _mark_storage(database, blobs)
+    if not settings.sealer.has_keys and (settings.admin_key is not None or has_keys(database)):
+        log.warning("%s; set DRIFTLINE_ENCRYPTION_KEYS", CLEAR_SECRETS)
 
 
 def _mark_storage(database: Database, blobs: BlobStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends
@@ -15,6 +16,7 @@ from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
 from app.kit.access import Access
 from app.kit.inspection import Inspector
+from app.kit.permits import Permits
 from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
@@ -34,6 +36,11 @@ class Services:
     results: ResultReader
     access: Access
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
+
+    @cached_property
+    def permits(self) -> Permits:
+        """What lets in requests that last."""
+        return Permits(self.access)
 
 
 def services_of(connection: HTTPConnection) -> Services:

@@ -14,6 +14,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.db.blobs.opening import Place
+from app.db.sealing import Sealer
 from app.monitoring.logs import LogFormat, LogLevel
 
 MIB = 1024 * 1024
@@ -76,6 +77,14 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(
             min_length=32, description="A key of an admin in project `default`, beside those in the database."
+        ),
+    ] = None
+    encryption_keys: Annotated[
+        SecretStr | None,
+        Field(
+            description="Keys that encrypt the secrets of webhooks in the database, with commas between "
+            "them, the newest first; `driftline secrets --new-key` makes one. All processes need them. "
+            "Unset: whoever reads the database reads these secrets.",
         ),
     ] = None
     allowed_hosts: Annotated[
@@ -296,6 +305,12 @@ class Settings(BaseSettings):
     def blobs(self) -> Place:
         """Where the blobs are."""
         return Place(str(self.data_dir.absolute()), self.blob_url, self.blob_cache_bytes)
+
+    @property
+    def sealer(self) -> Sealer:
+        """What encrypts secrets at rest; ValueError where a key is none."""
+        given = "" if self.encryption_keys is None else self.encryption_keys.get_secret_value()
+        return Sealer([key.strip() for key in given.split(",") if key.strip()])
 
     @property
     def concurrency(self) -> int:

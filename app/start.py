@@ -77,6 +77,10 @@ def faults_of(settings: Settings) -> Iterator[str]:
             fsspec.get_filesystem_class(urlsplit(settings.blob_url).scheme)
         except (ImportError, ValueError) as error:
             yield f"DRIFTLINE_BLOB_URL: {error}; pip install 'driftline[s3]' for S3"
+    try:
+        settings.sealer  # noqa: B018 - it reads the keys
+    except ValueError as error:
+        yield f"DRIFTLINE_ENCRYPTION_KEYS: {error}; `driftline secrets --new-key` makes one"
     if settings.lease_s < 2 * settings.heartbeat_s:
         yield (
             f"DRIFTLINE_LEASE_S={settings.lease_s:g} must be at least twice DRIFTLINE_HEARTBEAT_S="

@@ -17,6 +17,7 @@ from ssl import SSLContext
 import anyio
 import httpx
 
+from app.db.sealing import SealedError
 from app.db.session import Database
 from app.engine.outage import Outage
 from app.engine.webhooks import outbox
@@ -46,6 +47,7 @@ class WebhookSender:
         self._settings = settings
         self._database = database
         self._given_tls = tls
+        self._sealer = settings.sealer
         self._patience = Patience(
             retry_s=settings.webhook_retry_s,
             give_up_s=settings.webhook_give_up_s,
@@ -141,7 +143,7 @@ class WebhookSender:
             "webhook-id": claimed.delivery_id,
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signatures(
-                claimed.secrets, message_id=claimed.delivery_id, timestamp=timestamp, body=claimed.body
+                self._secrets(claimed), message_id=claimed.delivery_id, timestamp=timestamp, body=claimed.body
             ),
         }
         addresses = await self._addresses(url)
@@ -168,6 +170,19 @@ class WebhookSender:
                     await response.aclose()  # what the body says does not matter
                     return response.status_code
         raise RefusedAddressError(f"{url.host} has no address")
+
+    def _secrets(self, claimed: Claim) -> list[str]:
+        """Return what signs a message.
+
+        Raises:
+            SealedError: a secret cannot be read here; it becomes the outcome of the attempt.
+        """
+        try:
+            return [self._sealer.open(stored) for stored in claimed.secrets]
+        except SealedError as error:
+            raise SealedError(
+                f"the webhook's secret cannot be read: {error}; set the key, or give the webhook a new secret"
+            ) from None
 
     async def _addresses(self, url: httpx.URL) -> list[str]:
         """Look the receiver's name up; return the addresses that may be reached.

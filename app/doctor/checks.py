@@ -21,8 +21,10 @@ from app.doctor.findings import Finding, fault, ok, warning
 from app.engine.broker import Doorbell, make_celery
 from app.engine.items import database_time_s
 from app.engine.storage import storage_fault
+from app.engine.webhooks.secrets import CLEAR_SECRETS, count_secrets
 from app.health.repository import StateRepository
 from app.health.roster import workers
+from app.keys.repository import KeyRepository
 from app.settings import Settings
 from app.start import product_version
 
@@ -112,6 +114,7 @@ def _database(settings: Settings, database: Database) -> Iterator[Finding]:
         yield from _mark(settings, session)
         yield from _workers(settings, session)
         yield from _queue(settings, session)
+        yield from _secrets(settings, session)
 
 
 def _clock(session: Session) -> Iterator[Finding]:
@@ -187,6 +190,28 @@ def _queue(settings: Settings, session: Session) -> Iterator[Finding]:
         )
     if waits_s is not None and waits_s > _WAITS_LONG_S and not unserved:
         yield warning("queue", f"the oldest work item waits for {waits_s:.0f} s", "start more workers")
+
+
+def _secrets(settings: Settings, session: Session) -> Iterator[Finding]:
+    sealer = settings.sealer
+    found = count_secrets(session, sealer)
+    if found.closed:
+        yield fault(
+            "secrets",
+            f"{found.closed} secrets of webhooks are encrypted with a missing key: nothing is sent",
+            "add the key to DRIFTLINE_ENCRYPTION_KEYS, or give these webhooks new secrets",
+        )
+    elif sealer.has_keys and (found.clear or found.outdated):
+        yield warning(
+            "secrets",
+            f"of webhooks' secrets {found.clear} are not encrypted, and {found.outdated} with an older key",
+            "run `driftline secrets`",
+        )
+    elif sealer.has_keys:
+        yield ok("secrets", "those of webhooks are encrypted")
+    elif KeyRepository(session).any() or settings.admin_key is not None:
+        advice = "set DRIFTLINE_ENCRYPTION_KEYS (`driftline secrets --new-key` makes a key)"
+        yield warning("secrets", CLEAR_SECRETS, advice)
 
 
 def _api(settings: Settings) -> Iterator[Finding]:

@@ -201,6 +201,7 @@ def list_jobs(
 @router.get("/{job_id}", response_model=JobView, responses={**problem_responses(NotFound), **NOT_MODIFIED})
 async def get_job(
     job_id: IdPath,
+    request: Request,
     response: Response,
     services: ServicesDep,
     conditional: ConditionalDep,
@@ -218,8 +219,11 @@ async def get_job(
         response.headers["Preference-Applied"] = f"wait={wait:g}"
     job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
     if wait and not views.has_ended(job) and conditional.holds(views.job_tag(job, queue)):
-        with anyio.move_on_after(wait):
+        permit = services.permits.of(request)
+        with anyio.move_on_after(wait) as waiting, permit.ending(waiting.cancel):
             await services.watch.beyond(job.id, job.version)
+        if permit.fault is not None:
+            raise permit.fault
         job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
     retry_later(response, ended=views.has_ended(job))
     return conditional.not_modified(views.job_tag(job, queue), response) or views.job_view(job, queue)
@@ -302,6 +306,7 @@ async def list_job_events(
             services.watch,
             job_id,
             query.after if last_event_id is None else last_event_id,
+            permit=services.permits.of(request),
             heartbeat_s=settings.stream_heartbeat_s,
             lifetime_s=settings.stream_lifetime_s,
         )

@@ -15,6 +15,7 @@ from app.jobs import views
 from app.jobs.repository import JobRepository
 from app.kit import sse
 from app.kit.fields import not_found
+from app.kit.permits import Permit
 
 RETRY_MS: Final = 1000
 _AT_ONCE = 200
@@ -28,6 +29,7 @@ class EventStream:
         watch: notices when there may be more.
         job_id: whose events.
         after: the number of the last event that the client has.
+        permit: what let the client in; when it ends, so does the stream.
         heartbeat_s: after this time without an event the stream sends a comment, so that nobody drops it.
         lifetime_s: after this time the stream ends; the client reconnects and goes on where it was.
     """
@@ -39,6 +41,7 @@ class EventStream:
         job_id: str,
         after: int,
         *,
+        permit: Permit,
         heartbeat_s: float,
         lifetime_s: float,
     ) -> None:
@@ -46,6 +49,7 @@ class EventStream:
         self._watch = watch
         self._job_id = job_id
         self._after = after
+        self._permit = permit
         self._heartbeat_s = heartbeat_s
         self._lifetime_s = lifetime_s
 
@@ -65,6 +69,9 @@ class EventStream:
         end = anyio.current_time() + self._lifetime_s
         yield sse.retry(RETRY_MS)
         while True:
+            if self._permit.fault is not None:
+                yield sse.comment(f"the stream ends: {self._permit.fault.detail}")
+                return
             job, events = await run_in_threadpool(self._read)
             for event in events:
                 yield sse.frame(event.type, event.seq, views.event_view(event).model_dump_json())
@@ -77,9 +84,12 @@ class EventStream:
             if left_s <= 0 or self._watch.stopped:
                 yield sse.retry(RETRY_MS)
                 return
-            with anyio.move_on_after(min(left_s, self._heartbeat_s)) as waiting:
+            with (
+                anyio.move_on_after(min(left_s, self._heartbeat_s)) as waiting,
+                self._permit.ending(waiting.cancel),
+            ):
                 await self._watch.beyond(job.id, job.version)
-            if waiting.cancelled_caught:
+            if waiting.cancelled_caught and self._permit.fault is None:
                 yield sse.HEARTBEAT
 
     def _read(self) -> tuple[Job | None, Sequence[Event]]:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import HTTPConnection, Request
 
-from app.kit.problems import Fault, Forbidden, NotFound, Unauthorized, shortened
+from app.kit.problems import Fault, Forbidden, NotFound, Problem, Unauthorized, shortened
 
 SCHEME: Final = "key"
 OPEN: Final[dict[str, Any]] = {"security": []}
@@ -25,6 +25,7 @@ EVERY_PROJECT: Final = "*"
 PROJECT_PARAMETER: Final = "project"
 CHOSEN_PROJECT: Final = "driftline.project"  # in the scope of a request that names a project
 LIMIT_FIELDS: Final = "driftline.limit_fields"  # in the scope of a request that is counted
+_ADMISSION: Final = "driftline.admission"  # in the scope of a request that was let in
 
 _CHALLENGE: Final = 'Bearer realm="driftline"'
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -63,6 +64,21 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Return whether the caller is allowed what wants this scope; admins are allowed everything."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+@dataclass(frozen=True)
+class Admission:
+    """As what a request was let in.
+
+    Attributes:
+        caller: who asked, before a project was chosen.
+        wanted: the scope that the route wants.
+        chose_project: whether the request names another project, as admins may.
+    """
+
+    caller: Caller
+    wanted: Scope
+    chose_project: bool
 
 
 class Access(Protocol):
@@ -141,20 +157,11 @@ async def admit(request: Request, access: Access, wanted: Scope) -> Request:
     """
     caller = await access.caller_of(request)
     if caller is None:
-        raise unauthorized("the request has no key", "missing_key")
+        raise _no_key()
     request.scope[LIMIT_FIELDS] = await access.spend(caller)
     if not caller.may(wanted):
-        has = " and ".join(sorted(caller.scopes)) or "no scope"
-        message = f"this wants the scope {wanted}; the key {shortened(caller.name, 100)!r} has {has}"
-        fault = Fault(
-            pointer="/header/authorization",
-            code="insufficient_scope",
-            message=message,
-            hint="an admin makes keys with other scopes: POST /v1/keys",
-        )
-        challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{wanted}"'
-        headers = {"WWW-Authenticate": challenge}
-        raise Forbidden(message, code="insufficient_scope", errors=[fault], headers=headers)
+        raise _insufficient(caller, wanted)
+    admission = Admission(caller, wanted, chose_project=False)
     query: bytes = request.scope["query_string"]
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if b"project" in query else []
     named = [value for name, value in pairs if name == PROJECT_PARAMETER]
@@ -163,8 +170,52 @@ async def admit(request: Request, access: Access, wanted: Scope) -> Request:
         rest = [pair for pair in pairs if pair[0] != PROJECT_PARAMETER]
         changes = {"query_string": urlencode(rest).encode(), CHOSEN_PROJECT: named[0]}
         request = Request({**request.scope, **changes}, request.receive)
+        admission = replace(admission, chose_project=named != [admission.caller.project])
+    request.scope[_ADMISSION] = admission
     act_as(caller)
     return request
+
+
+def admission_of(connection: HTTPConnection) -> Admission:
+    """Return as what a request was let in; LookupError on an open route."""
+    found: Admission = connection.scope[_ADMISSION]
+    return found
+
+
+def refusal(caller: Caller | None, admission: Admission) -> Problem | None:
+    """Return why a request that was let in once would be refused now; None if it would be let in.
+
+    Args:
+        caller: whose key or session the request has now; None is nobody's.
+        admission: as what it was let in.
+    """
+    if caller is None:
+        return _no_key()
+    if not caller.may(admission.wanted):
+        return _insufficient(caller, admission.wanted)
+    if caller.project != admission.caller.project:
+        return Forbidden(f"the key is of project {caller.project} now; send the request again")
+    if admission.chose_project and Scope.ADMIN not in caller.scopes:
+        return _insufficient(caller, Scope.ADMIN)
+    return None
+
+
+def _no_key() -> Unauthorized:
+    return unauthorized("the request has no key", "missing_key")
+
+
+def _insufficient(caller: Caller, wanted: Scope) -> Forbidden:
+    has = " and ".join(sorted(caller.scopes)) or "no scope"
+    message = f"this wants the scope {wanted}; the key {shortened(caller.name, 100)!r} has {has}"
+    fault = Fault(
+        pointer="/header/authorization",
+        code="insufficient_scope",
+        message=message,
+        hint="an admin makes keys with other scopes: POST /v1/keys",
+    )
+    challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{wanted}"'
+    headers = {"WWW-Authenticate": challenge}
+    return Forbidden(message, code="insufficient_scope", errors=[fault], headers=headers)
 
 
 async def known_caller(connection: HTTPConnection, access: Access) -> Caller | None:

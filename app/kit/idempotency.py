@@ -24,6 +24,7 @@ from starlette.responses import Response
 
 from app.db import idempotency as keys
 from app.db.scope import project_of
+from app.db.sealing import SealedError, Sealer
 from app.db.session import Database
 from app.db.tables import IdempotencyKey
 from app.db.types import utc_now
@@ -69,9 +70,12 @@ class _Found(Generic[CheckedT]):
 class Once:
     """The request's `Idempotency-Key`, and the transaction that its work is done in."""
 
-    def __init__(self, session: Session, database: Database, key: str | None, fingerprint: str) -> None:
+    def __init__(
+        self, session: Session, database: Database, sealer: Sealer, key: str | None, fingerprint: str
+    ) -> None:
         self._session = session
         self._database = database
+        self._sealer = sealer
         self._key = key
         self._fingerprint = fingerprint
 
@@ -85,7 +89,7 @@ class Once:
         Raises:
             Conflict: another request with this key is in progress.
             InvalidRequest: the key was used for another request.
-            Gone: the result of the earlier request was deleted since.
+            Gone: the result of the earlier request was deleted since, or its answer cannot be read.
         """
         return self.do_checked(lambda: None, lambda _: work(), find=find)
 
@@ -149,7 +153,16 @@ class Once:
                 f"this request was done before, and its result, {location}, was deleted since",
                 hint="send the request with a new key to have it done again",
             )
-        return Response(known.body, known.status, {**known.headers, REPLAYED: "true"})
+        try:
+            body = self._sealer.open(known.body)
+        except SealedError as error:
+            raise _refused(
+                Gone,
+                "idempotent_answer_unreadable",
+                f"this request was done before, and its answer cannot be read: {error}",
+                hint="get the result at its address; to have it done again, send the request with a new key",
+            ) from None
+        return Response(body, known.status, {**known.headers, REPLAYED: "true"})
 
     def _row(self, key: str, answer: Response) -> IdempotencyKey:
         return IdempotencyKey(
@@ -157,7 +170,7 @@ class Once:
             fingerprint=self._fingerprint,
             status=answer.status_code,
             headers={name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers},
-            body=bytes(answer.body).decode(),
+            body=self._sealer.seal(bytes(answer.body).decode()),  # it may hold a secret
             expires_at=utc_now() + LIFETIME,
         )
 
@@ -180,14 +193,14 @@ async def once(
     ] = None,
 ) -> Once:
     """Return the request's key with the fingerprint of the request."""
+    application = application_of(request)
     if idempotency_key is None:
-        return Once(session, application_of(request).database, None, "")
+        return Once(session, application.database, application.settings.sealer, None, "")
     body = await request.json() if await request.body() else None
     content = json.dumps([request.method, request.url.path, request.url.query, body], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-    return Once(
-        session, application_of(request).database, _key_of(request.headers.getlist(HEADER)), fingerprint
-    )
+    key = _key_of(request.headers.getlist(HEADER))
+    return Once(session, application.database, application.settings.sealer, key, fingerprint)
 
 
 OnceDep = Annotated[Once, Depends(once)]

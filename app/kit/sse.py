@@ -22,6 +22,11 @@ def retry(delay_ms: int) -> bytes:
     return format_sse_event(retry=delay_ms)
 
 
+def comment(text: str) -> bytes:
+    """Return a line for people, which clients skip."""
+    return f": {text}\n\n".encode()
+
+
 def respond(frames: AsyncIterator[bytes]) -> EventSourceResponse:
     """Return the answer that sends the frames as they come; a client that goes away cancels them."""
     return EventSourceResponse(frames, headers=_HEADERS)

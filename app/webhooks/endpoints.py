@@ -60,8 +60,8 @@ def create_webhook(request: Annotated[WebhookCreate, Body()], service: Writer, o
     """
 
     def create() -> Response:
-        webhook = service.create(request)
-        view = WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=webhook.secret)
+        webhook, secret = service.create(request)
+        view = WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=secret)
         return json_answer(view, 201, {"Location": f"/v1/webhooks/{webhook.id}"})
 
     return once.do(create, find=service.webhooks.get)
@@ -166,8 +166,8 @@ def rotate_webhook_secret(webhook_id: IdPath, service: Writer) -> WebhookCreated
 
     For a day messages carry two signatures, by the new secret and by the old one.
     """
-    webhook = service.rotate(known_id("webhook", webhook_id))
-    return WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=webhook.secret)
+    webhook, secret = service.rotate(known_id("webhook", webhook_id))
+    return WebhookCreated(**WebhookView.of(webhook).model_dump(), secret=secret)
 
 
 @router.post(

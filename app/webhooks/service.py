@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
+from app.db.sealing import SealedError
 from app.db.tables import Webhook, WebhookDelivery
 from app.db.types import utc_now
 from app.engine.webhooks import messages, outbox, signing
@@ -16,6 +18,8 @@ from app.kit.problems import Conflict, Fault, InvalidRequest
 from app.settings import Settings
 from app.webhooks.repository import WebhookRepository
 from app.webhooks.schemas import WebhookChange, WebhookCreate
+
+log = logging.getLogger(__name__)
 
 _OLD_SECRET_SIGNS = timedelta(days=1)
 MAX_WEBHOOKS = 100  # every transition of every job writes a row for each
@@ -27,10 +31,11 @@ class WebhookService:
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
+        self._sealer = settings.sealer
         self.webhooks = WebhookRepository(session)
 
-    def create(self, request: WebhookCreate) -> Webhook:
-        """Store a new webhook.
+    def create(self, request: WebhookCreate) -> tuple[Webhook, str]:
+        """Store a new webhook; return it with its secret.
 
         Raises:
             InvalidRequest: its address is a private one.
@@ -40,14 +45,15 @@ class WebhookService:
         if self.webhooks.count() >= MAX_WEBHOOKS:
             message = f"there are {MAX_WEBHOOKS} webhooks already; delete one first"
             raise Conflict(message, code="too_many_webhooks")
+        secret = signing.new_secret()
         webhook = Webhook(
             url=request.url,
             events=None if request.events is None else list(dict.fromkeys(request.events)),
             description=request.description,
-            secret=signing.new_secret(),
+            secret=self._sealer.seal(secret),
         )
         self.webhooks.add(webhook)
-        return webhook
+        return webhook, secret
 
     def get(self, webhook_id: str) -> Webhook:
         """Return the webhook; NotFound if there is none."""
@@ -94,17 +100,29 @@ class WebhookService:
         self._session.flush()
         return delivery
 
-    def rotate(self, webhook_id: str) -> Webhook:
-        """Give the webhook a new secret; the old one signs beside it for a day.
+    def rotate(self, webhook_id: str) -> tuple[Webhook, str]:
+        """Give the webhook a new secret and return it with that; the old one signs beside it for a day.
+
+        An old one that cannot be read with the present keys signs no more.
 
         Raises:
             NotFound: there is none.
         """
         webhook = self.locked(webhook_id)
-        webhook.old_secret, webhook.old_secret_until = webhook.secret, utc_now() + _OLD_SECRET_SIGNS
-        webhook.secret = signing.new_secret()
+        try:
+            old = self._sealer.open(webhook.secret)
+        except SealedError as error:
+            log.warning("the old secret of webhook %s is dropped: %s", webhook.id, error)
+            webhook.old_secret = webhook.old_secret_until = None
+        else:
+            webhook.old_secret, webhook.old_secret_until = (
+                self._sealer.seal(old),
+                utc_now() + _OLD_SECRET_SIGNS,
+            )
+        secret = signing.new_secret()
+        webhook.secret = self._sealer.seal(secret)
         self._session.flush()
-        return webhook
+        return webhook, secret
 
     def redeliver(self, webhook_id: str, delivery_id: str) -> WebhookDelivery:
         """Queue a message again, under the same id.

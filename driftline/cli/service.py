@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(doctor)
     app.command()(gc)
+    app.command()(secrets)
     app.command("open")(open_page)
 
 
@@ -71,6 +72,13 @@ def gc(
     Workers do the same every ten minutes.
     """
     _on_the_server("app.gc", *(["--dry-run"] if dry_run else []))
+
+
+def secrets(
+    new_key: Annotated[bool, typer.Option("--new-key", help="Print a new key for the setting.")] = False,
+) -> None:
+    """Encrypt the secrets of webhooks in the database with the newest key of DRIFTLINE_ENCRYPTION_KEYS."""
+    _on_the_server("app.secrets", *(["--new-key"] if new_key else []))
 
 
 def _on_the_server(module: str, *arguments: str) -> None:

@@ -36,7 +36,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """A message to be sent, held under a lease."""
+    """A message to be sent, held under a lease; its secrets are as they are stored."""
 
     delivery_id: str
     webhook_id: str

@@ -63,7 +63,8 @@ export function watch(job, update) {
       isEnded = ["succeeded", "failed", "cancelled"].includes(state);
       schedule(50);
       if (!isEnded) listen();
-    } catch {
+    } catch (error) {
+      if (error.status === 401) location.reload(); // the key is valid no more: the page asks for another one
       tellConnection(false);
       setTimeout(again, AGAIN_MS);
     }

@@ -16,6 +16,7 @@ export function remember() {
 /** Fetch the page again and exchange the parts that have changed; return their names. */
 export async function refresh(signal) {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal });
+  if (answer.redirected) location.reload(); // to sign in: the key is valid no more
   if (!answer.ok) throw new Error(`the page was answered with ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const changed = [];
