@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from simulator.config.tasks import Task
-from simulator.nn import drift_analog_weights, noise_context, program_analog_weights
+from simulator.maintenance import Upkeep, through_time
+from simulator.nn import noise_context
 from simulator.tasks import Score, add, score_batch
 
 
@@ -85,6 +86,7 @@ def evaluate_cells(
     batch_size: int,
     on_cell: Callable[[int, float, Score], None],
     done: Container[tuple[int, float]] = (),
+    upkeep: Upkeep | None = None,
     check_stop: Callable[[], None] = lambda: None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -102,6 +104,7 @@ def evaluate_cells(
         batch_size: samples at once.
         on_cell: called with repeat, time and score of each finished cell.
         done: (repeat, time) of the cells that need not be computed.
+        upkeep: what is done to chips in service; None for a readout of drift compensation at every time.
         check_stop: called before every batch; raises to stop.
         on_batch: called after every batch with its number of samples.
     """
@@ -110,9 +113,7 @@ def evaluate_cells(
         if not missing:
             continue
         check_stop()
-        program_analog_weights(model, repeat=repeat)
-        for t_inference_s in missing:
-            drift_analog_weights(model, t_inference=t_inference_s)
+        for t_inference_s in through_time(model, repeat, missing, upkeep):
             result = score(
                 model, samples, task=task, batch_size=batch_size, check_stop=check_stop, on_batch=on_batch
             )

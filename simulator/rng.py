@@ -214,6 +214,8 @@ class NoiseContext:
         t_inference_s: the time after programming in seconds, None before drift.
         epoch: the fine-tuning epoch, None outside of training.
         batch: the batch index, None while nobody counts.
+        programming: how often the chip instance was programmed before: 0 in its first life.
+        service: names what is done to the chip in service; empty while it is used.
     """
 
     seed: int = 0
@@ -221,19 +223,28 @@ class NoiseContext:
     t_inference_s: float | None = None
     epoch: int | None = None
     batch: int | None = None
+    programming: int = 0
+    service: tuple[KeyPart, ...] = ()
     _calls: dict[tuple[KeyPart, ...], int] = field(default_factory=dict, repr=False)
 
     def move(
         self,
         *,
         repeat: int | None = None,
+        programming: int | None = None,
         t_inference_s: float | None = None,
         epoch: int | None = None,
         batch: int | None = None,
     ) -> None:
-        """Go to other coordinates; `repeat` stays when it is not given, the others become what is given."""
+        """Go to other coordinates.
+
+        `repeat` and `programming` stay when they are not given, and `service` stays; the others become what
+        is given.
+        """
         if repeat is not None:
             self.repeat = repeat
+        if programming is not None:
+            self.programming = programming
         self.t_inference_s = None if t_inference_s is None else float(t_inference_s)
         self.epoch = epoch
         self.batch = batch
@@ -250,11 +261,17 @@ class NoiseContext:
         """Return a stream of the chip instance: it depends on the repeat, not on time, batch or call."""
         return self._stream(purpose, tile, (self.repeat,), device)
 
+    def programming_stream(
+        self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
+    ) -> Stream:
+        """Return a stream of one programming of the chip instance; the first has that of the instance."""
+        return self._stream(purpose, tile, (self.repeat, *self._life()), device)
+
     def read_stream(
         self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
     ) -> Stream:
         """Return a stream of one readout: it depends on the repeat and the time, not on batch or call."""
-        return self._stream(purpose, tile, (self.repeat, self.t_inference_s), device)
+        return self._stream(purpose, tile, (self.repeat, self.t_inference_s, *self._life()), device)
 
     def call_stream(
         self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
@@ -264,7 +281,11 @@ class NoiseContext:
         call = self._calls.get(key, 0)
         self._calls[key] = call + 1
         where = (call, self.repeat, self.t_inference_s, self.epoch, self.batch)
-        return self._stream(purpose, tile, where, device)
+        return self._stream(purpose, tile, (*where, *self._life(), *self.service), device)
+
+    def _life(self) -> tuple[KeyPart, ...]:
+        """What later programmings add to a key: without them, keys are those of chips without services."""
+        return ("programming", self.programming) if self.programming else ()
 
     def _stream(
         self,

@@ -17,10 +17,12 @@ from app.engine import recording
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.specification import config_of, spec_of, task_of
 from simulator.config import CalibrationSpec, InferenceRPUConfig, LayerRules, Variant
+from simulator.config.maintenance import Schedule
 from simulator.config.training_config import training_config
 from simulator.data.loading import Dataset, Split, load_dataset
 from simulator.data.options import DatasetOptions, ImageLayout
 from simulator.evaluate import Samples
+from simulator.maintenance import Inputs, Upkeep
 from simulator.nn import (
     analog_layers,
     convert_to_analog,
@@ -170,17 +172,31 @@ class JobModels:
 
     def calibrated(self, model: nn.Module) -> nn.Module:
         """Calibrate the model's input ranges, if it has any, on the first training batches; return it."""
-        if not any(layer.rpu_config.pre_post.input_range.enable for _, layer in analog_layers(model)):
-            return model
+        if any(layer.rpu_config.pre_post.input_range.enable for _, layer in analog_layers(model)):
+            method = self.spec.calibration or CalibrationSpec()
+            self._calibrate(model, self.train.first(self.evaluate.batch_size * method.batches).inputs)
+        return model
+
+    def upkeep(self, schedule: Schedule | None) -> Upkeep | None:
+        """Return what a schedule does to chips in service; None where there is none."""
+        if schedule is None:
+            return None
+        return Upkeep(
+            schedule,
+            inputs=lambda: self.train.inputs,
+            calibrate=self._calibrate,
+            batch_size=self.evaluate.batch_size,
+            check_stop=self.item.check_stop,
+        )
+
+    def _calibrate(self, model: nn.Module, inputs: Inputs) -> None:
         from simulator.nn import calibrate_input_ranges
 
-        method = self.spec.calibration or CalibrationSpec()
-        size = self.evaluate.batch_size
-        first = self.train.first(size * method.batches)
+        method, size = self.spec.calibration or CalibrationSpec(), self.evaluate.batch_size
         try:
             calibrate_input_ranges(
                 model,
-                self._stoppable(zip(*(one.split(size) for one in first.inputs), strict=True)),
+                self._stoppable(zip(*(one.split(size) for one in inputs), strict=True)),
                 method=method.method,
                 quantile=method.quantile,
                 std_alpha=method.std_alpha,
@@ -189,7 +205,6 @@ class JobModels:
         except ValueError as error:
             message = f"the input ranges could not be calibrated: {error}"
             raise ItemFailedError("calibration_failed", message) from error
-        return model
 
     def _stoppable(self, batches: Iterable[tuple[torch.Tensor, ...]]) -> Iterator[tuple[torch.Tensor, ...]]:
         for batch in batches:

@@ -53,7 +53,7 @@ class Asked:
         self, settings: list[str | None], variant: str, t_inference_s: float
     ) -> list[list[float]] | None:
         """Return what chips lose under several settings; see `Measured.losses`."""
-        chips = self.analysis.chips(self.subject.spec)
+        chips = self.analysis.chips_of(self.subject.spec)
         return self.measured.losses(settings, variant, t_inference_s, chips)
 
     def common(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Asked:
         )
 
     def _notes(self, totals: list[TotalView]) -> Iterator[str]:
-        chips = self.analysis.chips(self.subject.spec)
+        chips = self.analysis.chips_of(self.subject.spec)
         if chips == 1:
             yield "All of it rests on one chip, so there are no intervals; other chips may differ."
         elif chips < FEW_CHIPS:

@@ -38,6 +38,7 @@ from simulator.config.analyses import analysis_faults
 from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
+from simulator.config.maintenance import maintenance_faults, maintenance_warnings
 from simulator.config.tasks import Task
 from simulator.config.training_config import NOT_TRAINED_WITH, training_config, training_config_faults
 from simulator.cost import BitsNotPricedError
@@ -72,11 +73,14 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
     _check_size(request, max_cells, found)
     found.faults += _faults("", analysis_faults(request))
     found.faults += _faults("/evaluate", request.evaluate.repeats_faults())
+    found.faults += _faults("/evaluate", request.evaluate.maintenance_faults())
     _check_finetune(request, found)
     _check_config(request, found)
     _check_training_config(request, found)
     if found.model is not None:
         _check_layers(request, found.model, found)
+    _check_maintenance(request, found)
+    if found.model is not None:
         _check_analyses(request, found.model, max_cells, found)
         if found.dataset_report is not None:
             _check_fit(request, found.model, found.dataset_report, found)
@@ -156,6 +160,19 @@ def _check_analyses(request: JobCreate, model: Model, max_cells: int, found: Che
         message = f"with its analyses, the job has {count} cells, more than the limit of {max_cells}"
         hint = "ask for fewer chips or times in the analyses"
         found.faults.append(Fault(pointer="/analyses", code="too_many_cells", message=message, hint=hint))
+
+
+def _check_maintenance(request: JobCreate, found: Checked) -> None:
+    """Check whether the services of a schedule can be done on the layers as they are configured."""
+    report = None if found.model is None else found.model.report
+    train_size = None if found.dataset_report is None else found.dataset_report["train_size"]
+    evaluate = request.evaluate
+    faults = maintenance_faults(evaluate.maintenance or (), found.layer_configs, report, train_size)
+    found.faults += _faults("/evaluate/maintenance", faults)
+    warnings = maintenance_warnings(
+        evaluate.maintenance, evaluate.t_inference, train_size, is_analog=bool(request.analog)
+    )
+    found.warnings += _prefixed("/evaluate/maintenance", warnings)
 
 
 def _check_finetune(request: JobCreate, found: Checked) -> None:

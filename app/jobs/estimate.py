@@ -16,6 +16,7 @@ from app.jobs.repository import KnownResults
 from app.jobs.schemas import DryRunView
 from simulator.config import InferenceRPUConfig, LayerRules, NoiseManagementType, Variant
 from simulator.config.job import JobSpec
+from simulator.config.services import Service, planned
 from simulator.config.tiling import tile_cells, weight_slots
 
 _ASSUMED_POSITIONS = 1  # of a layer whose input size is open
@@ -84,6 +85,8 @@ def dry_run(
         cost: of an inference, where the job names hardware.
     """
     layers = _measure(report, config, spec.rules)
+    visits = planned(spec.evaluate.maintenance or (), spec.evaluate.t_inference)
+    services = [service for visit in visits for service in visit.services]
     warnings = list(warnings)
     more = analysis_cells(items, spec)
     seconds = None
@@ -93,7 +96,15 @@ def dry_run(
     else:
         trained = layers if training is config else _measure(report, training, spec.rules)
         seconds = _seconds(
-            spec, layers, sizes, known, speed.measured, trained=trained, chips=chips, more_cells=more
+            spec,
+            layers,
+            sizes,
+            known,
+            speed.measured,
+            trained=trained,
+            chips=chips,
+            more_cells=more,
+            services=services,
         )
         seconds += len(items) * _ITEM_S
     return DryRunView(
@@ -104,6 +115,7 @@ def dry_run(
         cells=len(spec.analog) * chips * len(spec.evaluate.t_inference),
         cached_cells=sum(known.cells.values()),
         analysis_cells=more,
+        services=len(spec.analog) * chips * len(services),
         estimated_seconds=seconds,
         cost=None if cost is None else CostView.model_validate(cost),
         warnings=warnings,
@@ -166,8 +178,12 @@ def _seconds(
     trained: _Layers,
     chips: int,
     more_cells: int = 0,
+    services: Sequence[Service] = (),
 ) -> float:
-    """Return the seconds that one worker computes and stores, without the starts of its items."""
+    """Return the seconds that one worker computes and stores, without the starts of its items.
+
+    `services` are those of one chip.
+    """
     evaluate = spec.evaluate
     plain = layers.static + layers.dynamic + layers.digital
     passes = {
@@ -194,6 +210,11 @@ def _seconds(
     calls = math.ceil(sizes.test / evaluate.batch_size) + 1
     seconds += (cells + programmed) * (readout + layers.devices * speed["program_device"])
     seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)
+    served = sum(math.ceil(count / times) for count in missing)  # chips with cells to compute
+    drifted = readout + layers.devices * speed["program_device"]
+    for service in services:
+        passed = min(service.samples, sizes.train) * passes["analog"] if service.kind.needs_samples else 0.0
+        seconds += served * (drifted + passed)
     if spec.finetune is not None:
         for variant in spec.trained:
             if str(ItemKey(ItemKind.BASELINE, variant)) not in known.done:

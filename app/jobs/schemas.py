@@ -24,8 +24,9 @@ from simulator.config import (
 )
 from simulator.config.analyses import AnalysisConfig
 from simulator.config.base import custom_error, nearest
-from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming
+from simulator.config.evaluation import MAX_TIMES, Repeats
 from simulator.config.job import JobSpec
+from simulator.config.times import TimeAfterProgramming
 from simulator.cost import resolve_hardware
 
 # JSON has no infinity: what was not finite is absent.
@@ -180,6 +181,9 @@ class DryRunView(BaseModel):
     )
     analysis_cells: int = Field(
         description="Cells that the job's analyses evaluate besides, as far as they can be planned."
+    )
+    services: int = Field(
+        description="Services of `evaluate.maintenance` that must be run, over all chips and analog variants."
     )
     at_least: LeastView | None = Field(
         default=None,

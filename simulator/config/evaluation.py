@@ -13,8 +13,11 @@ from pydantic_core import InitErrorDetails
 
 from simulator.config.base import Number, Positive, PositiveCount, StrictModel, custom_error, nearest
 from simulator.config.faults import Fault
+from simulator.config.maintenance import MOST_RULES, MaintenanceRule
 from simulator.config.overrides import Location, with_overrides
 from simulator.config.rpu import InferenceRPUConfig
+from simulator.config.services import TooManyServicesError, planned
+from simulator.config.times import TimeAfterProgramming
 from simulator.config.training import MAX_BATCH_SIZE
 
 MAX_TIMES = 1000
@@ -22,8 +25,6 @@ MAX_REPEATS = 10_000
 _NAMED = 10  # layers, in a hint
 _COMPARED = 500
 MAX_COMBINATIONS = 2000  # of overrides that match the same layer
-MAX_T_INFERENCE_S = 1e12  # 30,000 years
-TimeAfterProgramming = Annotated[Number, Field(ge=0, le=MAX_T_INFERENCE_S)]
 Repeats = Annotated[PositiveCount, Field(le=MAX_REPEATS)]
 
 
@@ -113,6 +114,12 @@ class EvaluateSpec(StrictModel):
     variants: tuple[Variant, ...] = Field(
         default=(Variant.DIGITAL, Variant.DIRECT), min_length=1, description="Networks to evaluate."
     )
+    maintenance: Annotated[tuple[MaintenanceRule, ...], Field(max_length=MOST_RULES)] | None = Field(
+        default=None,
+        description="What is done to chips while they are in service. Null: drift compensation is read out at"
+        " every evaluated time, as if the chip were calibrated before each inference. A list replaces that;"
+        " an empty one: nothing is done after programming.",
+    )
 
     @field_validator("t_inference")
     @classmethod
@@ -140,6 +147,15 @@ class EvaluateSpec(StrictModel):
     def most_repeats(self) -> int:
         """The most chips that the job may make."""
         return self.repeats.waves[-1] if isinstance(self.repeats, RepeatsUntil) else self.repeats
+
+    def maintenance_faults(self) -> list[Fault]:
+        """Return whether the schedule has too many services, located in the evaluation."""
+        try:
+            planned(self.maintenance or (), self.t_inference)
+        except TooManyServicesError as error:
+            hint = "ask for fewer evaluated times, or for services further apart"
+            return [Fault("/maintenance", "too_many_services", str(error), hint)]
+        return []
 
     def repeats_faults(self) -> list[Fault]:
         """Return what of the repeats does not fit the rest, located in the evaluation."""

@@ -255,10 +255,15 @@ class AnalogLayer(nn.Module):
         for slot, tile in self.tile_slots():
             tile.program(self.logical_block(slot))
 
-    def drift(self, t_inference_s: float) -> None:
-        """Let the programmed devices drift to a time in s after programming."""
+    def drift(self, t_inference_s: float, *, compensate: bool = True) -> None:
+        """Let the programmed devices drift to a time in s after programming, and compensate."""
         for _, tile in self.tile_slots():
-            tile.drift(t_inference_s)
+            tile.drift(t_inference_s, compensate=compensate)
+
+    def compensate(self) -> None:
+        """Read the devices out as they are now, and set the factors of the drift compensation."""
+        for _, tile in self.tile_slots():
+            tile.compensate()
 
     def forget_programming(self) -> None:
         """Return to the clean weights."""

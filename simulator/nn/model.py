@@ -101,12 +101,14 @@ def load_trained_elsewhere(model: nn.Module, trained: nn.Module) -> None:
     model.load_state_dict({**own, **loaded})
 
 
-def program_analog_weights(model: nn.Module, repeat: int | None = None) -> int:
+def program_analog_weights(model: nn.Module, repeat: int | None = None, *, programming: int = 0) -> int:
     """Program the present clean weights of every analog layer onto a chip instance.
 
     Args:
         model: any model; one without analog layers is left alone.
         repeat: which chip instance; None is the next one (the first, if none was programmed).
+        programming: how often this chip instance was programmed before. It keeps its peripheral circuits and
+            its stuck devices; programming noise and drift exponents are drawn anew.
 
     Returns:
         The chip instance that was programmed.
@@ -118,32 +120,37 @@ def program_analog_weights(model: nn.Module, repeat: int | None = None) -> int:
         chips = [tile.chip for _, layer in analog_layers(model) for _, tile in layer.tile_slots()]
         programmed = [chip.repeat for chip in chips if chip is not None and chip.repeat is not None]
         repeat = max(programmed) + 1 if programmed else context.repeat
-    context.move(repeat=repeat)
+    context.move(repeat=repeat, programming=programming)
     for _, layer in analog_layers(model):
         layer.program()
     return repeat
 
 
-def drift_analog_weights(model: nn.Module, t_inference: float) -> None:
+def drift_analog_weights(
+    model: nn.Module, t_inference: float, *, programmed_at: float = 0.0, compensate: bool = True
+) -> None:
     """Let the programmed devices of every analog layer drift, read them, and compensate.
 
     Args:
         model: a programmed model.
         t_inference: time in s after the end of programming. Times need not come in order: each is reached
             from programming.
+        programmed_at: when a chip that was programmed again was so the last time, in s after its first
+            programming, from which `t_inference` counts.
+        compensate: without, the factors of the drift compensation stay as they are.
 
     Raises:
         RuntimeError: a layer was not programmed.
-        ValueError: the time is negative or not a number.
+        ValueError: the time is before programming or not a number.
     """
-    if not t_inference >= 0:
+    if not t_inference >= programmed_at:
         raise ValueError(f"t_inference must be a time in s after programming, not {t_inference}")
     context = noise_context(model)
     if context is None:
         return
     context.move(t_inference_s=float(t_inference))
     for _, layer in analog_layers(model):
-        layer.drift(float(t_inference))
+        layer.drift(float(t_inference - programmed_at), compensate=compensate)
 
 
 def set_modifier_strength(model: nn.Module, strength: float) -> None:

@@ -491,8 +491,12 @@ class AnalogTile(nn.Module):
             self.chip = ProgrammedTile.program(target, self.rpu_config, self.context, self.key)
             self.chip.read_baseline(target, self.rpu_config, self.read_out)
 
-    def drift(self, t_inference_s: float) -> None:
-        """Let the programmed devices drift, read them, and compensate; time in s after programming.
+    def drift(self, t_inference_s: float, *, compensate: bool = True) -> None:
+        """Let the programmed devices drift, read them, and compensate.
+
+        Args:
+            t_inference_s: time in s after programming.
+            compensate: without, the factor of the compensation stays as it is.
 
         Raises:
             RuntimeError: the tile was not programmed.
@@ -501,6 +505,18 @@ class AnalogTile(nn.Module):
             raise RuntimeError("the tile was not programmed: call program_analog_weights first")
         with outside_autograd():
             self.chip.drift(t_inference_s, self.rpu_config, self.context, self.key)
+        if compensate:
+            self.compensate()
+
+    def compensate(self) -> None:
+        """Read the devices out as they are now, and set the factor of the drift compensation.
+
+        Raises:
+            RuntimeError: the tile was not programmed.
+        """
+        if self.chip is None:
+            raise RuntimeError("the tile was not programmed: call program_analog_weights first")
+        with outside_autograd():
             self.chip.compensate(self.rpu_config, self.read_out)
 
     def read_out(self, weights_OI: Tensor) -> Tensor:

@@ -55,8 +55,8 @@ class ProgrammedTile:
             faults = context.instance_stream(Purpose.FAULTS, key, device=device).open()
         devices = model.program(
             target_OI,
-            programming=context.instance_stream(Purpose.PROGRAMMING, key, device=device).open(),
-            drift=context.instance_stream(Purpose.DRIFT, key, device=device).open(),
+            programming=context.programming_stream(Purpose.PROGRAMMING, key, device=device).open(),
+            drift=context.programming_stream(Purpose.DRIFT, key, device=device).open(),
             faults=faults,
         )
         return cls(devices.weights_OI, devices, context.repeat)
@@ -67,7 +67,7 @@ class ProgrammedTile:
         """Let the devices drift, and read them.
 
         Args:
-            t_inference_s: time in s after programming.
+            t_inference_s: time in s after the last programming.
             config: gives the noise model.
             context: where in a simulation the model is.
             key: the tile's part of the keys of random streams.

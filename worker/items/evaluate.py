@@ -13,7 +13,10 @@ from worker.runner.context import ItemContext
 
 
 def handle(item: ItemContext) -> None:
-    """Compute the missing cells of a shard: ranges of repeats at all times; then go on with the next one."""
+    """Compute the missing cells of a shard: ranges of repeats at all times; then go on with the next one.
+
+    A chip's services are done anew for its missing cells: their draws depend on chip and time alone.
+    """
     models = JobModels(item)
     variant = item.variant
     times_s = models.evaluate.t_inference
@@ -46,6 +49,7 @@ def handle(item: ItemContext) -> None:
             times_s=times_s,
             batch_size=models.evaluate.batch_size,
             done=done,
+            upkeep=models.upkeep(models.evaluate.maintenance),
             on_cell=on_cell,
             check_stop=item.check_stop,
             on_batch=item.advance,

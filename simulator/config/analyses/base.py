@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import Field
 
 from simulator.config.base import TypedConfig
-from simulator.config.evaluation import MAX_TIMES, Repeats, TimeAfterProgramming, Variant
+from simulator.config.evaluation import MAX_TIMES, Repeats, Variant
 from simulator.config.faults import Fault
+from simulator.config.times import TimeAfterProgramming
 
 if TYPE_CHECKING:
     from simulator.config.job import JobSpec
@@ -44,7 +45,7 @@ class AnalysisConfig(TypedConfig):
         """Return the networks, in the order of `Variant`."""
         return tuple(one for one in job.analog if self.variants is None or one in self.variants)
 
-    def chips(self, job: JobSpec) -> int:
+    def chips_of(self, job: JobSpec) -> int:
         """Return the number of chips, none of which depends on what the job finds."""
         return min(job.evaluate.fewest_repeats, DEFAULT_CHIPS) if self.repeats is None else self.repeats
 

@@ -141,6 +141,7 @@ def test_the_global_generator_is_restored_after_an_error():
 def streams(context: NoiseContext) -> dict[str, tuple[float, ...]]:
     return {
         "instance": numbers(context.instance_stream(Purpose.PROGRAMMING, TILE)),
+        "programming": numbers(context.programming_stream(Purpose.PROGRAMMING, TILE)),
         "read": numbers(context.read_stream(Purpose.READ, TILE)),
         "call": numbers(context.call_stream(Purpose.FORWARD, TILE)),
     }
@@ -152,7 +153,8 @@ AT = {"repeat": 1, "t_inference_s": 60.0, "epoch": 2, "batch": 3}
 @pytest.mark.parametrize(
     ("moved", "changes"),
     [
-        ({"repeat": 2}, {"instance", "read", "call"}),
+        ({"repeat": 2}, {"instance", "programming", "read", "call"}),
+        ({"programming": 1}, {"programming", "read", "call"}),
         ({"t_inference_s": 61.0}, {"read", "call"}),
         ({"epoch": 4}, {"call"}),
         ({"batch": 4}, {"call"}),
@@ -165,6 +167,21 @@ def test_each_stream_depends_on_its_coordinates_alone(moved, changes):
     context.move(**{**AT, **moved})
     after = streams(context)
     assert {name for name in before if before[name] != after[name]} == changes
+
+
+def test_the_first_programming_has_the_stream_of_its_chip():
+    context = NoiseContext(seed=1)
+    found = streams(context)
+    assert found["programming"] == found["instance"]
+
+
+def test_a_service_has_calls_of_its_own():
+    context = NoiseContext(seed=1)
+    before = streams(context)
+    context.move()
+    context.service = ("refresh_batch_norm", 0, 60.0)
+    after = streams(context)
+    assert {name for name in before if before[name] != after[name]} == {"call"}
 
 
 def test_the_seed_and_the_tile_are_in_every_stream():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from simulator.config.analyses import Advice
 from simulator.config.analyses.advice import bits_of, overrides_of, resolution_of
 from simulator.config.tasks import QUANTITIES, TASKS
 from simulator.evaluate import Samples, score
+from simulator.maintenance import through_time
 from simulator.nn import (
     ConverterAdvice,
     LayerAnalysis,
@@ -22,9 +24,7 @@ from simulator.nn import (
     analog_layers,
     analyse_layers,
     convert_to_digital,
-    drift_analog_weights,
     noise_context,
-    program_analog_weights,
 )
 from worker.items.analyses.layer_sensitivity import on_tiles
 from worker.job_models import JobModels
@@ -112,10 +112,10 @@ class _Looking:
             changes = [one for one in changes if one["field"] != change["field"]]
             changes.append({**change, **_gains(tried, now)})
             now = tried
-        model = self._programmed(changed(self._item, changes))
         inputs = tuple(one[:_SAMPLES] for one in self._first)
-        converters = advise_converters(model, *inputs, check_stop=self._item.check_stop)
-        seen = {one.name: one for one in analyse_layers(model, *inputs)}
+        with self._in_service(changed(self._item, changes)) as model:
+            converters = advise_converters(model, *inputs, check_stop=self._item.check_stop)
+            seen = {one.name: one for one in analyse_layers(model, *inputs)}
         known = set(on_tiles(self._item))
         per_layer = [change for one in converters if one.layer in known for change in _changes(one, model)]
         together = self._try([*changes, *per_layer]) if per_layer else now
@@ -141,31 +141,33 @@ class _Looking:
 
     def _try(self, changes: Sequence[Change]) -> dict[str, Any]:
         """Return the metric on the training batches with some changes, and the outputs' ratio in dB."""
-        model = self._programmed(changed(self._item, changes))
-        context = noise_context(model)
-        if context is not None:
-            context.at_batch(0)
-        with torch.inference_mode():
-            error = float((model(*self._first).double() - self._ideal).square().sum())
+        task = self._models.task
+        with self._in_service(changed(self._item, changes)) as model:
+            context = noise_context(model)
+            if context is not None:
+                context.at_batch(0)
+            with torch.inference_mode():
+                error = float((model(*self._first).double() - self._ideal).square().sum())
+            result = score(
+                model,
+                self._samples,
+                task=task,
+                batch_size=self._models.evaluate.batch_size,
+                check_stop=self._item.check_stop,
+            )
         signal = float(self._ideal.square().sum())
         ratio = -200.0
         if signal > 0 and math.isfinite(error):
             ratio = 200.0 if error == 0 else 10 * (math.log10(signal) - math.log10(error))
-        task = self._models.task
-        result = score(
-            model,
-            self._samples,
-            task=task,
-            batch_size=self._models.evaluate.batch_size,
-            check_stop=self._item.check_stop,
-        )
         metric = QUANTITIES[TASKS[task].metric].value(result.counts())
         return {"metric": metric, "snr_db": ratio}
 
-    def _programmed(self, model: nn.Module) -> nn.Module:
-        program_analog_weights(model, repeat=0)
-        drift_analog_weights(model, t_inference=self._t_inference_s)
-        return model
+    @contextmanager
+    def _in_service(self, model: nn.Module) -> Iterator[nn.Module]:
+        """Program the first chip, and bring it to the time that is looked at."""
+        upkeep = self._models.upkeep(self._models.evaluate.maintenance)
+        for _ in through_time(model, 0, [self._t_inference_s], upkeep):
+            yield model
 
 
 def _change(layer: str | None, field: str, before: Any, *, after: Any) -> Change:

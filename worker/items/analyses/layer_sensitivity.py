@@ -10,11 +10,10 @@ from torch import nn
 
 from simulator.config import LayerRules, Variant
 from simulator.config.analyses.layer_sensitivity import digital_layers, literal
+from simulator.maintenance import through_time
 from simulator.nn import (
     analyse_layers,
     convert_to_digital,
-    drift_analog_weights,
-    program_analog_weights,
 )
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
@@ -52,10 +51,8 @@ def observe(
     models = JobModels(item)
     model = models.ready(item.variant)
     inputs = models.train.first(_SAMPLES).inputs
-    program_analog_weights(model, repeat=0)
-    for t_inference_s in times_s:
+    for t_inference_s in through_time(model, 0, times_s, models.upkeep(models.evaluate.maintenance)):
         item.check_stop()
-        drift_analog_weights(model, t_inference=t_inference_s)
         seen = {found.name: found.snr_db for found in analyse_layers(model, *inputs)}
         shown = {name: "inf" if snr == math.inf else snr for name, snr in seen.items()}
         yield t_inference_s, {"snr_db": shown}

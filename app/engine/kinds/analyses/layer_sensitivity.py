@@ -145,7 +145,7 @@ def _mean(
 ) -> float | None:
     """Return the mean loss over chips under a setting, at the worst of the asked times."""
     worst: float | None = None
-    chips = sensitivity.chips(subject.spec)
+    chips = sensitivity.chips_of(subject.spec)
     for t_inference_s in sensitivity.times_s(subject.spec):
         key = None if setting is None else setting.key
         rows = measured.losses([key], variant.value, t_inference_s, chips)

@@ -117,7 +117,7 @@ def analysis_cells(items: Iterable[WorkItem], spec: JobSpec) -> int:
 
 def places_of(analysis: AnalysisConfig, spec: JobSpec, setting: Mapping[str, Any]) -> list[tuple[int, float]]:
     """Return (chip, time in s) of the rows that a setting has, as a payload tells it."""
-    chips = 1 if setting.get("observes") else analysis.chips(spec)
+    chips = 1 if setting.get("observes") else analysis.chips_of(spec)
     return [(chip, t) for chip in range(chips) for t in analysis.times_s(spec)]
 
 
@@ -148,7 +148,7 @@ def _items(
 
 def _cells(analysis: AnalysisConfig, spec: JobSpec, settings: Sequence[Setting]) -> int:
     counted = sum(not one.observes for one in settings)
-    return counted * analysis.chips(spec) * len(analysis.times_s(spec))
+    return counted * analysis.chips_of(spec) * len(analysis.times_s(spec))
 
 
 def _payload(

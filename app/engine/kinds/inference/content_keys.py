@@ -19,6 +19,7 @@ from app.engine.keys import ItemKey, ItemKind
 from app.engine.specification import config_of
 from simulator.config import Variant
 from simulator.config.job import JobSpec
+from simulator.config.maintenance import Schedule
 from simulator.config.training_config import decides_training, training_config
 from simulator.numerics import NUMBERS
 
@@ -69,6 +70,8 @@ def content_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None)
         "calibration": stored["calibration"],
         "seed": job.seed,
     }
+    if spec.evaluate.maintenance is not None:
+        analog["maintenance"] = _acting(spec.evaluate.maintenance)
     results = {Variant.DIGITAL: _hash({**passes, **evaluated})}
     for variant in spec.analog:
         trained: dict[str, Any] = {}
@@ -83,6 +86,15 @@ def content_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None)
         content = {"training": variant.value, "finetune": finetune, "seed": job.seed, **noise}
         training[variant] = _hash({**passes, **content})
     return ContentKeys(results, training)
+
+
+def _acting(schedule: Schedule) -> list[dict[str, Any]]:
+    """Return what of a schedule decides numbers: samples count where some run through the chip."""
+    without = {"samples"}
+    return [
+        rule.model_dump(mode="json", exclude=None if any(one.needs_samples for one in rule.do) else without)
+        for rule in schedule
+    ]
 
 
 def _other_training(job: Job, spec: JobSpec) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class KnownResults:
         if not by_type:
             return
         places = {
-            name: {(chip, t) for chip in range(one.chips(self._spec)) for t in one.times_s(self._spec)}
+            name: {(chip, t) for chip in range(one.chips_of(self._spec)) for t in one.times_s(self._spec)}
             for name, one in by_type.items()
         }
         there = {_place(row) for row in self._rows(self._job.id, variant, by_type)}
