@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.analyses import advice, error_budget, layer_sensitivity
+from app.analyses import advice, error_budget, layer_sensitivity, maintenance_plan
 from app.analyses.asked import Asked
 from app.analyses.schemas import AnalysisView
 from app.results.tabular import Column, Row
@@ -92,6 +92,20 @@ ANSWERS: Final[Mapping[str, Answer]] = {
         ),
         plots.layer_sensitivity,
     ),
+    "maintenance_plan": Answer(
+        maintenance_plan.view,
+        (
+            _VARIANT,
+            Column("t_inference", "real", "the horizon, s after programming"),
+            Column("do", "text", "what is done to chips"),
+            Column("interval_s", "real", "s from one service to the next"),
+            Column("share", "real", "share of chips that hold the target"),
+            Column("ci95_low", "real", "Wilson interval for the finite number of chips, lower end"),
+            Column("ci95_high", "real", "Wilson interval for the finite number of chips, upper end"),
+            Column("chips", "integer", "chips that the row rests on"),
+        ),
+        plots.maintenance_plan,
+    ),
 }
 
 
@@ -107,6 +121,8 @@ def table_rows(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> 
                     f"{name}_mean": value["mean"], f"{name}_ci95_low": low, f"{name}_ci95_high": high,
                     "repeats": value["repeats"],
                 }  # fmt: skip
+            elif name == "ci95":
+                flat |= {"ci95_low": value[0], "ci95_high": value[1]}
             elif name in ("from", "to") or isinstance(value, bool):
                 flat[name] = json.dumps(value)
             elif name in flat and value is not None:

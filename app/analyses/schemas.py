@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simulator.config.analyses.error_budget import BudgetMethod
 from simulator.config.analyses.layer_sensitivity import SensitivityMode
+from simulator.config.analyses.maintenance_plan import Censored
 from simulator.config.effects import Effect
+from simulator.config.maintenance import ServiceKind
 from simulator.config.tasks import Metric
 
 
@@ -223,7 +225,50 @@ class AdviceView(AnalysisBase):
     suggestion: AdvisedView | None = Field(description="The changes as fields of a job; null without any.")
 
 
-AnalysisView = ErrorBudgetView | LayerSensitivityView | AdviceView
+class PlanRowView(BaseModel):
+    """An interval between services that was evaluated for one variant."""
+
+    variant: str = Field(description="Which network: `direct`, `hwa` or `control`.")
+    t_inference: float = Field(description="The horizon, in seconds after programming.")
+    do: ServiceKind = Field(description="What is done to chips, and nothing else.")
+    interval_s: float = Field(description="Seconds from one service to the next.")
+    share: float = Field(description="Share of chips that hold the target just before every judged service.")
+    ci95: tuple[float, float] = Field(description="Wilson's interval for the finite number of chips.")
+    chips: int = Field(description="Chips that it rests on.")
+
+
+class LongestIntervalView(BaseModel):
+    """How far apart services may be, for one variant and kind of service."""
+
+    variant: str = Field(description="Which network: `direct`, `hwa` or `control`.")
+    do: ServiceKind = Field(description="What is done to chips, and nothing else.")
+    longest_interval_s: float | None = Field(
+        description="The longest interval of the grid at which enough chips hold the target; null where it "
+        "is censored, and before it is known."
+    )
+    next_interval_s: float | None = Field(
+        description="The next one of the grid, at which they do not; null where it is not known."
+    )
+    censored: Censored | None = Field(
+        description="`above`: chips hold the target until the horizon without any service; `below`: not even "
+        "with a service every hour; null before it is known."
+    )
+
+
+class MaintenancePlanView(AnalysisBase):
+    """How far apart services may be while enough chips hold a target."""
+
+    type: Literal["maintenance_plan"] = Field(description="The analysis.")
+    target: float | None = Field(
+        description="Worst value of the metric that a chip may have; null where digital is not known yet."
+    )
+    chips: float = Field(description="Share of the chips that have to hold it.")
+    horizon_s: float = Field(description="How long they have to, in seconds after programming.")
+    rows: list[PlanRowView] = Field(description="The evaluated intervals, by variant and kind, rising.")
+    longest: list[LongestIntervalView] = Field(description="The answer, by variant and kind of service.")
+
+
+AnalysisView = ErrorBudgetView | LayerSensitivityView | AdviceView | MaintenancePlanView
 
 
 class AnalysisState(StrEnum):

@@ -10,7 +10,7 @@ from app.analyses.repository import AnalysisRepository
 from app.analyses.schemas import AnalysesView, AnalysisItemView, AnalysisState
 from app.db.tables import Job
 from app.engine.kinds.analyses.losses import Measured
-from app.engine.kinds.analyses.plan import analysis_cells, analysis_items
+from app.engine.kinds.analyses.plan import analysis_items, analysis_rows
 from app.engine.kinds.analyses.subject import Subject
 from app.engine.specification import spec_of, task_of
 from app.engine.states import FINAL, ItemState, JobState
@@ -64,7 +64,7 @@ class AnalysisService:
         items = [
             one for one in analysis_items(self._session, job.id) if one.payload["analysis"] == analysis.type
         ]
-        total = analysis_cells(items, spec)
+        total = analysis_rows(items, spec)
         planned = {
             (one.payload["variant"], setting["key"]) for one in items for setting in one.payload["settings"]
         }

@@ -38,8 +38,8 @@ from simulator.config.analyses import analysis_faults
 from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
-from simulator.config.maintenance import maintenance_faults, maintenance_warnings
-from simulator.config.tasks import Task
+from simulator.config.maintenance import kind_faults, maintenance_faults, maintenance_warnings
+from simulator.config.tasks import TASKS, Task
 from simulator.config.training_config import NOT_TRAINED_WITH, training_config, training_config_faults
 from simulator.cost import BitsNotPricedError
 
@@ -169,6 +169,10 @@ def _check_maintenance(request: JobCreate, found: Checked) -> None:
     evaluate = request.evaluate
     faults = maintenance_faults(evaluate.maintenance or (), found.layer_configs, report, train_size)
     found.faults += _faults("/evaluate/maintenance", faults)
+    for number, one in enumerate(request.analyses):
+        for step, kind in enumerate(one.services):
+            more = kind_faults(kind, found.layer_configs, report, train_size)
+            found.faults += _faults(f"/analyses/{number}/do/{step}", more)
     warnings = maintenance_warnings(
         evaluate.maintenance, evaluate.t_inference, train_size, is_analog=bool(request.analog)
     )
@@ -337,6 +341,10 @@ def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any],
     fit = check_compatibility(model.report, dataset_report, wanted)
     found.faults += _faults("", fit.faults)
     found.task = fit.task
+    if found.task is not None:
+        metric = TASKS[found.task].metric
+        for number, one in enumerate(request.analyses):
+            found.faults += _faults(f"/analyses/{number}", one.metric_faults(metric))
     found.warnings += _prefixed("", fit.warnings)
     if fit.task == "multi_label" and request.finetune is not None and request.finetune.loss is LossType.MSE:
         message = "labels are fine-tuned with loss cross_entropy (binary), since outputs are logits"

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from app.kit.problems import Fault, InvalidRequest
 from app.kit.query import QueryModel
 from simulator.config import Variant
-from simulator.config.tasks import Metric
-
-DEFAULT_DROP: Final = 0.01  # of an accuracy: one percentage point
-DEFAULT_FACTOR: Final = 1.1  # of a metric that grows as the network gets worse
+from simulator.config.tasks import Metric, default_threshold
 
 
 class ThresholdQuery(QueryModel):
@@ -84,8 +81,8 @@ def threshold_of(
     if query.drop is not None:
         value = max(0.0, digital - query.drop) if metric.higher_is_better else digital + query.drop
         return Threshold(metric, value, digital, is_default=False)
-    value = max(0.0, digital - DEFAULT_DROP) if metric.higher_is_better else digital * DEFAULT_FACTOR
-    return Threshold(metric, value, digital, is_default=True)
+    value = default_threshold(metric, digital)
+    return None if value is None else Threshold(metric, value, digital, is_default=True)
 
 
 def no_digital_result() -> InvalidRequest:

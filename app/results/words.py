@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from app.results.lifetime import Censored, Life
 from app.results.statistics import wilson95
-from app.results.thresholds import DEFAULT_DROP, DEFAULT_FACTOR, Threshold
+from app.results.thresholds import Threshold
 from driftline.quantities import band
 from driftline.times import DAY_S, MONTH_S, in_words
 from simulator.config import Variant
-from simulator.config.tasks import Metric
+from simulator.config.tasks import DEFAULT_DROP, DEFAULT_FACTOR, Metric
 
 FEWEST_CHIPS_FOR_A_SHARE: Final = 10
 _WITH = {

@@ -15,6 +15,7 @@ from driftline.words import interval, signed
 _TABLES: Final[Mapping[str, tuple[Sequence[str], Mapping[str, str]]]] = {
     "advice": (("layer", "field", "from", "to", "expected_gain_db"), {"verified_gain": "verified gain"}),
     "layer_sensitivity": (("layer", "mode"), {"loss": "lost", "won_back": "won back with it digital"}),
+    "maintenance_plan": (("do", "interval_s", "share", "chips"), {}),
     "error_budget": (("group",), {"alone": "alone", "without": "back without it", "share": "share"}),
 }
 

@@ -14,10 +14,16 @@ from driftline.plots.cost import accuracy_against_energy, cost
 from driftline.plots.files import to_bytes
 from driftline.plots.layers import layer, layers, transfer
 from driftline.plots.lifetime import chip_yield
+from driftline.plots.plan import maintenance_plan
 from driftline.plots.sensitivity import layer_sensitivity
 
 # The picture of each type of analysis.
-ANALYSES = {"advice": advice, "error_budget": error_budget, "layer_sensitivity": layer_sensitivity}
+ANALYSES = {
+    "advice": advice,
+    "error_budget": error_budget,
+    "layer_sensitivity": layer_sensitivity,
+    "maintenance_plan": maintenance_plan,
+}
 
 __all__ = [
     "ANALYSES",
@@ -31,6 +37,7 @@ __all__ = [
     "layer",
     "layer_sensitivity",
     "layers",
+    "maintenance_plan",
     "to_bytes",
     "transfer",
 ]

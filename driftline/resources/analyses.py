@@ -65,6 +65,8 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
             low, high = value["ci95"] or (None, None)
             flat |= {f"{name}_mean": value["mean"], f"{name}_ci95_low": low, f"{name}_ci95_high": high}
             flat["repeats"] = value["repeats"]
+        elif name == "ci95":
+            flat |= {"ci95_low": value[0], "ci95_high": value[1]}
         else:
             flat[name] = value
     return flat

@@ -163,3 +163,14 @@ TASKS: Final = {
     Task.NEXT_TOKEN: TaskFacts(Metric.PERPLEXITY, (*_OF_CLASSES, "perplexity")),
     Task.REGRESSION: TaskFacts(Metric.MSE, ("mse", "mae", "r2", "total")),
 }
+
+
+DEFAULT_DROP: Final = 0.01  # of an accuracy: one percentage point
+DEFAULT_FACTOR: Final = 1.1  # of a metric that grows as the network gets worse
+
+
+def default_threshold(metric: Metric, digital: float | None) -> float | None:
+    """Return the worst value of a metric that counts as good by default; None without a digital one."""
+    if digital is None:
+        return None
+    return max(0.0, digital - DEFAULT_DROP) if metric.higher_is_better else digital * DEFAULT_FACTOR

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from app.engine.kinds.analyses import rows
 from app.engine.kinds.analyses.plan import places_of
+from simulator.config.tasks import QUANTITIES, TASKS
 from simulator.evaluate import evaluate_cells
 from simulator.tasks import Score
-from worker.items.analyses import NETWORKS, OBSERVERS
+from worker.items.analyses import COURSES, NETWORKS, OBSERVERS
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
 
@@ -26,8 +28,13 @@ def handle(item: ItemContext) -> None:
     places = partial(places_of, analysis, models.spec)
     known = item.read(rows.finished_rows, item.job.id, name, variant.value)
     settings = item.payload["settings"]
-    counted = {(one["key"], *at) for one in settings if not one.get("observes") for at in places(one)}
-    item.set_done(len(counted & known) * len(models.test))
+    counted = {
+        (one["key"], *at): one.get("passes", 1)
+        for one in settings
+        if not one.get("observes")
+        for at in places(one)
+    }
+    item.set_done(sum(passes for row, passes in counted.items() if row in known) * len(models.test))
     for setting in settings:
         done = {(chip, t) for key, chip, t in known if key == setting["key"]}
         missing = [at for at in places(setting) if at not in done]
@@ -36,6 +43,9 @@ def handle(item: ItemContext) -> None:
         if setting.get("observes"):
             for t_inference_s, seen in OBSERVERS[name](item, setting["coordinates"], [t for _, t in missing]):
                 _save(item, setting, 0, t_inference_s, seen)
+            continue
+        if name in COURSES:
+            _save_worst(item, models, setting, [chip for chip, _ in missing])
             continue
         evaluate_cells(
             NETWORKS[name](item, setting["coordinates"]),
@@ -50,6 +60,40 @@ def handle(item: ItemContext) -> None:
             check_stop=item.check_stop,
             on_batch=item.advance,
         )
+
+
+def _save_worst(item: ItemContext, models: JobModels, setting: dict[str, Any], chips: list[int]) -> None:
+    """Compute rows of a setting that judges chips at several times: a row is the worst of them."""
+    name, coordinates = item.payload["analysis"], setting["coordinates"]
+    schedule, times_s = COURSES[name](coordinates)
+    [analysis] = [one for one in models.spec.analyses if one.type == name]
+    [t_inference_s] = analysis.times_s(models.spec)
+    model = NETWORKS[name](item, coordinates)
+    for chip in chips:
+        found: list[Score] = []
+        evaluate_cells(
+            model,
+            models.test,
+            task=models.task,
+            repeats=[chip],
+            times_s=times_s,
+            batch_size=models.evaluate.batch_size,
+            upkeep=models.upkeep(schedule),
+            on_cell=lambda _repeat, _time_s, result, found=found: found.append(result),  # type: ignore[misc]
+            check_stop=item.check_stop,
+            on_batch=item.advance,
+        )
+        worst = max(found, key=partial(_badness, models))
+        _save_score(item, setting, chip, t_inference_s, worst)
+        item.give_way()
+
+
+def _badness(models: JobModels, result: Score) -> float:
+    quantity = QUANTITIES[TASKS[models.task].metric]
+    value = quantity.value(result.counts())
+    if value is None:
+        return math.inf
+    return -value if TASKS[models.task].metric.higher_is_better else value
 
 
 def _save_score(

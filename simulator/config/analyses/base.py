@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field
@@ -11,6 +11,8 @@ from pydantic import Field
 from simulator.config.base import TypedConfig
 from simulator.config.evaluation import MAX_TIMES, Repeats, Variant
 from simulator.config.faults import Fault
+from simulator.config.maintenance import ServiceKind
+from simulator.config.tasks import Metric
 from simulator.config.times import TimeAfterProgramming
 
 if TYPE_CHECKING:
@@ -49,6 +51,21 @@ class AnalysisConfig(TypedConfig):
         """Return the number of chips, none of which depends on what the job finds."""
         return min(job.evaluate.fewest_repeats, DEFAULT_CHIPS) if self.repeats is None else self.repeats
 
+    @property
+    def services(self) -> tuple[ServiceKind, ...]:
+        """What it does to chips beside the job's own schedule, in the order of its field `do`."""
+        return ()
+
+    def faults(self, job: JobSpec) -> Iterator[Fault]:
+        """Yield what of its own fields does not fit the job, located in the analysis."""
+        del job
+        yield from ()
+
+    def metric_faults(self, metric: Metric) -> Iterator[Fault]:
+        """Yield what of its own fields does not fit what the job is judged by, located in the analysis."""
+        del metric
+        yield from ()
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -58,11 +75,13 @@ class Setting:
         key: names it within the analysis, the same in every job; at most 64 characters.
         coordinates: what it is, as JSON.
         observes: it is looked at on the first chip, and does not count over the test set.
+        passes: over the test set, for a chip at a time of the analysis.
     """
 
     key: str
     coordinates: Mapping[str, Any]
     observes: bool = False
+    passes: int = 1
 
 
 def analysis_faults(job: JobSpec) -> list[Fault]:
@@ -107,3 +126,5 @@ def _faults(place: str, one: AnalysisConfig, job: JobSpec) -> Iterator[Fault]:
             " analysis looks at",
             f"raise {field}, or ask for fewer",
         )
+    for fault in one.faults(job):
+        yield replace(fault, pointer=place + fault.pointer)

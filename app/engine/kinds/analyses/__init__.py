@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.engine.kinds.analyses import advice, error_budget, layer_sensitivity
+from app.engine.kinds.analyses import advice, error_budget, layer_sensitivity, maintenance_plan
 from app.engine.kinds.analyses.losses import Measured
 from app.engine.kinds.analyses.subject import Subject
 from simulator.config import Variant
@@ -34,4 +34,5 @@ PLANS: Mapping[str, Plan] = {
     "advice": Plan(advice.first, advice.further),
     "error_budget": Plan(error_budget.first),
     "layer_sensitivity": Plan(layer_sensitivity.first, layer_sensitivity.further),
+    "maintenance_plan": Plan(maintenance_plan.first, maintenance_plan.further),
 }

@@ -105,12 +105,22 @@ def analysis_items(session: Session, job_id: str) -> Sequence[WorkItem]:
 
 
 def analysis_cells(items: Iterable[WorkItem], spec: JobSpec) -> int:
-    """Return how many cells the items of analyses have: settings times chips times times."""
+    """Return how many passes over the test set the items of analyses have, with what is only looked at."""
+    by_type = {one.type: one for one in spec.analyses}
+    return sum(
+        len(places_of(by_type[item.payload["analysis"]], spec, setting)) * setting.get("passes", 1)
+        for item in items
+        if item.kind == ItemKind.ANALYSE
+        for setting in item.payload["settings"]
+    )
+
+
+def analysis_rows(items: Iterable[WorkItem], spec: JobSpec) -> int:
+    """Return how many rows the items of analyses write: settings times chips times times."""
     by_type = {one.type: one for one in spec.analyses}
     return sum(
         len(places_of(by_type[item.payload["analysis"]], spec, setting))
         for item in items
-        if item.kind == ItemKind.ANALYSE
         for setting in item.payload["settings"]
     )
 
@@ -147,7 +157,7 @@ def _items(
 
 
 def _cells(analysis: AnalysisConfig, spec: JobSpec, settings: Sequence[Setting]) -> int:
-    counted = sum(not one.observes for one in settings)
+    counted = sum(one.passes for one in settings if not one.observes)
     return counted * analysis.chips_of(spec) * len(analysis.times_s(spec))
 
 
@@ -159,6 +169,7 @@ def _payload(
             "key": one.key,
             "coordinates": dict(one.coordinates),
             **({"observes": True} if one.observes else {}),
+            **({"passes": one.passes} if one.passes > 1 else {}),
         }
         for one in settings
     ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.db.tables import Model
 from tests.unit.app.jobs.submissions import (
     add_cells,
     add_model,
@@ -45,8 +46,6 @@ def test_a_service_that_cannot_be_done_is_refused_with_what_to_do(client):
 def test_a_folded_batch_normalisation_is_named_as_that(client):
     model = add_model(client, [CONV])
     with database_of(client).transaction() as session:
-        from app.db.tables import Model
-
         row = session.get_one(Model, model)
         row.report = {**row.report, "warnings": {"batch_norm_folded": "it seems so"}}
     job = {**served(client, {"at": [1], "do": ["refresh_batch_norm"]}), "model": model}

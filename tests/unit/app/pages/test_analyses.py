@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from simulator.config.analyses.maintenance_plan import intervals_s
 from tests.unit.app.analyses.test_analyses_api import BUDGET, finished, job_with
+from tests.unit.app.analyses.test_maintenance_plan_api import HORIZON_S
+from tests.unit.app.analyses.test_maintenance_plan_api import finished as plan_finished
 
 
 def test_a_job_without_analyses_says_what_would_bring_them(show, job_id):
@@ -32,3 +35,13 @@ def test_the_report_has_the_picture_and_the_numbers(client, show):
     report = client.get(f"/v1/jobs/{job_id}/report").text
     assert "Error budget; the table below has the numbers" in report
     assert "What each group of effects costs direct" in report
+
+
+def test_the_page_and_the_report_say_how_far_apart_services_may_be(client, show):
+    grid = intervals_s(HORIZON_S)
+    job_id = plan_finished(client, {"compensate": grid[5], "reprogram": 1e9})
+    page = show(f"/jobs/{job_id}")
+    for words in ("Maintenance plan", "apart", "not needed within", "too few chips hold 80.0 %"):
+        assert words in page.text
+    report = client.get(f"/v1/jobs/{job_id}/report").text
+    assert "just before every judged service" in report
