@@ -336,6 +336,8 @@ def _new_job(request: JobCreate, found: Checked, settings: Settings) -> Job:
         spec["finetune"]["loss"] = LossType.MSE.value
     if spec["finetune"] is not None and spec["finetune"]["rpu_config"] is None:
         del spec["finetune"]["rpu_config"]
+    if spec["evaluate"]["maintenance"] is None:
+        del spec["evaluate"]["maintenance"]
     now = utc_now()
     return Job(
         name=request.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from app.results import services
 from app.results.findings import Findings
 from app.results.schemas import LifetimeView
 from app.results.thresholds import no_digital_result
@@ -29,6 +30,8 @@ def lifetime_view(found: Findings) -> LifetimeView:
             "metric": found.threshold.metric,
             "threshold": found.threshold.value,
             "digital": found.threshold.digital,
+            "maintenance": found.summary.answer.get("maintenance"),
+            "note": services.between_times(found.summary.answer),
             "series": series,
         }
     )

@@ -225,6 +225,9 @@ class ResultReader:
             "repeats_until": None if until is None else until.model_dump(mode="json"),
             "series": series,
         }
+        schedule = job.spec.get("evaluate", {}).get("maintenance")
+        if schedule is not None:
+            answer["maintenance"] = schedule
         samples = int(cells.columns["total"][0]) if len(cells) else 0
         summary = Summary(version, job.name or f"job {job.id}", job.config_hash, answer, samples)
         self._summaries.put(version, summary)

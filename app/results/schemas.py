@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from app.cost.schemas import BandView
 from app.results.lifetime import Censored
 from simulator.config.evaluation import RepeatsUntil
+from simulator.config.maintenance import MaintenanceRule
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES, Metric, Task
 
 
@@ -90,6 +91,11 @@ class ResultsView(BaseModel):
         description="What decides how many chips there are; null where their number is fixed."
     )
     series: list[SeriesView] = Field(description="The metric over time, by variant.")
+    maintenance: list[MaintenanceRule] | None = Field(
+        default=None,
+        description="What was done to chips in service; absent where drift compensation was read out at "
+        "every time.",
+    )
     cells: list[CellView] | None = Field(
         default=None, description="Every chip at every time, with `?cells=true`."
     )
@@ -164,6 +170,14 @@ class LifetimeView(BaseModel):
         description="A chip holds while its metric is at least (an error: at most) this."
     )
     digital: float | None = Field(description="The metric of the model as uploaded, in floating point.")
+    maintenance: list[MaintenanceRule] | None = Field(
+        default=None,
+        description="What was done to chips in service; null where drift compensation was read out at every "
+        "time.",
+    )
+    note: str | None = Field(
+        default=None, description="What to know of times between the evaluated ones; null without services."
+    )
     series: list[LifeView] = Field(description="How long chips hold, by variant.")
 
 

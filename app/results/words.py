@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from app.results.lifetime import Censored, Life
+from app.results.services import between_times, in_service
 from app.results.statistics import wilson95
 from app.results.thresholds import Threshold
 from driftline.quantities import band
@@ -93,6 +94,8 @@ def summarise(found: Found) -> Summary:
     main = [_digital(found, facts)]
     if (guess := _near_chance(found)) is not None:
         main.append(guess)
+    if (served := in_service(found.answer)) is not None:
+        main.append(served)
     more = []
     if found.times_s:
         chosen = _nearest(found.times_s, DAY_S)
@@ -103,6 +106,8 @@ def summarise(found: Found) -> Summary:
         if last != chosen:
             more.append(_at(found, last, facts, with_interval=False))
         more += _cautions(found) + _waves(found)
+        if (unseen := between_times(found.answer)) is not None:
+            more.append(unseen)
     if found.cost is not None:
         more.append(_cost(found.cost, facts))
     main += _unfinished(found)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from driftline.plots import files, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_MOST_MARKS: Final = 40  # of one rule's services
 
 
 def accuracy(results: Mapping[str, Any], title: str = "") -> Figure:
@@ -35,6 +38,8 @@ def accuracy(results: Mapping[str, Any], title: str = "") -> Figure:
             label=style.DIGITAL.label,
         )  # fmt: skip
     style.time_axis(axes, times)
+    if times and results.get("maintenance"):
+        _draw_services(axes, results["maintenance"], max(times))
     axes.set_ylabel(style.metric_label(results["metric"]))
     files.set_title(figure, title)
     if is_accuracy:
@@ -43,6 +48,28 @@ def accuracy(results: Mapping[str, Any], title: str = "") -> Figure:
     style.finish(axes, note="bars: 95 % interval of the mean over chips; bands: 5 to 95 % of chips")
     style.note_waves(axes, [point for one in results["series"] for point in one["points"]])
     return figure
+
+
+def _draw_services(axes: Axes, schedule: Sequence[Mapping[str, Any]], last_s: float) -> None:
+    """Mark the services on the axis; of many at an interval some, spread evenly over the axis."""
+    for number, rule in enumerate(schedule):
+        times = rule["at"] or _multiples(rule["every"], last_s)
+        shown = [style.place(time_s) for time_s in times if time_s <= last_s]
+        if shown:
+            label = " and ".join(kind.replace("_", " ") for kind in rule["do"])
+            axes.plot(
+                shown, [0.015 + 0.03 * number] * len(shown), transform=axes.get_xaxis_transform(),
+                linestyle="none", marker="^", markersize=4, color=style.JOBS[-1 - number % len(style.JOBS)],
+                label=f"service: {label}", zorder=3,
+            )  # fmt: skip
+
+
+def _multiples(interval_s: float, last_s: float) -> list[float]:
+    count = int(last_s / interval_s)
+    if count <= _MOST_MARKS:
+        return [number * interval_s for number in range(1, count + 1)]
+    chosen = {round(count ** (step / (_MOST_MARKS - 1))) for step in range(_MOST_MARKS)}
+    return [number * interval_s for number in sorted(chosen)]
 
 
 def _draw_series(

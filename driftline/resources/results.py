@@ -52,6 +52,7 @@ class Results(Record):
     baseline: dict[str, dict[str, Any]]
     repeats_until: dict[str, Any] | None
     series: list[Series]
+    maintenance: list[dict[str, Any]] | None
     cells: list[dict[str, Any]] | None
 
     def to_pandas(self, *, cells: bool = False) -> pd.DataFrame:

@@ -1,0 +1,58 @@
+"""What was done to chips in service, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from driftline.times import in_words
+from simulator.config.maintenance import ServiceKind
+
+_NAMES: Final = {
+    ServiceKind.COMPENSATE: "drift compensation read out",
+    ServiceKind.REFRESH_BATCH_NORM: "batch normalisation refreshed",
+    ServiceKind.CALIBRATE_INPUT_RANGES: "input ranges calibrated",
+    ServiceKind.REPROGRAM: "chips reprogrammed",
+}
+_MOST_TIMES: Final = 3
+
+
+def in_service(answer: Mapping[str, Any]) -> str | None:
+    """Return the sentence that says what was done to chips; None where nobody asked for a schedule.
+
+    Args:
+        answer: results as JSON has them.
+    """
+    schedule: Sequence[Mapping[str, Any]] | None = answer.get("maintenance")
+    if schedule is None:
+        return None
+    if not schedule:
+        return "Nothing is done to chips after programming: drift is not compensated."
+    parts = [_rule(rule) for rule in schedule]
+    kinds = {kind for rule in schedule for kind in rule["do"]}
+    without = "" if ServiceKind.COMPENSATE in kinds else "; drift is not compensated"
+    return f"In service: {'; '.join(parts)}{without}."
+
+
+def between_times(answer: Mapping[str, Any]) -> str | None:
+    """Return what to know of the times between the evaluated ones; None without services."""
+    if not answer.get("maintenance"):
+        return None
+    return (
+        "Services come between the evaluated times, and a chip is at its worst just before one: what lies "
+        "between two evaluated times is not seen. Evaluate just before services, or ask for the analysis "
+        "maintenance_plan."
+    )
+
+
+def _rule(rule: Mapping[str, Any]) -> str:
+    what = " and ".join(_NAMES[ServiceKind(kind)] for kind in rule["do"])
+    if rule["every"] is not None:
+        return f"{what} every {in_words(rule['every']).removeprefix('1 ')}"
+    return f"{what} at {', '.join(_times(rule['at']))}"
+
+
+def _times(times_s: Sequence[float]) -> Iterator[str]:
+    yield from (in_words(time_s) for time_s in times_s[:_MOST_TIMES])
+    if len(times_s) > _MOST_TIMES:
+        yield f"and {len(times_s) - _MOST_TIMES} more times"
