@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from driftline.core.steps import Flow, Request, call, call_json, get, post
-from driftline.durations import Duration, all_seconds
+from driftline.durations import Duration, all_seconds, seconds
 from driftline.errors import InvalidInput
 from driftline.operations.lists import listed
 from driftline.operations.naming import Named, id_of, path_of
 
 _FRESH = {"Cache-Control": "no-cache"}
 _JOBS = "/v1/jobs"
+# Fields of a specification that may be written as durations: lists of times, and single ones.
+_TIMES = ("t_inference", "at")
+_SPANS = ("every", "horizon")
 
 
 def submit(job: Mapping[str, Any], *, fresh: bool = False) -> Flow[Any]:
@@ -109,6 +112,8 @@ def extend(
         wanted["repeats"] = repeats
     if t_inference is not None:
         wanted["t_inference"] = all_seconds(t_inference)
+    if "analyses" in wanted:
+        wanted["analyses"] = _each_in_seconds(wanted["analyses"])
     return (yield from call_json(post(path_of("jobs", job, "extend"), wanted).once()))
 
 
@@ -131,10 +136,32 @@ def specification(job: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("model", "dataset"):
         if isinstance(spec.get(name), Mapping):
             spec[name] = id_of(spec[name])
-    evaluate = spec.get("evaluate")
-    if isinstance(evaluate, Mapping) and _holds_durations(evaluate.get("t_inference")):
-        spec["evaluate"] = {**evaluate, "t_inference": all_seconds(evaluate["t_inference"])}
+    if isinstance(spec.get("evaluate"), Mapping):
+        spec["evaluate"] = evaluate = _in_seconds(spec["evaluate"])
+        if "maintenance" in evaluate:
+            evaluate["maintenance"] = _each_in_seconds(evaluate["maintenance"])
+    if "analyses" in spec:
+        spec["analyses"] = _each_in_seconds(spec["analyses"])
     return spec
+
+
+def _each_in_seconds(parts: Any) -> Any:
+    """Return parts of a specification with seconds for durations; what is no list of them as it is."""
+    if not isinstance(parts, list | tuple):
+        return parts
+    return [_in_seconds(one) if isinstance(one, Mapping) else one for one in parts]
+
+
+def _in_seconds(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of a specification with seconds for durations."""
+    told = dict(part)
+    for name in _TIMES:
+        if _holds_durations(told.get(name)):
+            told[name] = all_seconds(told[name])
+    for name in _SPANS:
+        if isinstance(told.get(name), str):
+            told[name] = seconds(told[name])
+    return told
 
 
 def _holds_durations(times: Any) -> bool:

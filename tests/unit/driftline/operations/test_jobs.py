@@ -50,6 +50,19 @@ def test_records_and_durations_may_stand_in_a_specification(driftline, spec):
     assert job.spec["dataset"] == "builtin:mnist10k"
 
 
+def test_durations_may_stand_in_a_schedule_and_in_a_plan(driftline, spec):
+    rules = [
+        {"every": "1 day", "do": ["compensate"]},
+        {"at": ["1 week", 5], "do": ["reprogram"]},
+    ]
+    evaluate = {"t_inference": ["1 month"], "repeats": 20, "maintenance": rules}
+    plan = {"type": "maintenance_plan", "horizon": "1 year"}
+    job = driftline.submit({**spec, "evaluate": evaluate, "analyses": [plan]})
+    daily, once = job.spec["evaluate"]["maintenance"]
+    assert (daily["every"], once["at"]) == (86400.0, [5.0, 604800.0])
+    assert job.spec["analyses"][0]["horizon"] == 31536000.0
+
+
 def test_every_fault_of_a_specification_is_told(driftline, spec):
     with pytest.raises(InvalidRequest) as told:
         driftline.submit({**spec, "sede": 1, "evaluate": {"t_inference": [-1]}})
