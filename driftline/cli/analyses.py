@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from driftline.cli.output import print_table, say
 from driftline.resources.analyses import Analysis
-from driftline.times import in_table
+from driftline.times import in_table, in_words
 from driftline.words import interval, signed
 
 # Of each type: what names a row, and the estimates in it with their titles.
@@ -33,13 +33,26 @@ def print_analysis(found: Analysis) -> None:
         ]
         for row in found.rows
     ]
-    say(f"{found.type}{'' if found.complete else ' (so far)'}, lost {found.metric}:")
+    lost = f", lost {found.metric}" if estimates else ""
+    say(f"{found.type}{'' if found.complete else ' (so far)'}{lost}:")
     columns = ("variant", "time", *names, *shown.values())
     print_table(columns, rows, numbers=tuple(shown.values()), empty="nothing yet")
+    for one in found.get("longest", ()):
+        say(f"{one['do']} ({one['variant']}): {_longest(one, found['horizon_s'])}")
     for note in found.notes:
         say(note)
     if found.get("suggestion"):
         say(f"suggestion: {json.dumps(found['suggestion'])}")
+
+
+def _longest(one: Mapping[str, Any], horizon_s: float) -> str:
+    if one["censored"] == "above":
+        return f"not needed within {in_words(horizon_s)}"
+    if one["censored"] == "below":
+        return "not even once an hour is enough"
+    if one["longest_interval_s"] is None:
+        return "not known yet"
+    return f"at most {in_words(one['longest_interval_s'])} apart"
 
 
 def _shown(value: Any) -> str:

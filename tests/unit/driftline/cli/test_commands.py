@@ -306,4 +306,8 @@ def test_analyses_are_printed_and_written(cli, driftline, job, tmp_path):
     assert cli("analyses", asked, "error_budget", "-o", "budget.csv").returncode == 0
     assert (tmp_path / "budget.csv").read_text().startswith("variant,t_inference,group")
     assert cli("analyses", asked, "-o", "budget.csv").returncode == 2
+    evaluate = {**spec["evaluate"], "t_inference": [1, 1e6], "repeats": 20}
+    plan = {"type": "maintenance_plan", "do": ["reprogram"]}
+    planned = driftline.submit({**spec, "evaluate": evaluate, "analyses": [plan]}).id
+    assert "reprogram (direct): not known yet" in cli("analyses", planned).stdout
     assert cli("analyses", asked, "unknown").returncode == 3

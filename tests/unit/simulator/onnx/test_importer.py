@@ -7,6 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from simulator.config import preset
+from simulator.config.tasks import Task
+from simulator.maintenance import refresh_batch_norm
+from simulator.nn import convert_to_analog, program_analog_weights
 from simulator.onnx import import_model, inspect_model, verify_import
 from simulator.onnx.verify import compare_with
 from tests.unit.simulator.onnx.conftest import export, run_reference
@@ -118,6 +122,18 @@ def test_batch_normalisation_stays_trainable_where_the_file_has_it():
         before = module.get_submodule("bn").running_mean.clone()
         module(inputs_like(ConvNet, 8))
         assert not torch.equal(module.get_submodule("bn").running_mean, before)
+
+
+def test_batch_normalisation_of_a_file_is_refreshed_through_a_programmed_chip():
+    for exporter in ("legacy_preserve", "dynamo_unoptimised"):
+        network = import_model(export(ConvNet, exporter)).for_task(Task.CLASSIFICATION)
+        model = convert_to_analog(network, preset("PCMExamplePreset"), channels_last=True).eval()
+        norms = [one for one in model.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        before = [one.running_var.clone() for one in norms]
+        program_analog_weights(model, repeat=0)
+        refresh_batch_norm(model, (inputs_like(ConvNet, 8),), batch_size=4)
+        assert len(norms) == 6
+        assert not any(torch.equal(one.running_var, old) for one, old in zip(norms, before, strict=True))
 
 
 def test_folded_batch_normalisation_is_told_with_the_call_that_keeps_it():
