@@ -18,6 +18,7 @@ MOST_TIMES: Final = 1000
 MOST_SAMPLES: Final = 1_000_000
 SHORTEST_INTERVAL_S: Final = 1e-3
 DEFAULT_SAMPLES: Final = 512
+FEWEST_SAMPLES: Final = 2  # one has no variance
 BATCH_NORM: Final = "BatchNorm"  # the operators of a model's report that have statistics begin so
 _FOLDED: Final = "batch_norm_folded"
 
@@ -54,7 +55,7 @@ class MaintenanceRule(StrictModel):
     do: Annotated[tuple[ServiceKind, ...], Field(min_length=1)] = Field(
         description="What is done, in this order, each once."
     )
-    samples: Annotated[PositiveCount, Field(ge=2, le=MOST_SAMPLES)] = Field(
+    samples: Annotated[PositiveCount, Field(ge=FEWEST_SAMPLES, le=MOST_SAMPLES)] = Field(
         default=DEFAULT_SAMPLES,
         description="Training samples for `refresh_batch_norm` and `calibrate_input_ranges`; all where there"
         " are fewer.",
@@ -132,8 +133,8 @@ def kind_faults(
         )
     if kind is ServiceKind.REFRESH_BATCH_NORM and report is not None and not has_batch_norm(report):
         yield Fault("", "no_batch_norm", _no_batch_norm(report), _EXPORT)
-    if kind.needs_samples and train_size == 0:
-        message = f"{kind} needs training samples, and the dataset has none"
+    if kind.needs_samples and train_size is not None and train_size < FEWEST_SAMPLES:
+        message = f"{kind} needs {FEWEST_SAMPLES} training samples or more, and the dataset has {train_size}"
         yield Fault("", "no_training_samples", message, "upload a dataset with x_train and y_train")
 
 

@@ -23,6 +23,7 @@ from simulator.config.evaluation import Repeats
 from simulator.config.faults import Fault
 from simulator.config.maintenance import (
     DEFAULT_SAMPLES,
+    FEWEST_SAMPLES,
     MOST_SAMPLES,
     MaintenanceRule,
     Schedule,
@@ -60,7 +61,7 @@ class MaintenancePlan(AnalysisConfig):
     horizon: TimeAfterProgramming | None = Field(
         default=None, description="How long chips have to hold it, in s; null: until the job's last time."
     )
-    samples: Annotated[PositiveCount, Field(ge=2, le=MOST_SAMPLES)] = Field(
+    samples: Annotated[PositiveCount, Field(ge=FEWEST_SAMPLES, le=MOST_SAMPLES)] = Field(
         default=DEFAULT_SAMPLES, description="Training samples of a service that needs some."
     )
     repeats: Annotated[Repeats, Field(ge=FEWEST_CHIPS)] | None = Field(

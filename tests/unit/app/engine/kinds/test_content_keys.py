@@ -92,3 +92,22 @@ def test_with_input_ranges_training_depends_on_their_calibration():
         other = keys(RANGES, **changes).training
         assert other[Variant.HWA] != plain[Variant.HWA]
         assert other[Variant.CONTROL] == plain[Variant.CONTROL]
+
+
+def test_cells_depend_on_what_is_done_to_chips_and_training_does_not():
+    rule = {"every": 60, "do": ["compensate"]}
+    plain = keys()
+    assert keys(evaluate={"maintenance": None}) == plain
+    served = [keys(evaluate={"maintenance": rules}) for rules in ([], [rule], [{**rule, "every": 61}])]
+    assert all(one.training == plain.training for one in served)
+    assert len({one.results[Variant.DIRECT] for one in (plain, *served)}) == 4
+    assert all(one.results[Variant.DIGITAL] == plain.results[Variant.DIGITAL] for one in served)
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("compensate", False), ("refresh_batch_norm", True)])
+def test_samples_count_where_some_run_through_the_chip(kind, counts):
+    few, many = (
+        keys(evaluate={"maintenance": [{"every": 60, "do": [kind], "samples": samples}]}).results
+        for samples in (64, 512)
+    )
+    assert (few[Variant.DIRECT] != many[Variant.DIRECT]) == counts
