@@ -24,17 +24,27 @@ class Upkeep:
 
     Attributes:
         schedule: the services.
-        inputs: returns the inputs of the training set.
-        calibrate: calibrates a model's input ranges on such inputs.
+        inputs: returns the inputs of the training set; needed where samples run through chips.
+        calibrate: calibrates a model's input ranges on such inputs; needed where ranges are calibrated.
         batch_size: samples at once.
         check_stop: called before every batch; raises to stop.
     """
 
     schedule: Schedule
-    inputs: Callable[[], Inputs] = tuple
-    calibrate: Callable[[nn.Module, Inputs], Any] = lambda _model, _inputs: None
+    inputs: Callable[[], Inputs] | None = None
+    calibrate: Callable[[nn.Module, Inputs], Any] | None = None
     batch_size: int = 256
     check_stop: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        kinds = {kind for rule in self.schedule for kind in rule.do}
+        faults = []
+        if self.inputs is None and any(kind.needs_samples for kind in kinds):
+            faults.append("inputs: the schedule runs training samples through chips")
+        if self.calibrate is None and ServiceKind.CALIBRATE_INPUT_RANGES in kinds:
+            faults.append("calibrate: the schedule calibrates input ranges")
+        if faults:
+            raise ValueError(f"an upkeep needs {'; '.join(faults)}")
 
 
 def through_time(
@@ -102,12 +112,14 @@ def _serve(
         return
     context.service = (service.kind.value, service.again, service.time_s)
     try:
+        if upkeep.inputs is None:
+            return
         chosen = _chosen(upkeep.inputs(), service, context)
         if service.kind is ServiceKind.REFRESH_BATCH_NORM:
             refresh_batch_norm(model, chosen, batch_size=upkeep.batch_size, check_stop=upkeep.check_stop)
-        else:
+        elif upkeep.calibrate is not None:
             digital.put_back_ranges()  # ranges do not depend on those of earlier services
-            _calibrate(model, chosen, upkeep)
+            _calibrate(model, chosen, upkeep.calibrate)
     finally:
         context.service = ()
 
@@ -120,10 +132,10 @@ def _chosen(inputs: Inputs, service: Service, context: NoiseContext) -> Inputs:
     return tuple(tensor[order.to(tensor.device)] for tensor in inputs)
 
 
-def _calibrate(model: nn.Module, inputs: Inputs, upkeep: Upkeep) -> None:
+def _calibrate(model: nn.Module, inputs: Inputs, calibrate: Callable[[nn.Module, Inputs], Any]) -> None:
     """Find the values of the input ranges anew; whether they take the place of noise management stays."""
     tiles = [_RangeState(tile) for _, layer in analog_layers(model) for _, tile in layer.tile_slots()]
-    upkeep.calibrate(model, inputs)
+    calibrate(model, inputs)
     for tile in tiles:
         tile.keep_kind()
 

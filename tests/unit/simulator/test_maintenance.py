@@ -267,3 +267,8 @@ def test_a_chip_can_be_brought_no_further_back_than_its_programming():
     program_analog_weights(model, repeat=0, programming=1)
     with pytest.raises(ValueError, match="after programming"):
         drift_analog_weights(model, 1.0, programmed_at=2.0)
+
+
+def test_an_upkeep_without_what_its_schedule_needs_is_refused():
+    with pytest.raises(ValueError, match=r"inputs: .*; calibrate: "):
+        Upkeep(schedule_of({"every": 1.0, "do": ["calibrate_input_ranges"]}))
