@@ -28,7 +28,11 @@ def in_service(answer: Mapping[str, Any]) -> str | None:
         return None
     if not schedule:
         return "Nothing is done to chips after programming: drift is not compensated."
-    parts = [_rule(rule) for rule in schedule]
+    times: dict[str, list[str]] = {}
+    for rule in schedule:
+        what = " and ".join(_NAMES[ServiceKind(kind)] for kind in rule["do"])
+        times.setdefault(what, []).append(_when(rule))
+    parts = [f"{what} {' and '.join(when)}" for what, when in times.items()]
     kinds = {kind for rule in schedule for kind in rule["do"]}
     without = "" if ServiceKind.COMPENSATE in kinds else "; drift is not compensated"
     return f"In service: {'; '.join(parts)}{without}."
@@ -45,11 +49,10 @@ def between_times(answer: Mapping[str, Any]) -> str | None:
     )
 
 
-def _rule(rule: Mapping[str, Any]) -> str:
-    what = " and ".join(_NAMES[ServiceKind(kind)] for kind in rule["do"])
+def _when(rule: Mapping[str, Any]) -> str:
     if rule["every"] is not None:
-        return f"{what} every {in_words(rule['every']).removeprefix('1 ')}"
-    return f"{what} at {', '.join(_times(rule['at']))}"
+        return f"every {in_words(rule['every']).removeprefix('1 ')}"
+    return f"at {', '.join(_times(rule['at']))}"
 
 
 def _times(times_s: Sequence[float]) -> Iterator[str]:

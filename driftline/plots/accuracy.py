@@ -52,11 +52,13 @@ def accuracy(results: Mapping[str, Any], title: str = "") -> Figure:
 
 def _draw_services(axes: Axes, schedule: Sequence[Mapping[str, Any]], last_s: float) -> None:
     """Mark the services on the axis; of many at an interval some, spread evenly over the axis."""
-    for number, rule in enumerate(schedule):
+    found: dict[str, list[float]] = {}
+    for rule in schedule:
         times = rule["at"] or _multiples(rule["every"], last_s)
-        shown = [style.place(time_s) for time_s in times if time_s <= last_s]
+        label = " and ".join(kind.replace("_", " ") for kind in rule["do"])
+        found.setdefault(label, []).extend(style.place(time_s) for time_s in times if time_s <= last_s)
+    for number, (label, shown) in enumerate(found.items()):
         if shown:
-            label = " and ".join(kind.replace("_", " ") for kind in rule["do"])
             axes.plot(
                 shown, [0.015 + 0.03 * number] * len(shown), transform=axes.get_xaxis_transform(),
                 linestyle="none", marker="^", markersize=4, color=style.JOBS[-1 - number % len(style.JOBS)],

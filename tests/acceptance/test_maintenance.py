@@ -11,7 +11,11 @@ from tests.waiting import until
 from .conftest import MODEL, StartService, kill, runners_of
 
 SERVICES = [
-    {"every": 40000, "do": ["compensate", "calibrate_input_ranges"], "samples": 200},
+    {
+        "every": 40000,
+        "do": ["compensate", "refresh_batch_norm", "calibrate_input_ranges"],
+        "samples": 200,
+    },
     {"at": [100000], "do": ["reprogram"]},
 ]
 

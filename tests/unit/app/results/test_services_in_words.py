@@ -37,6 +37,13 @@ def finished(client, maintenance, *, again: bool = False) -> str:
             "In service: drift compensation read out and batch normalisation refreshed every day.",
         ),
         (
+            [
+                {"every": None, "at": [3600.0, DAY_S], "do": ["compensate"]},
+                {"every": 2592000.0, "at": None, "do": ["compensate"]},
+            ],
+            "In service: drift compensation read out at 1 hour, 1 day and every month.",
+        ),
+        (
             [{"every": None, "at": [3600.0, DAY_S, YEAR_S, 2 * YEAR_S, 3 * YEAR_S], "do": ["reprogram"]}],
             f"In service: chips reprogrammed at 1 hour, 1 day, 1 year, and 2 more times{BARE}.",
         ),
