@@ -39,6 +39,7 @@ from simulator.config.compatibility import check_compatibility
 from simulator.config.datasets import builtin_datasets
 from simulator.config.faults import Fault as ConfigFault
 from simulator.config.maintenance import kind_faults, maintenance_faults, maintenance_warnings
+from simulator.config.services import timing_warnings
 from simulator.config.tasks import TASKS, Task
 from simulator.config.training_config import NOT_TRAINED_WITH, training_config, training_config_faults
 from simulator.cost import BitsNotPricedError
@@ -177,6 +178,9 @@ def _check_maintenance(request: JobCreate, found: Checked) -> None:
         evaluate.maintenance, evaluate.t_inference, train_size, is_analog=bool(request.analog)
     )
     found.warnings += _prefixed("/evaluate/maintenance", warnings)
+    if evaluate.maintenance and request.analog and not evaluate.maintenance_faults():
+        more_warnings = timing_warnings(evaluate.maintenance, evaluate.t_inference)
+        found.warnings += _prefixed("/evaluate/maintenance", more_warnings)
 
 
 def _check_finetune(request: JobCreate, found: Checked) -> None:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from simulator.config.faults import ConfigWarning
 from simulator.config.maintenance import MaintenanceRule, Schedule, ServiceKind
 
 MOST_SERVICES: Final = 1000  # of one chip, that must run
+_TOLD: Final = 3  # times, in a warning
 
 
 class Part(Enum):
@@ -183,6 +185,31 @@ def planned(schedule: Schedule, times_s: Sequence[float]) -> list[Visit]:
         end: _Place = (times_s[index], math.inf, math.inf)
         visits.append(Visit(times_s[index], tuple(reversed(services)), _programming(slots, end)))
     return visits[::-1]
+
+
+def timing_warnings(schedule: Schedule, times_s: Sequence[float]) -> Iterator[ConfigWarning]:
+    """Yield whether chips are only seen right after services, where they are at their best.
+
+    Args:
+        schedule: the services.
+        times_s: evaluated times in s, rising.
+
+    Raises:
+        TooManyServicesError: more than `MOST_SERVICES` must run.
+    """
+    after = [
+        visit.time_s
+        for visit in planned(schedule, times_s)
+        if any(service.time_s == visit.time_s > 0 for service in visit.services)
+    ]
+    if after:
+        told = ", ".join(f"{time_s:g}" for time_s in after[:_TOLD]) + (" and later" * (len(after) > _TOLD))
+        yield ConfigWarning(
+            "",
+            "right_after_service",
+            f"chips are evaluated right after a service at {told} s, where they are at their best; they are"
+            " at their worst just before one: evaluate there too",
+        )
 
 
 def _latest(slots: Sequence[_Slot], place: _Place) -> tuple[_Slot | None, float]:

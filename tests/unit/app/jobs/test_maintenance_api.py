@@ -103,6 +103,16 @@ def test_a_service_that_never_comes_is_warned_of(client):
     }
 
 
+def test_chips_that_are_seen_right_after_services_alone_are_warned_of(client):
+    def warned(times: list[float]) -> set[str]:
+        job = served(client, {"every": DAY_S, "do": ["compensate"]}, times=times)
+        found = client.post("/v1/jobs", params={"dry_run": True}, json=job).json()
+        return {one["code"] for one in found["warnings"] if one["pointer"] == "/evaluate/maintenance"}
+
+    assert warned([1, 10 * DAY_S]) == {"right_after_service"}
+    assert warned([1, 10 * DAY_S - 1]) == set()
+
+
 def test_cells_are_taken_over_from_jobs_with_the_same_schedule_alone(client):
     rule = {"every": 600, "do": ["compensate"]}
     job = served(client, rule)
