@@ -46,6 +46,7 @@ from app.models.endpoints import router as models_router
 from app.monitoring.metrics import ApiMetrics, served
 from app.monitoring.traces import Traces
 from app.pages import problems as page_problems
+from app.pages.access import router as access_router
 from app.pages.assets import router as assets_router
 from app.pages.endpoints import router as pages_router
 from app.pages.report import router as report_router
@@ -192,6 +193,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health_router,
         assets_router,
         sign_in_router,
+        access_router,
         pages_router,
     ):
         app.include_router(router)

@@ -180,8 +180,8 @@ class Job(Owned, Base):
     execution: Mapped[dict[str, Any]] = mapped_column(Json)
     seed: Mapped[int] = mapped_column(BigInteger)
     priority: Mapped[int] = mapped_column(Integer, default=0)
-    # Estimated seconds: of one sample-forward, of the job without what it took over, and those that it was
-    # given (its account in `app.engine.turns`).
+    # Seconds: estimated ones of a sample-forward, and of the job without what it took over; and those that it
+    # was given (its account in `app.engine.turns`).
     sample_s: Mapped[float] = mapped_column(Double, default=1e-4, server_default="0.0001")
     estimated_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     served_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
@@ -205,6 +205,10 @@ class Job(Owned, Base):
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+# The order in which jobs have their turns: a claim reads the first few.
+Index("ix_jobs_project_state_turn", Job.project, Job.state, Job.priority.desc(), Job.served_s, Job.id)
 
 
 class JobResultKey(OfJob, Base):
@@ -259,6 +263,8 @@ class WorkItem(OfJob, Base):
     rung_at_s: Mapped[float] = mapped_column(Double, default=0.0)
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int] = mapped_column(BigInteger, default=0)
+    # The estimated seconds that are on the accounts while it runs; None otherwise.
+    charged_s: Mapped[float | None] = mapped_column(Double)
     # When its runner last gave a sign of life, on the database's clock.
     heard_at_s: Mapped[float] = mapped_column(Double, default=0.0)
     # The last fine-tuning checkpoint: {"epoch": n, "blob_key": ...}.

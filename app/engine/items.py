@@ -163,6 +163,7 @@ def take_over(session: Session, lease: Lease) -> tuple[list[list[int]], int]:
     ):
         return repeats_of(item.payload), 0
     turns.charge(session, job, other)
+    turns.pass_on(other, item)
     done = other.progress_done
     taken_over = [*item.payload.get("taken_over", []), *repeats_of(other.payload)]
     item.payload = {**item.payload, "taken_over": taken_over}
@@ -303,6 +304,7 @@ def succeed(session: Session, lease: Lease, *, next_round: NextRound) -> list[st
     job, item = hold(session, lease)
     set_progress(job, item, item.progress_total)
     made_progress(item)
+    turns.correct(session, job, item)
     _end(item, ItemState.SUCCEEDED)
     record(session, job, "item.succeeded", {"item": item.key})
     session.flush()
@@ -353,7 +355,6 @@ def fail(session: Session, lease: Lease, failure: Failure) -> None:
 def release(session: Session, lease: Lease, *, reason: str = "worker_shutdown") -> None:
     """Give the item back untouched, for a reason that is the worker's; no attempt is spent."""
     job, item = hold(session, lease)
-    turns.refund(session, job, item)
     _requeue(session, job, item, reason=reason)
 
 
@@ -384,6 +385,7 @@ def crash(session: Session, lease: Lease, failure: Failure, *, max_attempts: int
 def stopped(session: Session, lease: Lease) -> None:
     """Record that the item's runner has stopped because the job is being cancelled."""
     job, item = hold(session, lease)
+    turns.correct(session, job, item)
     _end(item, ItemState.CANCELLED)
     session.flush()
     if job.state == JobState.CANCELLING:
@@ -481,6 +483,7 @@ def _end(item: WorkItem, state: ItemState) -> None:
 
 
 def _requeue(session: Session, job: Job, item: WorkItem, *, reason: str) -> None:
+    turns.correct(session, job, item)
     if job.state == JobState.CANCELLING:
         _end(item, ItemState.CANCELLED)
         session.flush()
@@ -505,9 +508,11 @@ def _spend_attempt(session: Session, job: Job, item: WorkItem, failure: Failure,
 
 def _fail(session: Session, job: Job, item: WorkItem, failure: Failure) -> None:
     item.failure = failure.as_json()
+    turns.correct(session, job, item)
     _end(item, ItemState.FAILED)
     for other in _items(session, job.id):
         if other.state in (*_OPEN, ItemState.RUNNING):
+            turns.correct(session, job, other)
             _end(other, ItemState.CANCELLED)  # running ones notice at their next write or look
     move(session, job, JobState.FAILED, failure={**failure.as_json(), "item": item.key})
 

@@ -1,8 +1,10 @@
 """Whose work comes next: start-time fair queueing (Goyal, Vin, Cheng, 1996), over projects and over jobs.
 
-A project's account is the estimated seconds of work that it was given, over its share. The next item is one
-of the project whose account is lowest; within the project the highest priority comes first, and of equal
-priorities the job whose account is lowest. So a small job waits for one item of a large one, not for all.
+A project's account is the seconds of work that it was given, over its share: estimated ones of an item that
+runs, which are exchanged for those that it took when it stops. So nobody wins by estimates that are low. The
+next item is one of the project whose account is lowest; within the project the highest priority comes first,
+and of equal priorities the job whose account is lowest. So a small job waits for one item of a large one, not
+for all.
 
 An account starts at the clock, the account of whoever was served last, and a project's goes on there after a
 pause. So nobody saves up time while idle, and a project or job that is new comes next. When a job ends, the
@@ -82,6 +84,7 @@ def charge(session: Session, job: Job, item: WorkItem) -> None:
     project = _locked(session, job.project)
     # A job that has begun has waited all the time; one that is new starts at the clock.
     begun = job.served_s if job.state == _RUNNING else start_of(job.served_s, project.jobs_clock_s)
+    item.charged_s = (item.charged_s or 0.0) + seconds
     job.served_s = begun + seconds
     project.jobs_clock_s = max(project.jobs_clock_s, begun)
     clock = session.scalars(select(func.max(Project.begun_s))).one() or 0.0
@@ -96,12 +99,21 @@ def settle(session: Session, job: Job) -> None:
         project.jobs_clock_s = max(project.jobs_clock_s, job.served_s)
 
 
-def refund(session: Session, job: Job, item: WorkItem) -> None:
-    """Take back from the accounts what is left of an item that stops before its end; the job is locked."""
-    seconds = cost_s(job, item) - ITEM_S
+def pass_on(item: WorkItem, other: WorkItem) -> None:
+    """Let an item that was charged be paid for by another one, which does it on the side."""
+    other.charged_s = (other.charged_s or 0.0) + (item.charged_s or 0.0)
+    item.charged_s = None
+
+
+def correct(session: Session, job: Job, item: WorkItem) -> None:
+    """Exchange what an item was charged for the seconds that it took, as it stops; the job is locked."""
+    if item.charged_s is None or item.started_at is None:
+        return
+    more_s = max(0.0, (utc_now() - item.started_at).total_seconds()) - item.charged_s
+    item.charged_s = None
     project = _locked(session, job.project)
-    job.served_s = max(0.0, job.served_s - seconds)
-    project.served_s = max(0.0, project.served_s - seconds / project.share)
+    job.served_s = max(0.0, job.served_s + more_s)
+    project.served_s = max(0.0, project.served_s + more_s / project.share)
 
 
 def newcomer_before(session: Session, job: Job, able: Collection[str] | None) -> Turn | None:
@@ -156,9 +168,10 @@ def _jobs(
     has_items = select(WorkItem.id).where(WorkItem.job_id == Job.id, *_claimable(able)).exists()
     columns = (Job.id, Job.priority, Job.served_s, Job.state)
     theirs = select(*columns).where(Job.project == project.name, has_items)
-    begun = theirs.where(Job.state == _RUNNING)
-    # All that are new start at the clock, so the oldest ones come first.
-    new = theirs.where(Job.state == _QUEUED).order_by(Job.priority.desc(), Job.id).limit(limit)
+    in_order = theirs.order_by(Job.priority.desc(), Job.served_s, Job.id).limit(limit)  # as an index has them
+    begun = in_order.where(Job.state == _RUNNING)
+    # All that are new start at the clock, and nothing is on their accounts: the oldest ones come first.
+    new = in_order.where(Job.state == _QUEUED)
     rows = [row for query in (begun, new) for row in session.execute(query, execution_options=EVERY_PROJECT)]
 
     def place(row: Any) -> tuple[int, float, bool, str]:

@@ -226,8 +226,8 @@ async def reference_page(request: Request, services: ServicesDep) -> HTMLRespons
 
 
 def _show_reference(request: Request, services: Services, caller: Caller | None) -> HTMLResponse:
-    model = {"reference": reference(request.app.openapi())}
+    found = reference(request.app.openapi())
     if caller is None:
-        return render(request, "reference.html", model, service=None)
+        return render(request, "reference.html", {"reference": found}, service=None)
     with snapshot(services) as session:
-        return Pages(request, session, services).show("reference.html", **model)
+        return Pages(request, session, services).show("reference.html", reference=found)

@@ -146,10 +146,17 @@ class Pages:
         kept = [pair for pair in self.request.query_params.multi_items() if pair[0] not in changes]
         return "?" + urlencode(kept + [(name, value) for name, value in changes.items() if value is not None])
 
-    def show(self, template: str, **model: Any) -> HTMLResponse:
+    def show(
+        self,
+        template: str,
+        *,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **model: Any,
+    ) -> HTMLResponse:
         """Return a page with the state of the service in its header."""
         state = service_state(self.session, self.services.settings)
-        return render(self.request, template, model, service=state)
+        return render(self.request, template, model, service=state, status_code=status_code, headers=headers)
 
 
 PagesDep = Annotated[Pages, Depends()]

@@ -7,16 +7,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Path
 from sqlalchemy.orm import Session
 
-from app.db.types import utc_now
 from app.kit.access import Scope, current_project, needs
 from app.kit.fields import not_found
 from app.kit.problems import Fault, InvalidRequest, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import ReadSession, WriteSession, after_commit
 from app.services import ServicesDep
-from app.usage.quotas import DAY, Quotas
 from app.usage.repository import UsageRepository
-from app.usage.schemas import CountUse, ProjectChange, ProjectList, ProjectView, SecondsUse, UsageView
+from app.usage.schemas import ProjectChange, ProjectList, ProjectView, UsageView
+from app.usage.service import usage_of
 
 router = APIRouter(prefix="/v1", tags=["access"], route_class=StrictRoute)
 
@@ -31,15 +30,7 @@ def get_usage(session: ReadSession, services: ServicesDep) -> UsageView:
         raise InvalidRequest(
             message, errors=[Fault(pointer="/query/project", code="one_project", message=message)]
         )
-    quotas, usage = Quotas(session, services.settings), UsageRepository(session)
-    limits = quotas.limits()
-    return UsageView(
-        project=quotas.name,
-        jobs=CountUse(used=usage.open_jobs(), limit=limits.jobs),
-        seconds_a_day=SecondsUse(used=usage.seconds_since(utc_now() - DAY), limit=limits.seconds_a_day),
-        bytes=CountUse(used=usage.stored_bytes(), limit=limits.bytes),
-        requests_a_second=limits.requests_a_second,
-    )
+    return usage_of(session, services.settings)
 
 
 @router.get("/projects", summary="List projects", openapi_extra=_ADMIN)

@@ -31,9 +31,9 @@ def begins(driftline: Driftline, job_id: str, prefix: str) -> bool:
 
 @pytest.mark.parametrize("project", ["the same", "another"])
 def test_a_small_job_starts_and_ends_while_a_large_one_runs(
-    start_service: StartService, project: str
+    start_service: StartService, backend: dict[str, Any], project: str
 ) -> None:
-    with start_service(repeats_per_shard=40) as (service, nobody):
+    with start_service(**backend, repeats_per_shard=40) as (service, nobody):
         admin = nobody.add_key("first", project="default", scopes=["admin"])["key"]
         with Driftline(service.url, api_key=admin) as first:
             name = "default" if project == "the same" else "second"

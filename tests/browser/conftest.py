@@ -86,6 +86,7 @@ class Site:
             "dataset": "/datasets/builtin:mnist10k",
             "configurations": "/configs?show=HermesPreset&against=PCMExamplePreset",
             "workers": "/workers",
+            "access": "/access",
             "cost": "/cost?tag=pcm",
             "reference": "/docs",
         }

@@ -45,6 +45,6 @@ def paths(client, job_id):
     return [
         "/", f"/jobs/{job_id}", f"/jobs/{other}", "/compare", f"/compare?job={job_id}&job={other}", "/new",
         f"/new?from={job_id}", "/models", f"/models/{job['model']}", "/datasets", f"/datasets/{job['dataset']}",
-        "/datasets/builtin:digits", "/configs", "/configs?show=HermesPreset&against=PCMExamplePreset", "/workers",
+        "/datasets/builtin:digits", "/configs", "/configs?show=HermesPreset&against=PCMExamplePreset", "/workers", "/access",
         "/docs", "/cost?tag=pcm", f"/jobs/{job_id}?hardware=ISAAC32nm",
     ]  # fmt: skip

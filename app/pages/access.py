@@ -1,0 +1,172 @@
+"""The page of a project's usage, and of keys for admins. Its forms need no script; a secret is shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response
+
+from app.db.types import utc_now
+from app.keys.schemas import KeyCreate, KeyCreated, KeyView
+from app.keys.service import KeyService
+from app.kit.access import Scope, current_caller, needs
+from app.kit.bodies import read_all
+from app.kit.fields import IdPath, known_id
+from app.kit.pagination import cut
+from app.kit.problems import Conflict
+from app.kit.transactions import require_schema, snapshot
+from app.pages.queries import ListPageQuery
+from app.pages.rendering import Pages, root_of
+from app.pages.route import PageRoute
+from app.services import Services, ServicesDep
+from app.usage.service import usage_of
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute, default_response_class=HTMLResponse)
+
+_PATH: Final = "access"
+_ADMIN: Final = needs(Scope.ADMIN)
+_LISTING: Final = "keys"
+_MOST_BYTES: Final = 8192
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_LONGEST_DAYS: Final = 36500.0
+_LABELS: Final = {"name": "Name", "project": "Project", "scopes": "Scopes", "expires_at": "Valid for days"}
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What an answer shows besides the lists.
+
+    Attributes:
+        made: a key with its secret.
+        faults: what is wrong with the form.
+        filled: what the form held.
+    """
+
+    made: KeyCreated | None = None
+    faults: Sequence[str] = ()
+    filled: dict[str, list[str]] | None = None
+
+
+@router.get(f"/{_PATH}")
+def access_page(
+    request: Request, services: ServicesDep, query: Annotated[ListPageQuery, Query()]
+) -> HTMLResponse:
+    """Show what the project uses, and to admins its keys, newest first."""
+    return _show(request, services, query, _Shown())
+
+
+@router.post(f"/{_PATH}/keys", openapi_extra=_ADMIN)
+async def make_key(request: Request, services: ServicesDep) -> HTMLResponse:
+    """Make a key and show its secret, this once; or show the form again with what is wrong."""
+    fields = await _fields(request, services)
+    return await run_in_threadpool(_make, request, services, fields)
+
+
+@router.post(f"/{_PATH}/keys/{{key_id}}/withdraw", openapi_extra=_ADMIN)
+def withdraw_key(key_id: IdPath, request: Request, services: ServicesDep) -> Response:
+    """Withdraw a key and show the list."""
+    require_schema(services)
+    with services.database.all_projects.transaction() as session:
+        KeyService(session).withdraw(known_id("key", key_id))
+    services.access.forget()
+    return RedirectResponse(f"{root_of(request)}{_PATH}", status_code=303)
+
+
+@router.post(f"/{_PATH}/keys/{{key_id}}/rotate", openapi_extra=_ADMIN)
+def rotate_key(key_id: IdPath, request: Request, services: ServicesDep) -> HTMLResponse:
+    """Give a key another secret and show it, this once; the old one stops at once."""
+    require_schema(services)
+    try:
+        with services.database.all_projects.transaction() as session:
+            key, token = KeyService(session).rotate(known_id("key", key_id), grace_s=0.0)
+            made = KeyCreated.with_token(key, token)
+    except Conflict as refused:
+        return _show(request, services, ListPageQuery(), _Shown(faults=[refused.detail]), 409)
+    services.access.forget()
+    return _show(request, services, ListPageQuery(), _Shown(made=made))
+
+
+def _make(request: Request, services: Services, fields: dict[str, list[str]]) -> HTMLResponse:
+    try:
+        wanted = _request_of(fields)
+    except ValidationError as error:
+        return _show(request, services, ListPageQuery(), _Shown(faults=_said(error), filled=fields), 422)
+    require_schema(services)
+    with services.database.all_projects.transaction() as session:
+        key, token = KeyService(session).add(
+            name=wanted.name, project=wanted.project, scopes=wanted.scopes, expires_at=wanted.expires_at
+        )
+        made = KeyCreated.with_token(key, token)
+    services.access.forget()
+    return _show(request, services, ListPageQuery(), _Shown(made=made))
+
+
+def _request_of(fields: dict[str, list[str]]) -> KeyCreate:
+    """Return the key that a form asks for; ValidationError where it asks for none."""
+    days = fields.get("days", [""])[0].strip()
+    expires_at: Any = None
+    if days:
+        try:
+            expires_at = utc_now() + timedelta(days=min(float(days), _LONGEST_DAYS))
+        except ValueError:  # not a number, or nan
+            expires_at = days  # the model says that it is no time
+    return KeyCreate.model_validate(
+        {
+            "name": fields.get("name", [""])[0].strip(),
+            "project": fields.get("project", [""])[0].strip(),
+            "scopes": tuple(fields.get("scope", [])),
+            "expires_at": expires_at,
+        }
+    )
+
+
+def _said(error: ValidationError) -> list[str]:
+    lines = error.errors(include_url=False, include_input=False)
+    return [f"{_LABELS.get(str(line['loc'][0]), line['loc'][0])}: {line['msg']}" for line in lines]
+
+
+async def _fields(request: Request, services: Services) -> dict[str, list[str]]:
+    timeout_s = services.settings.upload_read_timeout_s
+    body = await read_all(request, max_bytes=_MOST_BYTES, read_timeout_s=timeout_s)
+    return parse_qs(body.decode("utf-8", "replace"), max_num_fields=20)
+
+
+def _show(
+    request: Request, services: Services, query: ListPageQuery, shown: _Shown, status_code: int = 200
+) -> HTMLResponse:
+    caller = current_caller()
+    keys, next_cursor = _keys(services, query) if caller.may(Scope.ADMIN) else (None, None)
+    with snapshot(services) as session:
+        pages = Pages(request, session, services)
+        return pages.show(
+            "access.html",
+            usage=None if caller.project is None else usage_of(session, services.settings),
+            caller=caller,
+            keys=keys,
+            now=utc_now(),
+            next_page=pages.address_with(cursor=next_cursor) if next_cursor else None,
+            made=shown.made,
+            faults=shown.faults,
+            filled=shown.filled or {},
+            status_code=status_code,
+            headers=_NO_STORE,
+        )
+
+
+def _keys(services: Services, query: ListPageQuery) -> tuple[list[KeyView], str | None]:
+    """Return the keys of all projects, for admins."""
+    after = query.last_key(_LISTING, (str,))
+    with services.database.all_projects.reading() as session:
+        service = KeyService(session)
+        before_id = None if after is None else str(after[0])
+        rows = service.keys.listing(None, before_id=before_id, limit=query.limit + 1)
+        rows, next_cursor = cut(rows, query, listing=_LISTING, key=lambda row: (row.id,))
+        return [KeyView.of(key) for key in service.shown(rows)], next_cursor
