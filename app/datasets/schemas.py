@@ -135,7 +135,7 @@ class SampleContent(BaseModel):
     )
     whole: bool = Field(description="Whether all of the input is there; large ones are thinned out or cut.")
     png: str | None = Field(default=None, description="The picture as a PNG file in base64.")
-    values: list[float | list[float]] | None = Field(
+    values: list[int | float | list[int | float]] | None = Field(
         default=None, description="Numbers, or for a series a list for each curve."
     )
 
@@ -143,7 +143,7 @@ class SampleContent(BaseModel):
 class SampleView(BaseModel):
     """A training sample, as the file has it, before any preprocessing."""
 
-    target: float | str | list[float] = Field(
+    target: int | float | str | list[int | float] = Field(
         description="What a network is to find: a class or its name, or a value; several as a list."
     )
     inputs: list[SampleContent] = Field(description="What goes into the network.")
@@ -160,11 +160,11 @@ class SamplesView(BaseModel):
     @classmethod
     def of(cls, dataset_id: str, report: dict[str, Any], most: int) -> SamplesView:
         """Return the samples that a report holds, `most` at most."""
-        names = report.get("class_names")
+        names: dict[Any, str] = dict(enumerate(report.get("class_names") or ()))
         items = [SampleView.model_validate(one) for one in report.get("samples", [])[:most]]
         for item in items:
-            if names is not None and isinstance(item.target, float) and item.target in range(len(names)):
-                item.target = names[int(item.target)]
+            if not isinstance(item.target, list):
+                item.target = names.get(item.target, item.target)
         return cls(dataset=dataset_id, items=items)
 
 

@@ -33,8 +33,8 @@ MEDIA_TYPE_OF = {name: media_type for media_type, name in RESULTS_MEDIA_TYPES.it
 
 
 _POINTS_CSV = """\
-variant,t_inference,repeats,mean,std,ci95_low,ci95_high,ci95_adaptive_low,ci95_adaptive_high,p05,p95,min,max,loss_mean,mae_mean,r2_mean,top5_mean
-direct,3600.0,25,0.951,0.006,0.9485,0.9535,,,0.941,0.959,0.94,0.96,0.17,,,0.998
+variant,t_inference,repeats,mean,std,ci95_low,ci95_high,ci95_adaptive_low,ci95_adaptive_high,goal_reached,p05,p95,min,max,loss_mean,mae_mean,r2_mean,top5_mean
+direct,3600.0,25,0.951,0.006,0.9485,0.9535,,,,0.941,0.959,0.94,0.96,0.17,,,0.998
 """
 _FORMAT = "Format of the answer; it takes precedence over `Accept`."
 _TEXT = {"type": "string"}
@@ -81,7 +81,10 @@ LIFETIME_CONTENT: dict[str, Any] = {
     "content": {
         "text/csv": {
             "schema": _TEXT,
-            "example": "variant,t_inference,share,ci95_low,ci95_high\ndirect,3600.0,0.96,0.804,0.993\n",
+            "example": (
+                "variant,t_inference,share,ci95_low,ci95_high,ci95_adaptive_low,ci95_adaptive_high\n"
+                "direct,3600.0,0.96,0.804,0.993,,\n"
+            ),
         },
         "image/svg+xml": {"schema": _TEXT},
         "image/png": {"schema": _BINARY},
