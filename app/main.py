@@ -38,7 +38,7 @@ from app.kit import handlers, openapi
 from app.kit.access import current_project
 from app.kit.inspection import Inspector
 from app.kit.measuring import MeasuringMiddleware
-from app.kit.middleware import LingerMiddleware, RequestIdMiddleware
+from app.kit.middleware import LingerMiddleware, RequestIdMiddleware, RootMiddleware
 from app.kit.security import BoundaryMiddleware, SecurityHeadersMiddleware, allowed_to_other_sites
 from app.kit.semantics import CompressionMiddleware, FramingMiddleware, HeadMiddleware
 from app.kit.shutdown import when_told_to_stop
@@ -212,6 +212,7 @@ def _add_layers(app: FastAPI, settings: Settings, metrics: ApiMetrics) -> None:
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, **allowed_to_other_sites(settings))
     app.add_middleware(FramingMiddleware)
+    app.add_middleware(RootMiddleware)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(MeasuringMiddleware, metrics=metrics)
     app.add_middleware(CompressionMiddleware)

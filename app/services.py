@@ -17,6 +17,7 @@ from app.engine.watch import JobWatch
 from app.kit.access import Access
 from app.kit.inspection import Inspector
 from app.kit.permits import Permits
+from app.kit.uploads import UploadPlaces
 from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
@@ -36,6 +37,11 @@ class Services:
     results: ResultReader
     access: Access
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
+
+    @cached_property
+    def uploads(self) -> UploadPlaces:
+        """The places for uploads."""
+        return UploadPlaces(self.settings.max_uploads_at_once)
 
     @cached_property
     def permits(self) -> Permits:

@@ -129,8 +129,21 @@ class Settings(BaseSettings):
     max_json_bytes: Annotated[
         int, Field(gt=0, description="Size of the largest JSON body that is accepted.")
     ] = MIB
+    max_uploads_at_once: Annotated[
+        int,
+        Field(
+            gt=0,
+            description="Uploads that one API process receives and inspects at a time, which may need this "
+            "times `MAX_UPLOAD_BYTES` of disk; more are answered with 503 and `Retry-After`.",
+        ),
+    ] = 16
     upload_read_timeout_s: Annotated[
-        float, Field(gt=0, description="The service drops an upload that sends no data for this long.")
+        float,
+        Field(
+            gt=0,
+            description="The service drops a body that sends no data for this long, or, after this time, "
+            "less than 1 KiB a second on average.",
+        ),
     ] = 30.0
     refusal_linger_s: Annotated[
         float,

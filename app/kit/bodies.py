@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 import anyio
 from starlette.requests import Request
@@ -18,6 +19,8 @@ from app.kit.problems import (
 
 # The rest of a refused body has no use: the connection ends with the answer.
 CLOSE = {"Connection": "close"}
+# A client that sends a byte now and then would hold its place for hours.
+LEAST_BYTES_A_SECOND: Final = 1024
 
 
 async def read_chunks(
@@ -27,7 +30,7 @@ async def read_chunks(
 
     Raises:
         TooLarge: the body is declared, or turns out, to be larger than the limit.
-        UploadTimeout: nothing arrived within the time of one read.
+        UploadTimeout: nothing arrived within the time of one read, or too little since the beginning.
         BadRequest: Content-Length is not a number.
         UnsupportedMediaType: the body is compressed.
         ClientDisconnect: the client went away.
@@ -37,15 +40,19 @@ async def read_chunks(
         raise _too_large(max_bytes, what)
     received = 0
     stream = request.stream()
+    begun = anyio.current_time()
     while True:
+        left_s = begun + read_timeout_s + received / LEAST_BYTES_A_SECOND - anyio.current_time()
         try:
-            with anyio.fail_after(read_timeout_s):
+            with anyio.fail_after(min(read_timeout_s, left_s)):
                 chunk = await anext(stream, b"")
         except TimeoutError:
-            raise UploadTimeout(
-                f"nothing arrived for {read_timeout_s:g} s after {received} bytes; send it again",
-                headers=CLOSE,
-            ) from None
+            what_happened = (
+                f"nothing arrived for {read_timeout_s:g} s after {received} bytes"
+                if left_s >= read_timeout_s
+                else f"{received} bytes in {anyio.current_time() - begun:.0f} s are too few"
+            )
+            raise UploadTimeout(f"{what_happened}; send it again", headers=CLOSE) from None
         if not chunk:
             return
         received += len(chunk)

@@ -66,6 +66,30 @@ class RequestIdMiddleware:
             await respond(problem, request_id)(scope, receive, send)
 
 
+class RootMiddleware:
+    """Puts the prefix of a proxy (`root_path`) before the paths in `Location`.
+
+    Endpoints name them, and kept answers have them, without it: where the service is mounted may change.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        root = str(scope.get("root_path") or "").rstrip("/")
+
+        async def send_rooted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                location = headers.get("location", "")
+                if location.startswith("/") and not location.startswith("//"):
+                    headers["location"] = root + location
+            await send(message)
+
+        await self._app(scope, receive, send_rooted if root else send)
+
+
 class LingerMiddleware:
     """Lets a client that is still sending a refused body see the answer.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from fastapi import Depends
 from sqlalchemy.orm import Session
@@ -17,6 +17,9 @@ from app.db.session import Database
 from app.kit.access import Access
 from app.kit.problems import Unavailable
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.kit.uploads import UploadPlaces
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,10 @@ class Application(Protocol):
     @property
     def blobs(self) -> BlobStore:
         """The blob store."""
+
+    @property
+    def uploads(self) -> UploadPlaces:
+        """The places for uploads."""
 
     @property
     def schema(self) -> SchemaGuard:

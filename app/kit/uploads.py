@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -15,7 +15,14 @@ from starlette.requests import Request
 
 from app.kit.bodies import CLOSE, read_chunks
 from app.kit.multipart import FIELD, MAX_FRAMING_BYTES, FilePart
-from app.kit.problems import Fault, InvalidRequest, TooLarge, UnsupportedMediaType, shortened
+from app.kit.problems import (
+    Fault,
+    InvalidRequest,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+    shortened,
+)
 from app.kit.transactions import Application
 
 MULTIPART = "multipart/form-data"
@@ -23,6 +30,7 @@ OCTET_STREAM = "application/octet-stream"
 _BLOCK_BYTES = 1024 * 1024
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_NAME = 200
+_RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,32 @@ class Upload:
         return _UNPRINTABLE.sub("", stem)[:_MAX_NAME].strip(". ") or f"{prefix}-{self.sha256[:8]}"
 
 
+class UploadPlaces:
+    """How many uploads one process takes at a time, from their first byte to their place in the storage.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Have a place; Unavailable if there is none."""
+        if self._taken >= self._most:
+            raise Unavailable(
+                f"the service is receiving {self._taken} files, as many as it can; send the file again later",
+                code="too_busy",
+                headers={"Retry-After": str(_RETRY_AFTER_S), **CLOSE},
+            )
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
 @asynccontextmanager
 async def receive_upload(
     request: Request, application: Application, *, media_types: Collection[str], what: str
@@ -61,12 +95,13 @@ async def receive_upload(
 
     Raises:
         UnsupportedMediaType, TooLarge, UploadTimeout, BadRequest, InvalidRequest: the file is refused.
+        Unavailable: too many are being received.
     """
     settings = application.settings
     limit = settings.max_upload_bytes
     media_type = _media_type(request, media_types, what)
     form = FilePart(request.headers["content-type"]) if media_type == MULTIPART else None
-    with application.blobs.incoming() as (file, path):
+    with application.uploads.place(), application.blobs.incoming() as (file, path):
         sink = _Sink(file)
         async for chunk in read_chunks(
             request,

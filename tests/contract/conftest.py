@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvicorn
@@ -50,10 +51,10 @@ class Server:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Server]:
+def running(settings: Settings, **options: Any) -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     app = create_app(settings)
-    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=5, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -1,11 +1,17 @@
 """What clients do to a socket that no client library does for them."""
 
+import gzip
+import io
 import json
 import socket
 import time
+import zipfile
 
 import httpx
+import numpy as np
 import pytest
+
+from tests.waiting import until
 
 HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
 UPLOADS = [b"/v1/models", b"/v1/datasets"]
@@ -80,6 +86,89 @@ def test_an_upload_that_stalls_is_dropped(address, leftovers, path):
     status, headers, body = exchange(address, HEAD % path + b"Content-Length: 1000\r\n\r\nabc")
     assert (status, body["code"]) == (408, "request_timeout")
     assert headers["connection"] == "close"
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("path", [*UPLOADS, b"/v1/jobs"])
+def test_a_body_that_drips_is_dropped(address, leftovers, path):
+    """Each read succeeds in time, and the whole would take for ever."""
+    head = HEAD if path in UPLOADS else HEAD.replace(b"octet-stream", b"json")
+    head = head % path + b"Content-Length: 10000\r\n\r\n"
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(head)
+        connection.settimeout(0.1)
+        answer = b""
+        for _ in range(200):  # 20 s of a byte each 0.1 s
+            try:
+                connection.sendall(b" ")
+                answer = connection.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            break
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"are too few" in answer
+    assert leftovers() == []
+
+
+def test_more_uploads_than_there_are_places_are_told_to_come_again(server, leftovers):
+    """Sixteen are being received: the next is refused, everything else answered; a place is free at the end."""
+    address = server.address
+    held = [socket.create_connection(address, timeout=10) for _ in range(16)]
+    try:
+        for connection in held:
+            connection.sendall(HEAD % b"/v1/models" + b"Content-Length: 500000\r\n\r\n" + b"x" * 100_000)
+        until(lambda: server.services.uploads._taken == 16, "the places to be taken")
+        status, headers, body = exchange(address, HEAD % b"/v1/datasets" + b"Content-Length: 3\r\n\r\nabc")
+        assert (status, body["code"], headers["retry-after"]) == (503, "too_busy", "5")
+        assert httpx.get(f"{server.url}/v1/models").status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+    until(lambda: not leftovers() and server.services.uploads._taken == 0, "the places to be free")
+    status, _, body = exchange(
+        address, HEAD % b"/v1/models" + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc"
+    )
+    assert (status, body["code"]) == (422, "not_onnx")
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"gzip, gzip", b"zstd"])
+@pytest.mark.parametrize("path", [*UPLOADS, b"/v1/jobs"])
+def test_a_compressed_body_is_refused_unread(address, leftovers, path, coding):
+    kind = b"application/json" if b"jobs" in path else b"application/octet-stream"
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + kind
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    length = b"\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    status, headers, body = exchange(address, head + b"\r\nContent-Encoding: " + coding + length, bomb)
+    assert (status, body["code"]) == (415, "unsupported_content_encoding")
+    assert headers["accept-encoding"] == "identity"
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("name", ["bomb.csv.gz", "bomb.onnx.gz", "bomb.npz", "bomb.zip"])
+def test_a_file_that_unpacks_to_much_more_is_refused(server, leftovers, name):
+    """300 MB of zeros in some hundred kilobytes."""
+    zeros = b"\0" * 300_000_000
+    if name.endswith(".gz"):
+        content = gzip.compress(zeros, 1)
+    else:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            if name.endswith(".npz"):
+                header = io.BytesIO()
+                np.lib.format.write_array_header_1_0(
+                    header, {"descr": "<f4", "fortran_order": False, "shape": (75_000, 1000)}
+                )
+                archive.writestr("x.npy", header.getvalue() + zeros)
+                archive.writestr("y.npy", b"")
+            else:
+                archive.writestr("model.onnx", zeros)
+        content = packed.getvalue()
+    path = "/v1/models" if "onnx" in name or name.endswith(".zip") else "/v1/datasets"
+    headers = {"Content-Type": "application/octet-stream"}
+    answer = httpx.post(f"{server.url}{path}", content=content, headers=headers, timeout=60)
+    assert answer.status_code in (413, 422), answer.text
     assert leftovers() == []
 
 
