@@ -146,3 +146,21 @@ def test_the_moment_of_programming_has_a_name() -> None:
     assert "Right after programming 90.0 %" in found.headline
     assert "already right after programming (direct)" in found.headline
     assert "0 of 10 chips hold 97 % right after programming." in found.headline
+
+
+@pytest.mark.parametrize(
+    ("goal", "sentence"),
+    [
+        (0.2, "Chips came in waves until the mean was known to ± 20 points; 8 chips were enough."),
+        (
+            1e-6,
+            "The job asked to know the mean to ± 0.0001 points, and stopped at 8 chips, the most that it allows:",
+        ),
+    ],
+)
+def test_chips_in_waves_are_said_to_be_enough_or_not(goal: float, sentence: str) -> None:
+    until = RepeatsUntil(until_ci95=goal, at_least=4, at_most=8)
+    laws = {"direct": falling(0.002, 0.0001)}
+    assert any(one.startswith(sentence) for one in said(laws, chips=8, until=until).sentences)
+    running = said(laws, chips=8, until=until, state="running").sentences
+    assert not any("in waves" in one or "stopped at" in one for one in running)
