@@ -43,6 +43,12 @@ _JOB: Final[dict[str, Any]] = {
     "seed": 42,
 }  # fmt: skip
 
+_PLANNED: Final[dict[str, Any]] = {
+    "name": "How far apart services may be",
+    "finetune": None,
+    "evaluate": {"t_inference": [1, 86400], "repeats": 20, "max_samples": 20},
+    "analyses": [{"type": "maintenance_plan", "accuracy": 0.9}],
+}
 _PATIENCE_S: Final = 60
 _SHORT: Final = {"events": {"limit": 5}, "layers": {"layer": "conv1"}}
 _SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - that of Standard Webhooks' documents
@@ -123,6 +129,7 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         one = "/v1/jobs/{job_id}/analyses/{analysis_type}"
         for name in _ANALYSES:
             ask("GET", f"{path}/analyses/{name}", one, name=name)
+        _plan(recorder, http, {**job_request, **_PLANNED})
         other = of("POST", path, "extend", json={"repeats": 4})
         while http.get(f"/v1/jobs/{other['id']}").json()["state"] != "succeeded":
             time.sleep(0.2)
@@ -160,6 +167,14 @@ def record(service: LocalService) -> dict[str, dict[str, Any]]:
         recorder.found["get_hardware_profile_schema"] = {"200": shown}
         _keys(recorder, http)
         return recorder.found
+
+
+def _plan(recorder: Recorder, http: httpx.Client, request: dict[str, Any]) -> None:
+    path = f"/v1/jobs/{http.post('/v1/jobs', json=request).json()['id']}"
+    while http.get(path).json()["state"] != "succeeded":
+        time.sleep(0.2)
+    template = "/v1/jobs/{job_id}/analyses/{analysis_type}"
+    recorder.ask("GET", f"{path}/analyses/maintenance_plan", template, name="maintenance_plan")
 
 
 def _configurations(recorder: Recorder) -> None:
