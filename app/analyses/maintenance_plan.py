@@ -12,7 +12,13 @@ from app.results.statistics import wilson95
 from driftline.times import in_words
 from simulator.config import Variant
 from simulator.config.analyses import MaintenancePlan
-from simulator.config.analyses.maintenance_plan import GRID, MOST_JUDGED, SHORTEST_S, Censored, intervals_s
+from simulator.config.analyses.maintenance_plan import (
+    GRID,
+    MOST_JUDGED,
+    SHORTEST_S,
+    CensoredInterval,
+    intervals_s,
+)
 from simulator.config.maintenance import ServiceKind
 
 
@@ -49,7 +55,7 @@ def _rows(asked: Asked, plan: MaintenancePlan, variant: Variant, kind: ServiceKi
 def _longest(asked: Asked, plan: MaintenancePlan, variant: Variant, kind: ServiceKind) -> LongestIntervalView:
     search = search_of(plan, asked.subject, variant, asked.measured, kind)
     grid = intervals_s(plan.horizon_s(asked.subject.spec))
-    is_inside = search.is_over and search.censored is Censored.NONE
+    is_inside = search.is_over and search.censored is CensoredInterval.NONE
     return LongestIntervalView(
         variant=variant.value,
         do=kind,
@@ -68,7 +74,7 @@ def _notes(plan: MaintenancePlan, answer: MaintenancePlanView) -> Iterator[str]:
     if any(kind is not ServiceKind.COMPENSATE for kind in plan.do):
         yield "Each kind of service is planned alone: without compensate, chips are not compensated at all."
     for one in answer.longest:
-        if one.censored is Censored.BELOW:
+        if one.censored is CensoredInterval.BELOW:
             yield (
                 f"With {one.do} every {in_words(SHORTEST_S)[2:]}, fewer than {100 * plan.chips:g} % of the "
                 f"chips of {one.variant} hold the target."

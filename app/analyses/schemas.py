@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simulator.config.analyses.error_budget import BudgetMethod
 from simulator.config.analyses.layer_sensitivity import SensitivityMode
-from simulator.config.analyses.maintenance_plan import Censored
+from simulator.config.analyses.maintenance_plan import CensoredInterval
 from simulator.config.effects import Effect
 from simulator.config.maintenance import ServiceKind
 from simulator.config.tasks import Metric
@@ -249,7 +249,7 @@ class LongestIntervalView(BaseModel):
     next_interval_s: float | None = Field(
         description="The next one of the grid, at which they do not; null where it is not known."
     )
-    censored: Censored | None = Field(
+    censored: CensoredInterval | None = Field(
         description="`above`: chips hold the target until the horizon without any service; `below`: not even "
         "with a service every hour; null before it is known."
     )

@@ -170,7 +170,7 @@ def course_of(coordinates: Mapping[str, Any]) -> tuple[Schedule, list[float]]:
     return (rule,), judged_s(interval_s, horizon_s)
 
 
-class Censored(StrEnum):
+class CensoredInterval(StrEnum):
     """What is known of an interval outside of the grid.
 
     NONE: the longest that holds lies within. ABOVE: even the longest of the grid holds. BELOW: not even the
@@ -205,11 +205,11 @@ class Search:
         return (self.holds + self.fails) // 2
 
     @property
-    def censored(self) -> Censored:
+    def censored(self) -> CensoredInterval:
         """Where the longest interval lies, once the search is over."""
         if self.holds < 0:
-            return Censored.BELOW
-        return Censored.ABOVE if self.holds == GRID - 1 else Censored.NONE
+            return CensoredInterval.BELOW
+        return CensoredInterval.ABOVE if self.holds == GRID - 1 else CensoredInterval.NONE
 
     def after(self, *, holds: bool) -> Search:
         """Return the search once its next interval is known."""

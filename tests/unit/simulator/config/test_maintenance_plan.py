@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulator.config.analyses.maintenance_plan import (
     GRID,
     MOST_JUDGED,
-    Censored,
+    CensoredInterval,
     Search,
     course_of,
     holding,
@@ -68,8 +68,8 @@ def test_bisection_finds_the_longest_interval_in_five_rounds(longest):
         rounds += 1
     assert rounds <= 5
     assert search.holds == longest
-    censored = {-1: Censored.BELOW, GRID - 1: Censored.ABOVE}
-    assert search.censored is censored.get(longest, Censored.NONE)
+    censored = {-1: CensoredInterval.BELOW, GRID - 1: CensoredInterval.ABOVE}
+    assert search.censored is censored.get(longest, CensoredInterval.NONE)
 
 
 def test_a_search_follows_its_own_path_whatever_else_is_known():
