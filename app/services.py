@@ -41,7 +41,8 @@ class Services:
     @cached_property
     def uploads(self) -> UploadPlaces:
         """The places for uploads."""
-        return UploadPlaces(self.settings.max_uploads_at_once)
+        settings = self.settings
+        return UploadPlaces(settings.max_uploads_at_once, wait_s=settings.upload_read_timeout_s / 2)
 
     @cached_property
     def permits(self) -> Permits:

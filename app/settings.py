@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         Field(
             gt=0,
             description="Uploads that one API process receives and inspects at a time, which may need this "
-            "times `MAX_UPLOAD_BYTES` of disk; more are answered with 503 and `Retry-After`.",
+            "times `MAX_UPLOAD_BYTES` of disk; more wait half of `UPLOAD_READ_TIMEOUT_S`, then get a 503.",
         ),
     ] = 16
     upload_read_timeout_s: Annotated[

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -58,27 +59,38 @@ class Upload:
 class UploadPlaces:
     """How many uploads one process takes at a time, from their first byte to their place in the storage.
 
-    Belongs to one event loop.
+    Who waits for a place is not read from, and costs neither memory nor disk. Belongs to one event loop.
+
+    Args:
+        most: places.
+        wait_s: how long an upload waits for one.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken = 0
+    def __init__(self, most: int, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._free = anyio.Semaphore(most, max_value=most)
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Have a place; Unavailable if there is none."""
-        if self._taken >= self._most:
+    @property
+    def free(self) -> int:
+        """How many places are free."""
+        return self._free.value
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a place and have it; Unavailable if there is none in time."""
+        try:
+            with anyio.fail_after(self._wait_s):
+                await self._free.acquire()
+        except TimeoutError:
             raise Unavailable(
-                f"the service is receiving {self._taken} files, as many as it can; send the file again later",
+                "the service is receiving as many files as it can; send the file again later",
                 code="too_busy",
                 headers={"Retry-After": str(_RETRY_AFTER_S), **CLOSE},
-            )
-        self._taken += 1
+            ) from None
         try:
             yield
         finally:
-            self._taken -= 1
+            self._free.release()
 
 
 @asynccontextmanager
@@ -95,37 +107,38 @@ async def receive_upload(
 
     Raises:
         UnsupportedMediaType, TooLarge, UploadTimeout, BadRequest, InvalidRequest: the file is refused.
-        Unavailable: too many are being received.
+        Unavailable: too many are being received, and none came to its end in time.
     """
     settings = application.settings
     limit = settings.max_upload_bytes
     media_type = _media_type(request, media_types, what)
     form = FilePart(request.headers["content-type"]) if media_type == MULTIPART else None
-    with application.uploads.place(), application.blobs.incoming() as (file, path):
-        sink = _Sink(file)
-        async for chunk in read_chunks(
-            request,
-            max_bytes=limit + (MAX_FRAMING_BYTES if form else 0),
-            read_timeout_s=settings.upload_read_timeout_s,
-            what=what,
-        ):
-            await sink.take(form.feed(chunk) if form else chunk)
-            if sink.size_bytes > limit:
-                raise _too_large(limit, what)
-        await sink.finish()
-        if form:
-            form.finish()
-        if sink.size_bytes == 0:
-            message = f"the {what} is empty"
-            fault = Fault(pointer="", code="empty_file", message=message, hint="send the file's bytes")
-            raise InvalidRequest(message, code="empty_file", errors=[fault])
-        yield Upload(
-            path,
-            sink.size_bytes,
-            sink.sha256,
-            form.media_type if form else media_type,
-            form.filename if form else None,
-        )
+    async with application.uploads.place():
+        with application.blobs.incoming() as (file, path):
+            sink = _Sink(file)
+            async for chunk in read_chunks(
+                request,
+                max_bytes=limit + (MAX_FRAMING_BYTES if form else 0),
+                read_timeout_s=settings.upload_read_timeout_s,
+                what=what,
+            ):
+                await sink.take(form.feed(chunk) if form else chunk)
+                if sink.size_bytes > limit:
+                    raise _too_large(limit, what)
+            await sink.finish()
+            if form:
+                form.finish()
+            if sink.size_bytes == 0:
+                message = f"the {what} is empty"
+                fault = Fault(pointer="", code="empty_file", message=message, hint="send the file's bytes")
+                raise InvalidRequest(message, code="empty_file", errors=[fault])
+            yield Upload(
+                path,
+                sink.size_bytes,
+                sink.sha256,
+                form.media_type if form else media_type,
+                form.filename if form else None,
+            )
 
 
 class _Sink:

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.contract.conftest import running
 from tests.waiting import until
 
 HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
@@ -112,25 +113,26 @@ def test_a_body_that_drips_is_dropped(address, leftovers, path):
     assert leftovers() == []
 
 
-def test_more_uploads_than_there_are_places_are_told_to_come_again(server, leftovers):
-    """Sixteen are being received: the next is refused, everything else answered; a place is free at the end."""
-    address = server.address
-    held = [socket.create_connection(address, timeout=10) for _ in range(16)]
-    try:
+def test_more_uploads_than_there_are_places_wait_and_are_told_to_come_again(settings, leftovers):
+    """While two are being received the next is refused after a while, and everything else answered."""
+    few = settings.model_copy(update={"max_uploads_at_once": 2, "upload_read_timeout_s": 4.0})
+    upload = HEAD % b"/v1/models" + b"Connection: close\r\n"
+    with running(few) as server:
+        places = server.services.uploads
+        held = [socket.create_connection(server.address, timeout=10) for _ in range(2)]
         for connection in held:
-            connection.sendall(HEAD % b"/v1/models" + b"Content-Length: 500000\r\n\r\n" + b"x" * 100_000)
-        until(lambda: server.services.uploads._taken == 16, "the places to be taken")
-        status, headers, body = exchange(address, HEAD % b"/v1/datasets" + b"Content-Length: 3\r\n\r\nabc")
+            connection.sendall(upload + b"Content-Length: 500000\r\n\r\n" + b"x" * 100_000)
+        until(lambda: places.free == 0, "the places to be taken")
+        status, headers, body = exchange(server.address, upload + b"Content-Length: 3\r\n\r\nabc")
         assert (status, body["code"], headers["retry-after"]) == (503, "too_busy", "5")
         assert httpx.get(f"{server.url}/v1/models").status_code == 200
-    finally:
+        waiting = socket.create_connection(server.address, timeout=10)
+        waiting.sendall(upload + b"Content-Length: 3\r\n\r\nabc")
         for connection in held:
             connection.close()
-    until(lambda: not leftovers() and server.services.uploads._taken == 0, "the places to be free")
-    status, _, body = exchange(
-        address, HEAD % b"/v1/models" + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc"
-    )
-    assert (status, body["code"]) == (422, "not_onnx")
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 422 ")
+        waiting.close()
+        until(lambda: not leftovers() and places.free == 2, "the places to be free")
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"gzip, gzip", b"zstd"])
