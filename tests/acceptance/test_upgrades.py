@@ -71,7 +71,7 @@ def next_api(service: LocalService) -> Iterator[str]:
         process.wait(60)
 
 
-@pytest.mark.parametrize("backend", ["sqlite, embedded broker"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite, embedded broker", "PostgreSQL, Redis"], indirect=True)
 def test_a_rolling_restart_over_a_migration_loses_no_job_and_no_cell(
     start_service: StartService, backend: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
