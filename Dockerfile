@@ -30,4 +30,4 @@ USER 10001
 WORKDIR /home/driftline
 VOLUME /data
 EXPOSE 8000
-CMD ["uvicorn", "app.main:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", "--timeout-keep-alive", "75"]
+CMD ["python", "-m", "app", "--host", "0.0.0.0", "--port", "8000"]

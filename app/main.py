@@ -1,4 +1,4 @@
-"""The HTTP application: `uvicorn --factory app.main:create_app`."""
+"""The HTTP application; `python -m app` serves it."""
 
 from __future__ import annotations
 

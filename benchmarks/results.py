@@ -93,9 +93,8 @@ def running(folder: Path, database_url: str) -> Iterator[Service]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     environment = {**os.environ, "DATABASE_URL": database_url, "DRIFTLINE_DATA_DIR": str(folder)}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)]
-    options = ["--timeout-keep-alive", "75", "--log-level", "warning"]  # as the service is started
-    process = subprocess.Popen([*command, *options], env=environment)
+    command = [sys.executable, "-m", "app", "--port", str(port)]
+    process = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 30

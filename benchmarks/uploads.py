@@ -39,7 +39,7 @@ def measure(uploads: int, megabytes: int) -> dict[str, Any]:
             port = listener.getsockname()[1]
         settings = Settings(data_dir=Path(folder), port=port)
         migrate(settings.resolved_database_url)
-        command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--no-access-log"]
+        command = [sys.executable, "-m", "app", "--no-access-log"]
         command += ["--port", str(settings.port), "--log-level", "warning"]
         process = subprocess.Popen(command, env={**os.environ, **settings.to_environment()})
         try:

@@ -30,9 +30,6 @@ from app.start import load_settings
 
 log = logging.getLogger(__name__)
 
-# Clients that ask every few seconds must not meet a connection that is just being closed, and proxies
-# close theirs first.
-_KEEP_ALIVE_S = "75"
 _START_S = 60.0
 _STOP_S = 30.0
 _WATCH_S = 0.5
@@ -99,13 +96,9 @@ class LocalService:
         api = [
             sys.executable,
             "-m",
-            "uvicorn",
-            "app.main:create_app",
-            "--factory",
+            "app",
             "--fd",
             str(listener.fileno()),
-            "--timeout-keep-alive",
-            _KEEP_ALIVE_S,
         ]
         self._spawn("api", [*api, "--no-access-log", "--log-level", "warning"], pass_fds=(listener.fileno(),))
         self._await_ready()

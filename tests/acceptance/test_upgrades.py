@@ -51,7 +51,7 @@ def next_api(service: LocalService) -> Iterator[str]:
     """Run an API of the next version beside the old one; yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--port", str(port)]
+    command = [sys.executable, "-m", "app", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--no-access-log", "--log-level", "warning"], env=service._environment
     )

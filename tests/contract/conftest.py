@@ -15,6 +15,7 @@ from app.db.session import Database
 from app.db.tables import Job, Model
 from app.engine.states import JobState, lock, move, record
 from app.jobs.repository import JobRepository
+from app.kit.wire import PatientProtocol
 from app.main import create_app
 from app.services import Services
 from app.settings import Settings
@@ -54,7 +55,8 @@ class Server:
 def running(settings: Settings, **options: Any) -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     app = create_app(settings)
-    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=5, **options)
+    options = {"http": PatientProtocol, "ws": "none", "timeout_graceful_shutdown": 5, **options}
+    config = uvicorn.Config(app, log_level="warning", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -18,7 +18,7 @@ from tests.waiting import until
 def process(settings, story):
     """The server as a process of its own, and its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    command = [sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", "--fd"]
+    command = [sys.executable, "-m", "app", "--fd"]
     process = subprocess.Popen(
         [*command, str(listener.fileno()), "--log-level", "warning"],
         pass_fds=[listener.fileno()],

@@ -25,7 +25,7 @@ def api(settings, **environment: str) -> Iterator[tuple[subprocess.Popen[str], s
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", "--host", "0.0.0.0",
+        [sys.executable, "-m", "app", "--host", "0.0.0.0",
          "--port", str(port), "--log-level", "warning"],
         env={**os.environ, **settings.to_environment(), **environment}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -78,7 +78,7 @@ def test_with_a_key_in_the_settings_it_starts(settings):
 
 
 def test_where_the_settings_do_not_say_that_it_listens_elsewhere_nobody_gets_in_from_there(settings):
-    """`uvicorn --host 0.0.0.0` without DRIFTLINE_HOST: this machine alone is let in without a key."""
+    """`python -m app --host 0.0.0.0` without DRIFTLINE_HOST: this machine alone is let in without a key."""
     own = socket.gethostbyname(socket.gethostname())
     with api(settings) as (_, url):
         until(lambda: ready(url), "the API to listen")
