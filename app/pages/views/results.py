@@ -21,6 +21,7 @@ class ResultTable:
         rows: (seconds, points in the order of the variants; None where there is none).
         chips: the most chips of a point.
         until: what decides how many chips there are; None where their number is fixed.
+        is_served: whether something is done to chips by a schedule.
     """
 
     metric: str
@@ -29,6 +30,7 @@ class ResultTable:
     rows: Sequence[tuple[float, Sequence[Mapping[str, Any] | None]]]
     chips: int
     until: Mapping[str, Any] | None
+    is_served: bool
 
 
 def result_table(answer: Mapping[str, Any]) -> ResultTable:
@@ -46,6 +48,7 @@ def result_table(answer: Mapping[str, Any]) -> ResultTable:
             (point["repeats"] for points in by_variant.values() for point in points.values()), default=0
         ),
         until=answer["repeats_until"],
+        is_served=bool(answer.get("maintenance")),
     )
 
 

@@ -5,7 +5,7 @@ import { refresh } from "./live.js";
 import { drawHistory } from "./history.js";
 import { axisFormat, colourOf, dashOf, markerOf, TimePlot } from "./plot.js";
 import { ask } from "./service.js";
-import { duration } from "./times.js";
+import { duration, serviceTimes } from "./times.js";
 import { intervalWords, metricWords } from "./words.js";
 
 const job = document.getElementById("job");
@@ -52,6 +52,7 @@ function drawCurve() {
   curve.draw(lines, {
     rule: digital === undefined || digital === null ? null : { value: digital },
     chips: document.getElementById("chips").checked ? chips.map((chip) => ({ ...chip, colour: colourOf(chip.variant) })) : [],
+    services: serviceTimes(results.maintenance, Math.max(...lines.flatMap((line) => line.points.map((point) => point.t)))),
     threshold: threshold(),
   });
 }

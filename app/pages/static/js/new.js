@@ -14,6 +14,7 @@ const start = JSON.parse(facts.start);
 const at = (id) => document.getElementById(id);
 const chosen = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
 const REST_MS = 450;
+const PLAIN_SAMPLES = 512; // of services, where a schedule says nothing else
 const OWN_HARDWARE = "own:"; // what the job says that the form starts from, where it is more than a name
 let overrides = {}; // null while the editor's text is no JSON
 let judging = null;
@@ -38,6 +39,42 @@ function showWaves() {
   at("repeats").disabled = isOn;
 }
 
+/** Return what is done to chips in service; null where drift compensation is read out at every time. */
+function maintenance() {
+  showFault("/evaluate/maintenance", []);
+  const choice = at("upkeep").value;
+  if (choice === "") return null;
+  if (choice === "none") return [];
+  if (choice === "own") return start.evaluate.maintenance;
+  try {
+    const [every] = parseTimes(at("service-every").value);
+    return [{ every: every ?? null, do: [at("service-kind").value] }];
+  } catch (error) {
+    showFault("/evaluate/maintenance", [error.message]);
+    return null;
+  }
+}
+
+/** Choose what a job says of its chips in service; a schedule with more than one service is kept as it is. */
+function fillMaintenance(schedule) {
+  const [rule] = schedule || [];
+  const isPlain = schedule?.length === 1 && rule.every && rule.do.length === 1 && rule.samples === PLAIN_SAMPLES;
+  if (!schedule) at("upkeep").value = "";
+  else if (!schedule.length) at("upkeep").value = "none";
+  else if (isPlain) {
+    at("upkeep").value = "every";
+    [at("service-kind").value] = rule.do;
+    at("service-every").value = `${rule.every} s`;
+  } else {
+    at("upkeep").querySelector("[value=own]").hidden = false;
+    at("upkeep").value = "own";
+  }
+}
+
+function showServed() {
+  for (const part of form.querySelectorAll(".served")) part.hidden = at("upkeep").value !== "every";
+}
+
 /** Return the specification that the form says; what it does not show is kept from the job it started from. */
 function specification() {
   const spec = { name: at("name").value || null, model: at("model").value, dataset: at("dataset").value };
@@ -57,6 +94,9 @@ function specification() {
   evaluate.t_inference = times();
   evaluate.repeats = repeats();
   evaluate.variants = chosen("variant");
+  const schedule = maintenance();
+  if (schedule) evaluate.maintenance = schedule;
+  else delete evaluate.maintenance;
   if (whole("max-samples")) evaluate.max_samples = whole("max-samples");
   else delete evaluate.max_samples;
   spec.evaluate = evaluate;
@@ -251,6 +291,7 @@ function fill(spec) {
     at("at-least").value = waves.at_least;
     at("at-most").value = waves.at_most;
   } else at("repeats").value = evaluate.repeats;
+  fillMaintenance(evaluate.maintenance);
   at("max-samples").value = evaluate.max_samples ?? "";
   at("seed").value = spec.seed;
   at("epochs").value = finetune?.epochs ?? 0;
@@ -303,6 +344,7 @@ installUpload("dataset", (made) => `${made.train_size.toLocaleString("en")} trai
 installEditor(at("overrides"), `${api}/rpu-configs`, configuration, (value) => { overrides = value; judgeSoon(); });
 form.addEventListener("change", suggestEpochs);
 form.addEventListener("change", showWaves);
+form.addEventListener("change", showServed);
 form.addEventListener("change", keep);
 form.addEventListener("input", judgeSoon);
 form.addEventListener("submit", submit);
@@ -311,5 +353,6 @@ at("model").addEventListener("change", showModel);
 at("dataset").addEventListener("change", showDataset);
 showDataset();
 showWaves();
+showServed();
 judgeSoon();
 await showModel();

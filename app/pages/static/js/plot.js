@@ -30,6 +30,7 @@ export function axisOf(times) {
  *
  * `lines`: {label, colour, dash, marker, points: [{t, y, bar, thin, band, hollow}]}; `bar`, `thin` and
  * `band` are [low, high] or nothing.
+ * Services are times, marked on the axis.
  * `options`: {format, range: [low, high] | null, rule: {value, label} | null, chips: [{colour, points: [[t, y]]}],
  * reading, describe(t) -> text, height, threshold, onDrag(value), onRest(value)}.
  */
@@ -45,9 +46,9 @@ export class TimePlot {
     addEventListener("beforeprint", () => this.resize());
   }
 
-  draw(lines, { rule = null, chips = [], threshold = null, range = null } = {}) {
+  draw(lines, { rule = null, chips = [], services = [], threshold = null, range = null } = {}) {
     this.lines = lines.filter((line) => line.points.length);
-    Object.assign(this, { rule, chips, threshold, wantedRange: range });
+    Object.assign(this, { rule, chips, services, threshold, wantedRange: range });
     const times = [...new Set(this.lines.flatMap((line) => line.points.map((point) => point.t)))].sort((a, b) => a - b);
     this.times = times;
     this.uplot?.destroy();
@@ -186,6 +187,11 @@ export class TimePlot {
     const { ctx } = plot;
     const scale = devicePixelRatio || 1;
     ctx.save();
+    const { left, top, height } = plot.bbox;
+    for (const time of this.services) {
+      const x = plot.valToPos(this.axis.place(time), "x", true);
+      if (x >= left) mark(ctx, "triangle", css("--quiet"), x, top + height - 4 * scale, 3 * scale);
+    }
     for (const line of this.lines) {
       for (const point of line.points) {
         if (!Number.isFinite(point.y)) continue;

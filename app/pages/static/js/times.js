@@ -41,6 +41,20 @@ export function ago(moment, now = Date.now()) {
   return "just now";
 }
 
+const MOST_SERVICES = 40; // of one rule; of more some are chosen, evenly over the axis
+
+/** Return when services of a schedule are done, up to a time. */
+export function serviceTimes(schedule, last) {
+  return (schedule || []).flatMap((rule) => {
+    if (rule.at) return rule.at.filter((time) => time <= last);
+    const count = Math.floor(last / rule.every);
+    const numbers = count <= MOST_SERVICES
+      ? Array.from({ length: count }, (_, index) => index + 1)
+      : [...new Set(Array.from({ length: MOST_SERVICES }, (_, index) => Math.round(count ** (index / (MOST_SERVICES - 1)))))];
+    return numbers.map((number) => number * rule.every);
+  });
+}
+
 /** Return the seconds of "1 week, 36 h"; an Error names the part that is no time. */
 export function parseTimes(text) {
   return text.split(",").map((part) => part.trim()).filter(Boolean).map((part) => {
