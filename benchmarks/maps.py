@@ -152,7 +152,7 @@ def compare(subject: Subject, measured: Measured, target: float) -> dict[str, An
     every = tuple(subject.layers)
     enough = [digital for digital in _maps(subject) if _loss(subject, measured, digital) <= target]
     best = min((*enough, every), key=lambda digital: _devices(subject, digital))
-    suggested = state.ranking[: state.reaches]
+    suggested = state.digital
     total = _devices(subject, every)
     return {
         "target_drop": target,

@@ -77,9 +77,9 @@ def _suggestion(asked: Asked, sensitivity: LayerSensitivity, variant: Variant) -
     """Return the layers to keep digital once the search is over."""
     subject = asked.subject
     state = search(sensitivity, subject, variant, asked.measured)
-    if state is None or not state.is_over or sensitivity.target_drop is None:
+    if state is None or sensitivity.target_drop is None or not (state.is_over or asked.complete):
         return None
-    digital = sorted(state.ranking[: state.reaches], key=list(subject.layers).index)
+    digital = sorted(state.digital, key=list(subject.layers).index)
     is_all = len(digital) == len(subject.layers)
     loss: EstimateView | None = None
     if not is_all:
@@ -105,7 +105,8 @@ def _notes(asked: Asked, answer: LayerSensitivityView) -> list[str]:
     for variant, one in answer.suggestion.items():
         if one.layers is None:
             notes.append(
-                f"No set of layers with one left on tiles brings {variant} to a loss of {one.target_drop:g}."
+                f"No set of layers that was evaluated with one left on tiles brings {variant} to a loss of "
+                f"{one.target_drop:g}."
             )
     if any("hwa" in total.variant for total in answer.totals):
         notes.append(

@@ -111,7 +111,7 @@ class DigitalLayersView(BaseModel):
 
 
 class LayerSuggestionView(BaseModel):
-    """The smallest set of layers to keep digital that reaches the target, along the ranking."""
+    """A small set of layers to keep digital that reaches the target, found greedily."""
 
     layers: DigitalLayersView | None = Field(
         description="The field `layers` of a job; null where only all layers digital would do."

@@ -1,8 +1,9 @@
-"""Layer sensitivity: each layer by itself, then the smallest set to keep digital, found by bisection.
+"""Layer sensitivity: each layer by itself, then a small set to keep digital, found greedily.
 
 Layers are ranked by what keeping them digital wins for each device that the tiles lose. Along the ranking,
-sets grow by a layer each; the smallest that brings the loss under the target is found by evaluating some of
-them, one a round, and so the one that is suggested has been evaluated itself.
+sets grow by a layer each; the smallest that brings the loss under the target is found by bisection. From it
+layers go back to the tiles, large ones first, while the target holds. Each set is evaluated in a round of
+its own, and so the one that is suggested has been evaluated itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from simulator.config import Variant
 from simulator.config.analyses import LayerSensitivity, Setting
 from simulator.config.analyses.layer_sensitivity import SNR, SensitivityMode, setting_of
 
+_MOST_TRIALS = 8  # of layers that may go back to the tiles
+
 
 @dataclass(frozen=True)
 class Search:
@@ -26,28 +29,20 @@ class Search:
         ranking: layers, those first that win most for each device.
         fails: the largest number of first layers that is known not to be enough; -1 where none is.
         reaches: the smallest number that is known to be enough; that of all layers where none is known.
-        guess: how many are expected to be enough.
+        digital: the smallest set by now that is known to be enough; all layers where none is known.
+        next: the set to evaluate next; None where the search is over.
     """
 
     ranking: tuple[str, ...]
     fails: int
     reaches: int
-    guess: int
+    digital: tuple[str, ...]
+    next: tuple[str, ...] | None
 
     @property
     def is_over(self) -> bool:
-        """Whether the smallest number is known."""
-        return self.reaches - self.fails <= 1
-
-    @property
-    def next(self) -> tuple[str, ...]:
-        """The layers to keep digital in the next evaluation."""
-        near: tuple[int, ...] = (self.guess, self.guess - 1, self.guess + 1)
-        if self.fails >= self.guess + 1 or self.reaches <= self.guess - 1:
-            near = ()
-        halves = (self.fails + self.reaches) // 2
-        count = next((one for one in near if self.fails < one < self.reaches), halves)
-        return self.ranking[:count]
+        """Whether nothing is left to evaluate."""
+        return self.next is None
 
 
 def first(sensitivity: LayerSensitivity, subject: Subject, variant: Variant) -> Sequence[Setting]:
@@ -79,7 +74,7 @@ def further(
 ) -> Sequence[Setting]:
     """Return the next evaluation of the search; none ends it."""
     state = search(sensitivity, subject, variant, measured)
-    if state is None or state.is_over:
+    if state is None or state.next is None:
         return ()
     return [setting_of(state.next, list(subject.layers))]
 
@@ -110,11 +105,61 @@ def search(
             reaches = count
             break
         fails = count
-    left, guess = total, 0
-    while left > target and guess < len(ranking):
-        left -= wins[ranking[guess]]
-        guess += 1
-    return Search(ranking, fails, reaches, guess)
+    digital, trial = ranking[:reaches], None
+    if reaches - fails > 1:
+        trial = ranking[: _between(fails, reaches, _guess(ranking, wins, total, target))]
+    else:
+        for layer in _dispensable(sensitivity, subject, variant, measured, digital=digital):
+            fewer = tuple(one for one in digital if one != layer)
+            loss = _mean(sensitivity, subject, variant, measured, setting_of(fewer, list(subject.layers)))
+            if loss is None:
+                trial = fewer
+                break
+            if loss <= target:
+                digital = fewer
+    return Search(ranking, fails, reaches, digital, trial)
+
+
+def _guess(ranking: Sequence[str], wins: Mapping[str, float], total: float, target: float) -> int:
+    """Return how many first layers are enough where what they win adds up."""
+    left, count = total, 0
+    while left > target and count < len(ranking):
+        left -= wins[ranking[count]]
+        count += 1
+    return count
+
+
+def _between(fails: int, reaches: int, guess: int) -> int:
+    """Return the number to evaluate next: the guess and its neighbours first, then halves."""
+    near: tuple[int, ...] = (guess, guess - 1, guess + 1)
+    if fails >= guess + 1 or reaches <= guess - 1:
+        near = ()
+    return next((one for one in near if fails < one < reaches), (fails + reaches) // 2)
+
+
+def _dispensable(
+    sensitivity: LayerSensitivity,
+    subject: Subject,
+    variant: Variant,
+    measured: Measured,
+    *,
+    digital: Sequence[str],
+) -> list[str]:
+    """Return the layers of a set that may go back to the tiles, large ones first.
+
+    One that alone costs more than the target does not; of the others, those that free most devices are tried.
+    """
+    target = sensitivity.target_drop or 0.0
+    if len(digital) < 2:  # without any, it is the job's own network, which is known
+        return []
+
+    def is_cheap(layer: str) -> bool:
+        alone = settings_of(sensitivity, subject, layer).get(SensitivityMode.ONE_ANALOG)
+        loss = _mean(sensitivity, subject, variant, measured, alone) if alone is not None else None
+        return loss is None or loss <= target
+
+    cheap = [layer for layer in digital if is_cheap(layer)]
+    return sorted(cheap, key=lambda name: (-subject.devices[name], name))[:_MOST_TRIALS]
 
 
 def _gain(

@@ -62,6 +62,11 @@ def run(sensitivity: LayerSensitivity, loss: Any, *names: str) -> tuple[Any, lis
     return search(sensitivity, about, Variant.DIRECT, measured()), asked
 
 
+def along(found: Any, asked: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the sets that were evaluated along the ranking."""
+    return [one for one in asked if set(one) == set(found.ranking[: len(one)])]
+
+
 def additive(digital: frozenset[str]) -> float:
     return sum(cost for name, cost in COSTS.items() if name not in digital)
 
@@ -69,14 +74,15 @@ def additive(digital: frozenset[str]) -> float:
 def test_layers_that_win_most_for_each_device_are_kept_digital_first() -> None:
     found, _ = run(LayerSensitivity(target_drop=0.035), additive)
     assert found.ranking == ("b", "e", "a", "c", "d")
-    assert found.ranking[: found.reaches] == ("b", "e")
+    assert found.digital == ("b", "e")
 
 
 @pytest.mark.parametrize("mode", ["one_analog", "one_digital", "both"])
 def test_where_costs_add_up_the_guess_is_right_and_verified_at_once(mode: str) -> None:
     found, asked = run(LayerSensitivity(target_drop=0.015, mode=mode), additive)
     assert found.reaches == 3
-    assert len(asked) <= 2
+    assert len(along(found, asked)) <= 2
+    assert found.digital == found.ranking[:3]
 
 
 def test_the_suggested_set_is_the_cheapest_of_all_where_costs_follow_the_sizes() -> None:
@@ -90,7 +96,7 @@ def test_the_suggested_set_is_the_cheapest_of_all_where_costs_follow_the_sizes()
         all_sets = [frozenset(some) for size in range(6) for some in combinations(SIZES, size)]
         enough = [some for some in all_sets if loss(some) <= target]
         cheapest = min(sum(SIZES[name] for name in some) for some in enough)
-        assert sum(SIZES[name] for name in found.ranking[: found.reaches]) == cheapest
+        assert sum(SIZES[name] for name in found.digital) == cheapest
 
 
 def test_layers_that_only_fail_together_are_found_by_bisection() -> None:
@@ -99,7 +105,7 @@ def test_layers_that_only_fail_together_are_found_by_bisection() -> None:
 
     found, asked = run(LayerSensitivity(target_drop=0.01), loss)
     assert found.reaches == 4
-    assert len(asked) <= 3
+    assert len(along(found, asked)) <= 3
 
 
 def test_a_network_that_is_good_enough_needs_no_digital_layer() -> None:
@@ -138,3 +144,43 @@ def test_a_name_is_a_pattern_of_itself_alone() -> None:
     for name in ("blocks[0].fc*", "a?b", "plain/MatMul", "x]y"):
         assert fnmatchcase(name, literal(name))
     assert not fnmatchcase("blocks0.fc", literal("blocks[0].fc"))
+
+
+def test_layers_that_the_ranking_took_in_vain_go_back_to_the_tiles() -> None:
+    """Only `b` and `a` together are enough, and `e` comes before `a` in the ranking."""
+
+    def loss(digital: frozenset[str]) -> float:
+        return 0.001 if {"a", "b"} <= digital else 0.05 + 0.5 * additive(digital)
+
+    found, asked = run(LayerSensitivity(target_drop=0.01, mode="one_digital"), loss)
+    assert found.ranking[: found.reaches] == ("b", "e", "a")
+    assert set(found.digital) == {"a", "b"}
+    assert asked[-1] != tuple(found.ranking[: found.reaches])
+
+
+def test_where_no_first_layers_are_enough_the_largest_harmless_ones_stay_on_tiles() -> None:
+    """`d` costs nothing, but alone does not decide: with any other layer on tiles it does."""
+
+    def loss(digital: frozenset[str]) -> float:
+        return 0.0 if digital == {"a", "b", "d", "e"} else 0.5
+
+    found, _ = run(LayerSensitivity(target_drop=0.01), loss)
+    assert set(found.digital) == {"a", "b", "d", "e"}
+    assert found.is_over
+
+
+def test_few_layers_are_tried_for_the_way_back() -> None:
+    names = [f"l{number}" for number in range(30)]
+    for name in names:
+        SIZES[name] = 10
+    try:
+        found, asked = run(
+            LayerSensitivity(target_drop=0.01, mode="one_digital"),
+            lambda digital: 0.5 if len(digital) < 29 else 0.0,
+            *names,
+        )
+    finally:
+        for name in names:
+            del SIZES[name]
+    assert (found.reaches, len(found.digital)) == (29, 29)
+    assert len(asked) <= 8 + 6
