@@ -153,8 +153,15 @@ class Database:
                 return result
 
     def dispose(self) -> None:
-        """Close all connections."""
+        """Close all connections; those in use as soon as they come back."""
+        pool = self.engine.pool
         self.engine.dispose()
+        event.listen(pool, "checkin", _close)
+
+
+def _close(connection: Any, record: Any) -> None:
+    del connection
+    record.invalidate()
 
 
 def _every_project() -> None:

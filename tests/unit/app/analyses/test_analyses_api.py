@@ -23,6 +23,7 @@ from simulator.config.effects import Effect, effects_of
 from tests.unit.app.jobs.submissions import (
     add_baseline,
     add_cells,
+    add_description,
     body,
     codes,
     database_of,
@@ -150,6 +151,7 @@ def test_a_job_that_asks_for_the_same_takes_over_cells_and_rows(client):
     job = body(client, analyses=[BUDGET])
     first = submit(client, job)
     put(client, first, "succeeded")
+    add_description(client, first)  # a job without files has been swept: only its cells are taken over
     add_baseline(client, first)
     cells = [("direct", chip, t, 3, 1.0) for chip in range(2) for t in (1.0, 3600.0)]
     add_cells(client, first, *cells)
