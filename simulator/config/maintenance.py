@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from simulator.config.base import Number, PositiveCount, StrictModel, custom_error
 from simulator.config.faults import ConfigWarning, Fault
@@ -43,6 +43,16 @@ class ServiceKind(StrEnum):
         return self in (ServiceKind.REFRESH_BATCH_NORM, ServiceKind.CALIBRATE_INPUT_RANGES)
 
 
+def _each_once(kinds: tuple[ServiceKind, ...]) -> tuple[ServiceKind, ...]:
+    if len(set(kinds)) < len(kinds):
+        raise custom_error("repeated_value", "do has services more than once")
+    return kinds
+
+
+# Some kinds of service, each once.
+ServiceKinds = Annotated[tuple[ServiceKind, ...], Field(min_length=1), AfterValidator(_each_once)]
+
+
 class MaintenanceRule(StrictModel):
     """Services that a chip gets again and again, or at some times."""
 
@@ -52,9 +62,7 @@ class MaintenanceRule(StrictModel):
     at: Annotated[tuple[TimeAfterProgramming, ...], Field(min_length=1, max_length=MOST_TIMES)] | None = (
         Field(default=None, description="Times of the services in s after programming; or `every`.")
     )
-    do: Annotated[tuple[ServiceKind, ...], Field(min_length=1)] = Field(
-        description="What is done, in this order, each once."
-    )
+    do: ServiceKinds = Field(description="What is done, in this order, each once.")
     samples: Annotated[PositiveCount, Field(ge=FEWEST_SAMPLES, le=MOST_SAMPLES)] = Field(
         default=DEFAULT_SAMPLES,
         description="Training samples for `refresh_batch_norm` and `calibrate_input_ranges`; all where there"
@@ -67,13 +75,6 @@ class MaintenanceRule(StrictModel):
         if times is not None and len(set(times)) < len(times):
             raise custom_error("repeated_value", "at has times more than once")
         return None if times is None else tuple(sorted(times))
-
-    @field_validator("do")
-    @classmethod
-    def _each_once(cls, kinds: tuple[ServiceKind, ...]) -> tuple[ServiceKind, ...]:
-        if len(set(kinds)) < len(kinds):
-            raise custom_error("repeated_value", "do has services more than once")
-        return kinds
 
     @model_validator(mode="after")
     def _one_of_both(self) -> MaintenanceRule:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from simulator.config.analyses.base import AnalysisConfig, Setting
 from simulator.config.base import Number, PositiveCount, custom_error
@@ -28,6 +28,7 @@ from simulator.config.maintenance import (
     MaintenanceRule,
     Schedule,
     ServiceKind,
+    ServiceKinds,
 )
 from simulator.config.tasks import Metric, default_threshold
 from simulator.config.times import TimeAfterProgramming
@@ -55,7 +56,7 @@ class MaintenancePlan(AnalysisConfig):
     chips: Annotated[Number, Field(gt=0, le=1)] = Field(
         default=0.95, description="Share of the chips that have to hold it."
     )
-    do: Annotated[tuple[ServiceKind, ...], Field(min_length=1)] = Field(
+    do: ServiceKinds = Field(
         default=(ServiceKind.COMPENSATE,), description="Kinds of service, each planned by itself."
     )
     horizon: TimeAfterProgramming | None = Field(
@@ -67,13 +68,6 @@ class MaintenancePlan(AnalysisConfig):
     repeats: Annotated[Repeats, Field(ge=FEWEST_CHIPS)] | None = Field(
         default=None, description="Number of chips, the job's first; null: 20."
     )
-
-    @field_validator("do")
-    @classmethod
-    def _each_once(cls, kinds: tuple[ServiceKind, ...]) -> tuple[ServiceKind, ...]:
-        if len(set(kinds)) < len(kinds):
-            raise custom_error("repeated_value", "do has services more than once")
-        return kinds
 
     @model_validator(mode="after")
     def _one_target(self) -> MaintenancePlan:
