@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,14 +87,33 @@ def quantiles(waits: Sequence[float]) -> str:
     return f"p50 {p50 * 1e3:6.1f} ms, p99 {p99 * 1e3:6.1f} ms, worst {ordered[-1] * 1e3:6.1f} ms"
 
 
-async def poll(lines: Sequence[Line], paths: Sequence[str], tags: Sequence[str], rate: float) -> list[float]:
+@dataclass(frozen=True)
+class Poller:
+    """A client that holds the newest version of a job, and asks for a newer one."""
+
+    line: Line
+    path: str
+    tag: str
+    busy: asyncio.Lock
+
+    @classmethod
+    async def open(cls, service: Service, job: str) -> Poller:
+        """Connect, and read the job once."""
+        line, path = await Line.open(service.url), f"/v1/jobs/{job}"
+        return cls(line, path, (await line.get(path))[0]["etag"], asyncio.Lock())
+
+    async def ask(self) -> None:
+        """Ask once; one after the other."""
+        async with self.busy:
+            await self.line.get(self.path, expected=304, **{"If-None-Match": self.tag})
+
+
+async def poll(clients: Sequence[Poller], rate: float) -> list[float]:
     """Let clients ask in turn, evenly, at a rate; return what each waited from when it was to ask."""
     waits: list[float] = []
-    busy = [asyncio.Lock() for _ in lines]
 
-    async def ask(one: int, due: float) -> None:
-        async with busy[one]:
-            await lines[one].get(paths[one], expected=304, **{"If-None-Match": tags[one]})
+    async def ask(client: Poller, due: float) -> None:
+        await client.ask()
         waits.append(time.monotonic() - due)
 
     begun = time.monotonic()
@@ -101,24 +121,22 @@ async def poll(lines: Sequence[Line], paths: Sequence[str], tags: Sequence[str],
         for number in range(int(rate * _SECONDS)):
             due = begun + number / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            group.create_task(ask(number % len(lines), due))
+            group.create_task(ask(clients[number % len(clients)], due))
     return waits
 
 
 async def pollers(service: Service, jobs: Sequence[str]) -> None:
     """Measure polling, at the rate that was promised and up to the one that breaks."""
-    lines = [await Line.open(service.url) for _ in range(_POLLERS)]
-    paths = [f"/v1/jobs/{job}" for job in jobs[:_POLLERS]]
-    tags = [(await line.get(path))[0]["etag"] for line, path in zip(lines, paths, strict=True)]
+    clients = [await Poller.open(service, job) for job in jobs[:_POLLERS]]
     for rate in _RATES:
         cpu = service.cpu_s()
-        waits = sorted(await poll(lines, paths, tags, rate))
+        waits = sorted(await poll(clients, rate))
         print(f"  {_POLLERS} pollers, {rate:5d} requests/s: {quantiles(waits)}, "
               f"API {100 * (service.cpu_s() - cpu) / _SECONDS:.0f} % of a core")  # fmt: skip
         if waits[int(0.99 * len(waits))] > 0.1:
             break
-    for line in lines:
-        line.close()
+    for client in clients:
+        client.line.close()
 
 
 async def lists(service: Service) -> None:
@@ -183,9 +201,7 @@ async def streams(service: Service, database: Database, jobs: Sequence[str]) -> 
 
     listeners = [asyncio.create_task(listen(line, job)) for line, job in zip(opened, chosen, strict=True)]
     await asyncio.sleep(3)
-    lines = [await Line.open(service.url) for _ in range(_POLLERS)]
-    paths = [f"/v1/jobs/{job}" for job in jobs[-_POLLERS:]]
-    tags = [(await line.get(path))[0]["etag"] for line, path in zip(lines, paths, strict=True)]
+    clients = [await Poller.open(service, job) for job in jobs[-_POLLERS:]]
 
     def tell(job: str) -> None:
         with database.transaction() as session:
@@ -198,7 +214,7 @@ async def streams(service: Service, database: Database, jobs: Sequence[str]) -> 
             await asyncio.sleep(_SECONDS / _STREAMS / 2)
 
     telling = asyncio.create_task(tell_all())
-    cpu, waits = service.cpu_s(), await poll(lines, paths, tags, 200)
+    cpu, waits = service.cpu_s(), await poll(clients, 200)
     print(f"  200 polls/s beside {_STREAMS} streams: {quantiles(waits)}, "
           f"API {100 * (service.cpu_s() - cpu) / _SECONDS:.0f} % of a core")  # fmt: skip
     await telling
@@ -207,7 +223,7 @@ async def streams(service: Service, database: Database, jobs: Sequence[str]) -> 
           f"peak memory {before} to {service.peak_mib()} MiB")  # fmt: skip
     for task in listeners:
         task.cancel()
-    for line in (*opened, *lines):
+    for line in (*opened, *(client.line for client in clients)):
         line.close()
 
 

@@ -63,6 +63,11 @@ def interval(bounds: Sequence[float] | None, metric: str) -> str:
     return f"{bounds[0]:.4g} to {bounds[1]:.4g}"
 
 
+def interval_of(estimate: Mapping[str, Any], metric: str) -> str:
+    """Return the interval of an estimate; of chips in waves, the one that stays valid."""
+    return interval(estimate.get("ci95_adaptive") or estimate.get("ci95"), metric)
+
+
 def place(layer: Mapping[str, Any]) -> str:
     """Say where a layer is computed, and why if not on tiles."""
     reason = layer.get("reason")

@@ -7,11 +7,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.openapi.models import Example
 
+from app.keys import administration
 from app.keys.schemas import KeyCreate, KeyCreated, KeyRotate, KeyView, Whoami
 from app.keys.service import KeyService
 from app.kit.access import Scope, current_caller, needs
 from app.kit.fields import IdPath, known_id
-from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, cut, link_next
+from app.kit.pagination import PAGE_HEADERS, Page, PageQuery, link_next
 from app.kit.problems import Conflict, NotFound, problem_responses
 from app.kit.routing import StrictRoute
 from app.kit.transactions import require_schema
@@ -19,7 +20,6 @@ from app.services import ServicesDep
 
 router = APIRouter(prefix="/v1", tags=["access"], route_class=StrictRoute)
 
-_LISTING: Final = "keys"
 _ADMIN: Final = needs(Scope.ADMIN)
 _ROTATE: Final[dict[str, Example]] = {
     "grace": {"summary": "The old secret stays valid for an hour", "value": {"grace_s": 3600}}
@@ -42,13 +42,7 @@ def create_key(
 
     The database keeps a hash of it. There is no `Idempotency-Key` here, since that would keep the answer.
     """
-    require_schema(services)
-    with services.database.all_projects.transaction() as session:
-        key, token = KeyService(session).add(
-            name=request.name, project=request.project, scopes=request.scopes, expires_at=request.expires_at
-        )
-        view = KeyCreated.with_token(key, token)
-    services.access.forget()
+    view = administration.make(services, request)
     response.headers.update({**_NO_STORE, "Location": f"/v1/keys/{view.id}"})
     return view
 
@@ -58,17 +52,7 @@ def list_keys(
     request: Request, response: Response, services: ServicesDep, page: Annotated[PageQuery, Query()]
 ) -> Page[KeyView]:
     """List the keys of a project, newest first, with those that were withdrawn; `?project=*`: of all."""
-    after = page.last_key(_LISTING, (str,))
-    require_schema(services)
-    with services.database.all_projects.reading() as session:
-        service = KeyService(session)
-        rows = service.keys.listing(
-            current_caller().project,
-            before_id=None if after is None else str(after[0]),
-            limit=page.limit + 1,
-        )
-        rows, next_cursor = cut(rows, page, listing=_LISTING, key=lambda row: (row.id,))
-        items = [KeyView.of(key) for key in service.shown(rows)]
+    items, next_cursor = administration.listed(services, current_caller().project, page)
     link_next(request, response, next_cursor)
     return Page(items=items, next_cursor=next_cursor)
 
@@ -95,10 +79,7 @@ def withdraw_key(key_id: IdPath, services: ServicesDep) -> None:
 
     Other API processes refuse it within five seconds. It stays in the list as withdrawn.
     """
-    require_schema(services)
-    with services.database.all_projects.transaction() as session:
-        KeyService(session).withdraw(known_id("key", key_id))
-    services.access.forget()
+    administration.withdraw(services, key_id)
 
 
 @router.post(
@@ -118,11 +99,6 @@ def rotate_key(
 
     The old secret stops at once, or after `grace_s`. Sessions of browsers that it began end.
     """
-    require_schema(services)
-    with services.database.all_projects.transaction() as session:
-        grace_s = 0.0 if request is None else request.grace_s
-        key, token = KeyService(session).rotate(known_id("key", key_id), grace_s=grace_s)
-        view = KeyCreated.with_token(key, token)
-    services.access.forget()
+    view = administration.rotate(services, key_id, grace_s=0.0 if request is None else request.grace_s)
     response.headers.update({**_NO_STORE, "Location": f"/v1/keys/{view.id}"})
     return view

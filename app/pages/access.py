@@ -15,14 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from app.db.types import utc_now
-from app.keys.schemas import KeyCreate, KeyCreated, KeyView
-from app.keys.service import KeyService
+from app.keys import administration
+from app.keys.schemas import KeyCreate, KeyCreated
 from app.kit.access import Scope, current_caller, needs
 from app.kit.bodies import read_all
-from app.kit.fields import IdPath, known_id
-from app.kit.pagination import cut
+from app.kit.fields import IdPath
 from app.kit.problems import Conflict
-from app.kit.transactions import require_schema, snapshot
+from app.kit.transactions import snapshot
 from app.pages.queries import ListPageQuery
 from app.pages.rendering import Pages, root_of
 from app.pages.route import PageRoute
@@ -33,7 +32,6 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute, default_respo
 
 _PATH: Final = "access"
 _ADMIN: Final = needs(Scope.ADMIN)
-_LISTING: Final = "keys"
 _MOST_BYTES: Final = 8192
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _LONGEST_DAYS: Final = 36500.0
@@ -73,24 +71,17 @@ async def make_key(request: Request, services: ServicesDep) -> HTMLResponse:
 @router.post(f"/{_PATH}/keys/{{key_id}}/withdraw", openapi_extra=_ADMIN)
 def withdraw_key(key_id: IdPath, request: Request, services: ServicesDep) -> Response:
     """Withdraw a key and show the list."""
-    require_schema(services)
-    with services.database.all_projects.transaction() as session:
-        KeyService(session).withdraw(known_id("key", key_id))
-    services.access.forget()
+    administration.withdraw(services, key_id)
     return RedirectResponse(f"{root_of(request)}{_PATH}", status_code=303)
 
 
 @router.post(f"/{_PATH}/keys/{{key_id}}/rotate", openapi_extra=_ADMIN)
 def rotate_key(key_id: IdPath, request: Request, services: ServicesDep) -> HTMLResponse:
     """Give a key another secret and show it, this once; the old one stops at once."""
-    require_schema(services)
     try:
-        with services.database.all_projects.transaction() as session:
-            key, token = KeyService(session).rotate(known_id("key", key_id), grace_s=0.0)
-            made = KeyCreated.with_token(key, token)
+        made = administration.rotate(services, key_id, grace_s=0.0)
     except Conflict as refused:
         return _show(request, services, ListPageQuery(), _Shown(faults=[refused.detail]), 409)
-    services.access.forget()
     return _show(request, services, ListPageQuery(), _Shown(made=made))
 
 
@@ -99,14 +90,7 @@ def _make(request: Request, services: Services, fields: dict[str, list[str]]) ->
         wanted = _request_of(fields)
     except ValidationError as error:
         return _show(request, services, ListPageQuery(), _Shown(faults=_said(error), filled=fields), 422)
-    require_schema(services)
-    with services.database.all_projects.transaction() as session:
-        key, token = KeyService(session).add(
-            name=wanted.name, project=wanted.project, scopes=wanted.scopes, expires_at=wanted.expires_at
-        )
-        made = KeyCreated.with_token(key, token)
-    services.access.forget()
-    return _show(request, services, ListPageQuery(), _Shown(made=made))
+    return _show(request, services, ListPageQuery(), _Shown(made=administration.make(services, wanted)))
 
 
 def _request_of(fields: dict[str, list[str]]) -> KeyCreate:
@@ -143,7 +127,9 @@ def _show(
     request: Request, services: Services, query: ListPageQuery, shown: _Shown, status_code: int = 200
 ) -> HTMLResponse:
     caller = current_caller()
-    keys, next_cursor = _keys(services, query) if caller.may(Scope.ADMIN) else (None, None)
+    keys, next_cursor = (
+        administration.listed(services, None, query) if caller.may(Scope.ADMIN) else (None, None)
+    )
     with snapshot(services) as session:
         pages = Pages(request, session, services)
         return pages.show(
@@ -159,14 +145,3 @@ def _show(
             status_code=status_code,
             headers=_NO_STORE,
         )
-
-
-def _keys(services: Services, query: ListPageQuery) -> tuple[list[KeyView], str | None]:
-    """Return the keys of all projects, for admins."""
-    after = query.last_key(_LISTING, (str,))
-    with services.database.all_projects.reading() as session:
-        service = KeyService(session)
-        before_id = None if after is None else str(after[0])
-        rows = service.keys.listing(None, before_id=before_id, limit=query.limit + 1)
-        rows, next_cursor = cut(rows, query, listing=_LISTING, key=lambda row: (row.id,))
-        return [KeyView.of(key) for key in service.shown(rows)], next_cursor

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,7 +16,7 @@ from driftline.cli.watching import follow, print_results
 from driftline.errors import InvalidInput
 from driftline.operations.results import write_whole
 from driftline.times import in_table
-from driftline.words import doing, interval, number, signed
+from driftline.words import doing, interval_of, number, signed
 
 _SHOWN = ("name", "tags", "state", "phase", "progress", "created_at")
 _FORMATS = ("csv", "parquet", "svg", "png", "json")
@@ -198,7 +197,7 @@ def compare(
                     names[job_id],
                     number(value["mean"], found.metric),
                     "" if difference is None else signed(difference["mean"], found.metric),
-                    _interval(difference, found.metric),
+                    "" if difference is None else interval_of(difference, found.metric),
                 ]
             )
     columns = ("variant", "time", "job", found.metric, "against the first", "95 % interval")
@@ -230,10 +229,3 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(made) if everything else ["finetuned.onnx"]:
             say(str(driftline.download(job_id, name, folder / Path(name).name)))
-
-
-def _interval(difference: Mapping[str, Any] | None, metric: str) -> str:
-    """Return the interval of a difference; of chips in waves, the one that stays valid."""
-    if difference is None:
-        return ""
-    return interval(difference.get("ci95_adaptive") or difference["ci95"], metric)

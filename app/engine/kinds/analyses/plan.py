@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,23 +106,21 @@ def analysis_items(session: Session, job_id: str) -> Sequence[WorkItem]:
 
 def analysis_cells(items: Iterable[WorkItem], spec: JobSpec) -> int:
     """Return how many passes over the test set the items of analyses have, with what is only looked at."""
-    by_type = {one.type: one for one in spec.analyses}
-    return sum(
-        len(places_of(by_type[item.payload["analysis"]], spec, setting)) * setting.get("passes", 1)
-        for item in items
-        if item.kind == ItemKind.ANALYSE
-        for setting in item.payload["settings"]
-    )
+    return sum(rows * setting.get("passes", 1) for setting, rows in _settings(items, spec))
 
 
 def analysis_rows(items: Iterable[WorkItem], spec: JobSpec) -> int:
     """Return how many rows the items of analyses write: settings times chips times times."""
+    return sum(rows for _, rows in _settings(items, spec))
+
+
+def _settings(items: Iterable[WorkItem], spec: JobSpec) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Yield the settings that the items of analyses have, with their numbers of rows."""
     by_type = {one.type: one for one in spec.analyses}
-    return sum(
-        len(places_of(by_type[item.payload["analysis"]], spec, setting))
-        for item in items
-        for setting in item.payload["settings"]
-    )
+    for item in items:
+        if item.kind == ItemKind.ANALYSE:
+            for setting in item.payload["settings"]:
+                yield setting, len(places_of(by_type[item.payload["analysis"]], spec, setting))
 
 
 def places_of(analysis: AnalysisConfig, spec: JobSpec, setting: Mapping[str, Any]) -> list[tuple[int, float]]:
