@@ -50,8 +50,11 @@ class Services:
         return Permits(self.access)
 
 
-def services_of(connection: HTTPConnection) -> Services:
-    """Return the services of the application that the request came to."""
+async def services_of(connection: HTTPConnection) -> Services:
+    """Return the services of the application that the request came to.
+
+    A coroutine, as every dependency that waits for nothing: FastAPI takes others to a thread and back.
+    """
     services: Services = connection.app.state.services
     return services
 

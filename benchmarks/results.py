@@ -8,16 +8,18 @@ waits is what the readers cost everybody else.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import random
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Self
 
@@ -112,33 +114,43 @@ def running(folder: Path, database_url: str) -> Iterator[Service]:
 
 
 class Bystander:
-    """A client that reads a small job again and again; how long it waited at worst, and 95 times of 100."""
+    """A client that reads a small job again and again; how long it waited at worst, and 95 times of 100.
+
+    It is a process of its own, since the readers' threads would keep it waiting in this one.
+    """
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._stop = threading.Event()
+        context = multiprocessing.get_context("spawn")
+        self._stop = context.Event()
         self._waits: list[float] = []
-        self._thread = threading.Thread(target=self._ask)
+        self._answer, answer = context.Pipe(duplex=False)
+        self._process = context.Process(target=_ask, args=(url, self._stop, answer))
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._process.start()
+        self._answer.recv()  # it has begun
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._waits = self._answer.recv()
+        self._process.join()
 
     def __str__(self) -> str:
         waits = sorted(self._waits)
         return f"others p95 {waits[int(0.95 * len(waits))] * 1e3:.0f} ms, worst {waits[-1] * 1e3:.0f} ms"
 
-    def _ask(self) -> None:
-        with httpx.Client(timeout=60) as client:
-            while not self._stop.is_set():
-                started = time.monotonic()
-                client.get(self._url).raise_for_status()
-                self._waits.append(time.monotonic() - started)
-                time.sleep(0.02)
+
+def _ask(url: str, stop: Event, answer: Connection) -> None:
+    waits = []
+    with httpx.Client(timeout=60) as client:
+        client.get(url)
+        answer.send("begun")
+        while not stop.wait(0.02):
+            started = time.monotonic()
+            client.get(url).raise_for_status()
+            waits.append(time.monotonic() - started)
+    answer.send(waits)
 
 
 def measure(service: Service, name: str, small: str, work: Callable[[], int]) -> None:

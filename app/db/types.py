@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Double
+from sqlalchemy import JSON, Boolean, DateTime, Dialect, Double, literal
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -56,6 +57,33 @@ def _sqlite_now(element: database_now_s, compiler: SQLCompiler, **options: Any) 
 def _postgresql_now(element: database_now_s, compiler: SQLCompiler, **options: Any) -> str:
     del element, compiler, options
     return "(extract(epoch from clock_timestamp())::double precision)"
+
+
+class has_text(FunctionElement[bool]):  # noqa: N801 - reads as the SQL function that it is
+    """Whether a column has a text somewhere, in upper or lower case (of ASCII alone on SQLite).
+
+    SQLite's LIKE heeds no case, and takes half the time without `lower`.
+    """
+
+    type: TypeEngine[bool] = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: InstrumentedAttribute[Any], text: str) -> None:
+        for special in "/%_":
+            text = text.replace(special, f"/{special}")
+        super().__init__(column, literal(f"%{text}%"))
+
+
+@compiles(has_text, "sqlite")
+def _sqlite_has_text(element: has_text, compiler: SQLCompiler, **options: Any) -> str:
+    column, pattern = (compiler.process(one, **options) for one in element.clauses)
+    return f"({column} LIKE {pattern} ESCAPE '/')"
+
+
+@compiles(has_text, "postgresql")
+def _postgresql_has_text(element: has_text, compiler: SQLCompiler, **options: Any) -> str:
+    column, pattern = (compiler.process(one, **options) for one in element.clauses)
+    return f"({column} ILIKE {pattern} ESCAPE '/')"
 
 
 def utc_now() -> datetime:

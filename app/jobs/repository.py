@@ -28,7 +28,7 @@ from app.db.tables import (
     Worker,
     WorkItem,
 )  # fmt: skip
-from app.db.types import database_now_s
+from app.db.types import database_now_s, has_text
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.inference.content_keys import ContentKeys, training_item
 from app.engine.states import ItemState
@@ -95,9 +95,9 @@ class JobFilter:
             yield Job.created_at < self.created_before
             yield Job.id < first_id_at(_moved(self.created_before, _CLOCKS_DIFFER))
         if self.text is not None:
-            tagged = select(JobTag.job_id).where(JobTag.tag.icontains(self.text, autoescape=True))
+            tagged = select(JobTag.job_id).where(has_text(JobTag.tag, self.text))
             yield or_(
-                Job.name.icontains(self.text, autoescape=True),
+                has_text(Job.name, self.text),
                 Job.id.in_(tagged),
                 Job.id.startswith(self.text.lower(), autoescape=True),
             )

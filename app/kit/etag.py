@@ -30,13 +30,7 @@ def _tags(header: str | None) -> list[str]:
 class Precondition:
     """The request's `If-Match`: a change is made to the version that the client has seen, or not at all."""
 
-    def __init__(
-        self,
-        if_match: Annotated[
-            str | None,
-            Header(description="Entity tags; the answer is 412 when the resource has none of them any more."),
-        ] = None,
-    ) -> None:
+    def __init__(self, if_match: str | None) -> None:
         self._given = if_match is not None
         self._tags = _tags(if_match)
 
@@ -58,18 +52,22 @@ class Precondition:
         raise PreconditionFailed(message, errors=[fault])
 
 
-PreconditionDep = Annotated[Precondition, Depends()]
+async def _precondition(
+    if_match: Annotated[
+        str | None,
+        Header(description="Entity tags; the answer is 412 when the resource has none of them any more."),
+    ] = None,
+) -> Precondition:
+    return Precondition(if_match)
+
+
+PreconditionDep = Annotated[Precondition, Depends(_precondition)]
 
 
 class Conditional:
     """The request's `If-None-Match`."""
 
-    def __init__(
-        self,
-        if_none_match: Annotated[
-            str | None, Header(description="Entity tags the client holds; a match is answered 304.")
-        ] = None,
-    ) -> None:
+    def __init__(self, if_none_match: str | None) -> None:
         self._tags = [tag.removeprefix("W/") for tag in _tags(if_none_match)]
 
     def holds(self, etag: str) -> bool:
@@ -82,7 +80,15 @@ class Conditional:
         return Response(status_code=304, headers=dict(response.headers)) if self.holds(etag) else None
 
 
-ConditionalDep = Annotated[Conditional, Depends()]
+async def _conditional(
+    if_none_match: Annotated[
+        str | None, Header(description="Entity tags the client holds; a match is answered 304.")
+    ] = None,
+) -> Conditional:
+    return Conditional(if_none_match)
+
+
+ConditionalDep = Annotated[Conditional, Depends(_conditional)]
 _CARRIED = ("etag", "cache-control", "link", "retry-after", "vary")  # by a 304, if the 200 had it
 
 

@@ -9,6 +9,7 @@ from in `Sec-Fetch-Site` and `Origin`, other clients have neither header. A form
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -138,6 +139,7 @@ def allowed_to_other_sites(settings: Settings) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@lru_cache(maxsize=64)  # asked about the same few with each request
 def is_loopback(host: str) -> bool:
     """Return whether a name or an address is this machine's own, which no other machine reaches."""
     name = host.lower().rstrip(".")
@@ -157,11 +159,15 @@ def is_published(settings: Settings) -> bool:
 def came_to_loopback(scope: Any) -> bool:
     """Return whether a request came to an address that only this machine reaches, or to a socket file."""
     server = scope.get("server")
+    return _is_own_address(server[0] if server else "")
+
+
+@lru_cache(maxsize=64)
+def _is_own_address(text: str) -> bool:
     try:
-        address = ipaddress.ip_address(server[0] if server else "")
+        return ipaddress.ip_address(text).is_loopback
     except ValueError:
         return True
-    return address.is_loopback
 
 
 def _names(text: str) -> frozenset[str]:

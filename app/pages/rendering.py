@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse
 
 from app.kit.access import Caller, current_caller
@@ -20,7 +21,7 @@ from app.kit.transactions import ReadSession
 from app.pages import words
 from app.pages.assets import assets
 from app.pages.views.service_state import ServiceState, service_state
-from app.services import ServicesDep
+from app.services import Services, ServicesDep
 
 # Nothing from other hosts, nothing inline, no frames around a page.
 POLICY: Final = (
@@ -136,7 +137,7 @@ def _signed_in() -> Caller | None:
 class Pages:
     """What an endpoint of a page works with: the request's snapshot of the database, and its answer."""
 
-    def __init__(self, request: Request, session: ReadSession, services: ServicesDep) -> None:
+    def __init__(self, request: Request, session: Session, services: Services) -> None:
         self.request = request
         self.session = session
         self.services = services
@@ -159,4 +160,8 @@ class Pages:
         return render(self.request, template, model, service=state, status_code=status_code, headers=headers)
 
 
-PagesDep = Annotated[Pages, Depends()]
+async def _pages(request: Request, session: ReadSession, services: ServicesDep) -> Pages:
+    return Pages(request, session, services)
+
+
+PagesDep = Annotated[Pages, Depends(_pages)]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from pydantic_core import from_json
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Cell
@@ -69,9 +70,10 @@ class Cells:
     @classmethod
     def read(cls, session: Session, job_id: str) -> Cells:
         """Return a job's cells."""
-        query = select(Cell.variant, Cell.repeat, Cell.t_inference, Cell.counts).where(Cell.job_id == job_id)
+        counts = cast(Cell.counts, Text)  # thousands are parsed in one call, in a tenth of the time
+        query = select(Cell.variant, Cell.repeat, Cell.t_inference, counts).where(Cell.job_id == job_id)
         found = session.connection().execute(query.execution_options(yield_per=_AT_ONCE))
-        return _ordered(_stacked([_block(rows) for rows in found.partitions()]))
+        return _ordered(_stacked([_block(rows, as_text=True) for rows in found.partitions()]))
 
     def blocks(self, size: int = _AT_ONCE) -> Iterator[list[list[Any]]]:
         """Yield the columns in the order of `COLUMNS`, so many rows at a time; absent values are None."""
@@ -81,10 +83,12 @@ class Cells:
             yield [names, *(_values(name, self.columns[name][rows]) for name in COLUMNS[1:])]
 
 
-def _block(rows: Sequence[Sequence[Any]]) -> tuple[list[str], dict[str, Reals]]:
+def _block(rows: Sequence[Sequence[Any]], *, as_text: bool = False) -> tuple[list[str], dict[str, Reals]]:
     import numpy as np
 
     variants, repeats, times, counts = zip(*rows, strict=True) if rows else ((), (), (), ())
+    if as_text:
+        counts = from_json(f"[{','.join(counts)}]")
     columns = {"repeat": np.array(repeats, dtype=float), "t_inference": np.array(times, dtype=float)}
     for count in COUNTS:
         columns[count.name] = np.array([one.get(count.name) for one in counts], dtype=float)

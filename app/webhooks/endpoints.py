@@ -31,11 +31,11 @@ _LISTING = "webhooks"
 _DELIVERIES = "deliveries"
 
 
-def _for_reading(session: ReadSession, services: ServicesDep) -> WebhookService:
+async def _for_reading(session: ReadSession, services: ServicesDep) -> WebhookService:
     return WebhookService(session, services.settings)
 
 
-def _for_writing(session: WriteSession, services: ServicesDep) -> WebhookService:
+async def _for_writing(session: WriteSession, services: ServicesDep) -> WebhookService:
     return WebhookService(session, services.settings)
 
 
