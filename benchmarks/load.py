@@ -2,8 +2,8 @@
 
 One API process on SQLite and on PostgreSQL (`TEST_POSTGRES_URL`) with 100,000 jobs. A thousand clients
 poll with `If-None-Match`, at 200 requests a second and then faster until one of a hundred waits longer than
-0.1 s; lists, filters and text search are read at depth; five hundred event streams are open as events come.
-The clients run on the same cores.
+0.1 s; lists, filters and text search are read at depth, and the page of jobs; jobs are submitted; five
+hundred event streams are open as events come. The clients run on the same cores.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import httpx
 import sqlalchemy as sa
 
 from app.db.ids import new_id
@@ -39,6 +40,8 @@ _RATES = (200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500)  # requests a sec
 _SECONDS = 8.0
 _DEPTHS = 40  # pages of a list, spread over its whole depth
 _PAGE = 50
+_SUBMISSIONS = 400
+_MODEL = Path(__file__).parents[1] / "examples" / "mnist_cnn.onnx"
 
 
 class Line:
@@ -55,8 +58,19 @@ class Line:
 
     async def get(self, path: str, *, expected: int = 200, **headers: str) -> tuple[dict[str, str], bytes]:
         """Send one request and read its whole answer, which must have the expected status."""
-        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{k}: {v}" for k, v in headers.items())]
-        self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        return await self._send("GET", path, b"", expected, headers)
+
+    async def post(self, path: str, value: Any) -> None:
+        """Post a JSON value, which must be accepted."""
+        body = json.dumps(value).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        await self._send("POST", path, body, 202, headers)
+
+    async def _send(
+        self, method: str, path: str, content: bytes, expected: int, headers: dict[str, str]
+    ) -> tuple[dict[str, str], bytes]:
+        lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *(f"{k}: {v}" for k, v in headers.items())]
+        self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + content)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         fields = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
         body = await self._reader.readexactly(int(fields.get("content-length", "0")))
@@ -186,6 +200,59 @@ async def at_depth(service: Service, total: int) -> None:
     line.close()
 
 
+async def pages(service: Service) -> None:
+    """Measure the page of jobs."""
+    line = await Line.open(service.url)
+    for name, path in (("page of jobs", "/"), ("page of jobs, q", "/?q=needle")):
+        waits = []
+        for _ in range(10):
+            started = time.monotonic()
+            await line.get(path, Accept="text/html")
+            waits.append(time.monotonic() - started)
+        print(f"  {name:20s} first {waits[0] * 1e3:6.1f} ms, then {quantiles(waits[1:])}")
+    line.close()
+
+
+def upload(service: Service) -> str:
+    """Upload the model of the demonstration; return its id."""
+    answer = httpx.post(
+        f"{service.url}/v1/models",
+        content=_MODEL.read_bytes(),
+        headers={"Content-Type": "application/octet-stream"},
+        timeout=60,
+    )
+    return str(answer.raise_for_status().json()["id"])
+
+
+async def submissions(service: Service, model: str) -> None:
+    """Measure submissions of jobs that nobody computes, one at a time and many at once."""
+    seeds = iter(range(1_000_000))
+
+    async def submit(line: Line) -> float:
+        job = {
+            "model": model, "dataset": "builtin:mnist10k", "rpu_config": {"preset": "PCMExamplePreset"},
+            "evaluate": {"t_inference": [1.0, 3600.0], "repeats": 3}, "seed": next(seeds),
+        }  # fmt: skip
+        started = time.monotonic()
+        await line.post("/v1/jobs", job)
+        return time.monotonic() - started
+
+    for at_once in (1, 32):
+        lines = [await Line.open(service.url) for _ in range(at_once)]
+        left = iter(range(_SUBMISSIONS))
+
+        async def client(line: Line, left: Iterator[int] = left) -> list[float]:
+            return [await submit(line) for _ in left]
+
+        cpu, started = service.cpu_s(), time.monotonic()
+        waits = [wait for each in await asyncio.gather(*map(client, lines)) for wait in each]
+        seconds, cpu = time.monotonic() - started, service.cpu_s() - cpu
+        print(f"  submissions, {at_once:2d} at once: {len(waits) / seconds:5.1f} a second, "
+              f"{quantiles(waits)}, {1e3 * cpu / len(waits):.1f} ms of processor each")  # fmt: skip
+        for line in lines:
+            line.close()
+
+
 async def streams(service: Service, database: Database, jobs: Sequence[str]) -> None:
     """Measure how soon an event reaches five hundred open streams, while pollers ask."""
     chosen = jobs[:_STREAMS]
@@ -286,10 +353,13 @@ def main(total: int) -> None:
             with running(Path(name), url) as service:
                 asyncio.run(lists(service))
                 asyncio.run(at_depth(service, total))
+                asyncio.run(pages(service))
             with running(Path(name), url) as service:
                 asyncio.run(pollers(service, jobs))
             with running(Path(name), url) as service:
                 asyncio.run(streams(service, database, jobs))
+            with running(Path(name), url) as service:
+                asyncio.run(submissions(service, upload(service)))
             database.dispose()
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.scope import scoped
+from app.db.writers import WriteTurns
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ class Database:
                 parsed, connect_args={"timeout": _BUSY_TIMEOUT_S}, json_serializer=_to_json, **_POOL
             )
             event.listen(self.engine, "connect", partial(_prepare_sqlite, foreign_keys=sqlite_foreign_keys))
-            event.listen(self.engine, "begin", _begin_sqlite)
+            turns = WriteTurns(_BUSY_TIMEOUT_S)
+            turns.end_with(self.engine)
+            event.listen(self.engine, "begin", partial(_begin_sqlite, turns=turns))
         else:
             timeouts = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={_LOCK_TIMEOUT_MS}"
             self.engine = create_engine(
@@ -188,7 +191,10 @@ def _prepare_sqlite(connection: Any, record: Any, *, foreign_keys: bool) -> None
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection, *, turns: WriteTurns) -> None:
+    if connection.get_execution_options().get(_READ_ONLY, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    turns.begin(connection)
     # A writer takes the lock at once: an upgrade in mid-transaction could only fail.
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

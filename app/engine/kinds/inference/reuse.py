@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, load_only
 
 from app.db.blobs import BlobStore
 from app.db.tables import (
@@ -78,6 +78,7 @@ class KnownResults:
             )
             .order_by(Job.id.desc())
             .limit(_MOST_SOURCES)
+            .options(load_only(Job.id, Job.state, Job.execution))
         )
         jobs = self._session.scalars(query).all()
         # Other kinds of device draw other numbers: all must be on the one that the first was on.
@@ -209,11 +210,9 @@ class Reuse(KnownResults):
         key = training_item(variant)
         if variant not in self._content.training or key not in by_key:
             return
-        found = [
-            (source, theirs)
-            for source in self._sources(key, self._content.training[variant])
-            if (theirs := self._items(source.id).get(key)) is not None
-        ]
+        sources = self._sources(key, self._content.training[variant])
+        usable = self._usable(sources, [key])
+        found = [(source, usable[source.id][key]) for source in sources if source.id in usable]
         # Training that was broken off counts where none has ended.
         for source, theirs in sorted(found, key=lambda one: one[1].state != ItemState.SUCCEEDED):
             self._take_state(source, theirs, by_key[key])
@@ -222,10 +221,14 @@ class Reuse(KnownResults):
         """Take over a variant's trained state and its floating-point result."""
         baseline_item = by_key.get(str(ItemKey(ItemKind.BASELINE, variant)))
         description = by_key.get(str(ItemKey(ItemKind.DESCRIBE, variant)))
+        states = [str(ItemKey(kind, variant)) for kind in (ItemKind.FINETUNE, ItemKind.CALIBRATE)]
+        others = [item.key for item in (baseline_item, description) if item is not None]
+        usable = self._usable(sources, [*states, *others])
         for source in sources:
-            theirs = self._items(source.id)
-            for kind in (ItemKind.FINETUNE, ItemKind.CALIBRATE):
-                key = str(ItemKey(kind, variant))
+            theirs = usable.get(source.id)
+            if theirs is None:
+                continue
+            for key in states:
                 if key in theirs and key in by_key:
                     self._take_state(source, theirs[key], by_key[key])
             if baseline_item is not None and baseline_item.state != ItemState.SUCCEEDED:
@@ -304,9 +307,20 @@ class Reuse(KnownResults):
                     self._finish(item)
                     changed = True
 
-    def _items(self, job_id: str) -> dict[str, WorkItem]:
-        query = select(WorkItem).where(WorkItem.job_id == job_id)
-        return {item.key: item for item in self._session.scalars(query)}
+    def _usable(self, sources: Sequence[Job], keys: Sequence[str]) -> dict[str, dict[str, WorkItem]]:
+        """Return the items of some keys that have something to take over, by the job's id and the key.
+
+        Sources without any are absent: of a sweep, most wait themselves.
+        """
+        query = select(WorkItem).where(
+            WorkItem.job_id.in_([source.id for source in sources]),
+            WorkItem.key.in_(keys),
+            or_(WorkItem.state == ItemState.SUCCEEDED, WorkItem.checkpoint.is_not(None)),
+        )
+        found: dict[str, dict[str, WorkItem]] = {}
+        for item in self._session.scalars(query) if sources else ():
+            found.setdefault(item.job_id, {})[item.key] = item
+        return found
 
 
 def take_over_round(session: Session, job: Job, items: Sequence[WorkItem]) -> None:
