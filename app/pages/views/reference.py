@@ -83,19 +83,19 @@ class Reference:
 
 
 def reference(document: Mapping[str, Any]) -> Reference:
-    """Return the reference of an OpenAPI document."""
-    operations: dict[str, list[Operation]] = {}
+    """Return the reference of an OpenAPI document: groups in the order of its tags, paths in theirs."""
+    about = {tag["name"]: tag.get("description", "") for tag in document.get("tags", [])}
+    operations: dict[str, list[Operation]] = {name: [] for name in about}
     schemas = document["components"]["schemas"]
-    for path, methods in document["paths"].items():
+    for path, methods in sorted(document["paths"].items()):
         for method, found in methods.items():
             tag = (found.get("tags") or ["service"])[0]
             operations.setdefault(tag, []).append(_operation(method, path, found, schemas))
-    about = {tag["name"]: tag.get("description", "") for tag in document.get("tags", [])}
     return Reference(
         title=document["info"]["title"],
         version=document["info"]["version"],
         description=document["info"].get("description", "").strip(),
-        groups=[Group(name, about.get(name, ""), found) for name, found in operations.items()],
+        groups=[Group(name, about.get(name, ""), found) for name, found in operations.items() if found],
         schemas=[_schema(name, one) for name, one in sorted(schemas.items())],
     )
 

@@ -108,6 +108,7 @@ def test_the_reference_has_every_operation(client, show):
         for operation in path.values():
             assert page.all("details", id=operation["operationId"])
     found = reference(document)
+    assert [group.name for group in found.groups] == [tag["name"] for tag in document["tags"]]
     assert {one.name for one in found.schemas} == set(document["components"]["schemas"])
     submission = next(one for group in found.groups for one in group.operations if one.id == "submit_job")
     assert submission.body_schema == "JobCreate"
