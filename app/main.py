@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, MutableMapping
@@ -136,8 +135,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         state = ServiceState(app.state.services)
         metrics.registry.register(state)
         stop_serving = served(metrics.registry, settings.metrics_host, settings.metrics_port)
-        gc.collect()
-        gc.freeze()  # what is loaded stays; looking through it again and again takes an eighth of the time
         try:
             with when_told_to_stop(watch.stop):
                 yield
