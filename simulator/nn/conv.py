@@ -123,7 +123,7 @@ class _AnalogConv(AnalogLayer):
         return y if x.dim() == dimensions + 2 else y.squeeze(0)
 
     def _takes_whole_maps(self) -> bool:
-        return all(tile.takes_whole_maps for _, tile in self.tile_slots())
+        return all(tile.setup.takes_whole_maps for _, tile in self.tile_slots())
 
     def products_for(self, x: Tensor) -> Sequence[ConvProduct | ChannelsLastProduct]:
         """Return the products of the tiles with such maps; the input of an analog bias is one."""

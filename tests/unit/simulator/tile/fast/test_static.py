@@ -19,7 +19,7 @@ from simulator.nn import (
     post_update_step,
     program_analog_weights,
 )
-from simulator.nn.tile import AnalogTile
+from simulator.nn.tile import passes
 from simulator.rng import Purpose, as_default, generator
 from simulator.tile import compile_plan, fast, forward, path, stages
 
@@ -58,13 +58,13 @@ def results(how, name, config, *, training, channels_last, of_inputs=True, seed=
         x = torch.randn(shape).requires_grad_(of_inputs and training)
     model = convert_to_analog(model, config, channels_last=channels_last, check=False).train(training)
     for tile in model[0].tiles:
-        tile._range_from_data = False
+        tile.range_follows_data = False
         if tile.out_scaling is not None:
             nn.init.constant_(tile.out_scaling, 0.7)
     taken = []
     with pytest.MonkeyPatch.context() as patch:
-        run = AnalogTile._run_in_one_step
-        patch.setattr(AnalogTile, "_run_in_one_step", lambda self, *args: taken.append(1) or run(self, *args))
+        run = passes.run_in_one_step
+        patch.setattr(passes, "run_in_one_step", lambda *args: taken.append(1) or run(*args))
         if how != ONE_STEP:
             patch.setattr("simulator.tile.path.runs_in_one_step", lambda *_: False)
         with fast.disabled() if how == PLAIN else contextlib.nullcontext():
