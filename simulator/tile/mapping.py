@@ -42,7 +42,6 @@ def _of_rows(scale: Tensor) -> Tensor:
     return scale if scale.dim() == 0 else scale.unsqueeze(1)
 
 
-@torch.no_grad()
 def clip_and_remap(
     logical_OI: Tensor, scale: Tensor | None, clip: WeightClipParameter, remap: WeightRemapParameter
 ) -> Tensor:
@@ -56,10 +55,11 @@ def clip_and_remap(
     """
     if scale is not None and update_in_place(logical_OI, scale, clip, remap):
         return logical_OI
-    weights = onto_tile(logical_OI, scale)
-    clipped = clip_weights(weights, clip)
-    if clipped is not weights:
-        logical_OI = off_tile(clipped, scale)
-    if scale is not None:
-        scale.copy_(remap_scales(clipped, scale, remap))
-    return logical_OI
+    with torch.no_grad():
+        weights = onto_tile(logical_OI, scale)
+        clipped = clip_weights(weights, clip)
+        if clipped is not weights:
+            logical_OI = off_tile(clipped, scale)
+        if scale is not None:
+            scale.copy_(remap_scales(clipped, scale, remap))
+        return logical_OI

@@ -178,15 +178,13 @@ class AnalogTile(nn.Module):
         Args:
             learned: with the scale that is learned.
         """
-        scale = self.mapping_scale
-        factors = (
-            None if self.input_range is None else self.input_range.detach(),
-            None if self.training or self.chip is None else self.chip.compensation,
-            self.out_scaling if learned else None,
-        )
-        for factor in factors:
-            if factor is not None:
-                scale = factor if scale is None else scale * factor
+        scale, input_range = self.mapping_scale, self.input_range
+        if input_range is not None:
+            scale = input_range.detach() if scale is None else scale * input_range.detach()
+        if not self.training and self.chip is not None and self.chip.compensation is not None:
+            scale = self.chip.compensation if scale is None else scale * self.chip.compensation
+        if learned and self.out_scaling is not None:
+            scale = self.out_scaling if scale is None else scale * self.out_scaling
         return scale
 
     # --- forward -------------------------------------------------------------------------------------------

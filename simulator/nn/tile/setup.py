@@ -50,6 +50,7 @@ class TileSetup:
         manages_output_clipping: whether the range learns from clipped outputs.
         modifies_weights: whether the weight modifier acts.
         weights_per_sample: whether the modifier gives each sample of a batch weights of its own.
+        takes_whole_maps: whether a convolution multiplies maps, not patches that are converted one by one.
         suits_one_step: whether the forward pass can run in one step.
     """
 
@@ -62,6 +63,7 @@ class TileSetup:
     manages_output_clipping: bool
     modifies_weights: bool
     weights_per_sample: bool
+    takes_whole_maps: bool
     suits_one_step: bool
 
     @classmethod
@@ -92,6 +94,7 @@ class TileSetup:
             manages_output_clipping=manages_output_clipping,
             modifies_weights=mode.modifies_weights and modifies(modifier),
             weights_per_sample=modifier.per_batch_sample,
+            takes_whole_maps=path.WHOLE_MAPS.can(plan) and not modifier.per_batch_sample,
             suits_one_step=mode.clips_inputs
             and path.suits_one_step(
                 ranged_plan,
@@ -105,11 +108,6 @@ class TileSetup:
     def stages(self) -> ForwardPlan:
         """The stages of the tile, behind its input range where it has one."""
         return self.ranged_plan if self.has_range else self.plan
-
-    @property
-    def takes_whole_maps(self) -> bool:
-        """Whether a convolution multiplies maps, not patches that are converted one by one."""
-        return path.WHOLE_MAPS.can(self.plan) and not self.weights_per_sample
 
     @property
     def modifies_per_sample(self) -> bool:
