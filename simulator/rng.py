@@ -277,7 +277,7 @@ class NoiseContext:
         self, purpose: Purpose, tile: tuple[KeyPart, ...], *, device: torch.device | str = "cpu"
     ) -> Stream:
         """Return a stream of one call of a tile: it depends on all coordinates and counts calls itself."""
-        key = (purpose.value, *tile)
+        key = (purpose, *tile)
         call = self._calls.get(key, 0)
         self._calls[key] = call + 1
         where = (call, self.repeat, self.t_inference_s, self.epoch, self.batch)
@@ -294,5 +294,5 @@ class NoiseContext:
         where: tuple[KeyPart, ...],
         device: torch.device | str,
     ) -> Stream:
-        key = _encode_known(self.seed, purpose.value, *tile) + _encode_known(*where)
+        key = _encode_known(self.seed, purpose, *tile) + _encode_known(*where)
         return Stream(key, device if isinstance(device, torch.device) else torch.device(device))

@@ -7,9 +7,8 @@ import sys
 
 from sqlalchemy import select
 
-from app.db.session import Database
+from app.db.session import Database, database_time_s
 from app.db.tables import Worker
-from app.engine.items import database_time_s
 from app.start import load_settings
 
 

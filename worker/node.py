@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 from app.db import idempotency
 from app.db.blobs import open_blobs
 from app.db.schema import SchemaGuard
-from app.db.session import Database, is_transient, reason
+from app.db.session import Database, database_time_s, is_transient, reason
 from app.db.tables import Worker
-from app.engine import items
 from app.engine.broker import Doorbell
 from app.engine.housekeeping import LostItems, forget_silent_workers
-from app.engine.items import Lease
+from app.engine.items import claims, sweeps
+from app.engine.items.leases import Lease
 from app.engine.outage import Outage
 from app.engine.retention import clean
 from app.engine.storage import UnusedBlobs, storage_fault
@@ -131,8 +131,8 @@ class Node:
         able = self._able.names()
 
         def claim(session: Session) -> Lease | None:
-            lost = items.unheld(session, owner=self.id, held=self._held)
-            return lost or items.claim(session, owner=self.id, lease_s=self.settings.lease_s, able=able)
+            lost = claims.unheld(session, owner=self.id, held=self._held)
+            return lost or claims.claim(session, owner=self.id, lease_s=self.settings.lease_s, able=able)
 
         with self._claiming:
             lease = self.database.retrying(claim, for_s=self.settings.lease_s, what="claiming an item")
@@ -170,7 +170,7 @@ class Node:
     def _ring_for_others(self) -> None:
         """Ring once for every item that became claimable and was not rung for."""
         with self.database.transaction() as session:
-            waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
+            waiting = sweeps.unrung(session, older_than_s=self.settings.sweep_s)
         # This thread takes one of them itself.
         if len(waiting) > 1:
             self.doorbell.ring(len(waiting) - 1)
@@ -247,7 +247,7 @@ class Node:
 
     def _say_alive(self, started_at: datetime) -> None:
         with self.database.transaction() as session:
-            now_s = items.database_time_s(session)
+            now_s = database_time_s(session)
             row = session.get(Worker, self.id) or Worker(id=self.id)
             row.hostname = socket.gethostname()
             row.pid = os.getpid()
@@ -269,7 +269,7 @@ class Node:
         if self.stopping or self._idle_reason is not None or self._able is None:
             return  # only a worker that takes work rings: its messages are few
         with self.database.reading() as session:  # mostly there is nothing, and no need of the write lock
-            count = items.count_waiting(session, self._able.names())
+            count = sweeps.count_waiting(session, self._able.names())
         if not count:
             return
         self._own_threads = [thread for thread in self._own_threads if thread.is_alive()]
@@ -278,7 +278,7 @@ class Node:
             self._own_threads.append(thread)
             thread.start()
         with self.database.transaction() as session:
-            waiting = items.unrung(session, older_than_s=self.settings.sweep_s)
+            waiting = sweeps.unrung(session, older_than_s=self.settings.sweep_s)
         if waiting:
             self.doorbell.ring(len(waiting))
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from app.db.blobs import Place
 from app.engine.abilities import abilities
-from app.engine.items import Lease
+from app.engine.items.leases import Lease
 from app.monitoring.logs import LogFormat, LogLevel
 
 # Raised when `worker.speed.measure` measures something else, so that machines are measured anew.

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.db.scope import scoped
+from app.db.types import database_now_s
 from app.db.writers import WriteTurns
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,11 @@ class Database:
         pool = self.engine.pool
         self.engine.dispose()
         event.listen(pool, "checkin", _close)
+
+
+def database_time_s(session: Session) -> float:
+    """Return the database's clock: seconds since 1970."""
+    return float(session.scalars(select(database_now_s())).one())
 
 
 def _close(connection: Any, record: Any) -> None:

@@ -16,10 +16,9 @@ from sqlalchemy.orm import Session
 
 from app.db.blobs import open_blobs
 from app.db.schema import schema_fault
-from app.db.session import Database, reason
+from app.db.session import Database, database_time_s, reason
 from app.doctor.findings import Finding, fault, ok, warning
 from app.engine.broker import Doorbell, make_celery
-from app.engine.items import database_time_s
 from app.engine.storage import storage_fault
 from app.engine.webhooks.secrets import CLEAR_SECRETS, count_secrets
 from app.health.repository import StateRepository

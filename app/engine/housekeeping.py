@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.db.session import Database
 from app.db.tables import Worker
 from app.db.types import database_now_s
-from app.engine import items
+from app.engine.items import sweeps
 from app.engine.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -60,11 +60,11 @@ class LostItems:
         if now < self._waits_until:
             return []
         with self._database.reading() as session:  # mostly there are none, and no need of the write lock
-            found = items.expired(session, spared_owner=self._spared_owner)
+            found = sweeps.expired(session, spared_owner=self._spared_owner)
         reaped = []
         for job_id, item_id in found:
             with self._database.transaction() as session:
-                if items.reap(session, job_id, item_id, max_attempts=self._max_attempts):
+                if sweeps.reap(session, job_id, item_id, max_attempts=self._max_attempts):
                     reaped.append(job_id)
         return reaped
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.db.blobs import StoredBlob
 from app.db.tables import Artifact, Dataset, Job, JobBlob, Model, WorkItem
 from app.engine.abilities import required
-from app.engine.items import Lease, hold, record_sign_of_life, set_progress
+from app.engine.items.leases import Lease, hold, record_sign_of_life, set_progress
 from app.engine.states import record, warn
 
 

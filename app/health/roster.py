@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from app.engine.items import database_time_s
+from app.db.session import database_time_s
 from app.health.repository import WorkerRepository
 from app.health.schemas import WorkerView
 from app.settings import Settings

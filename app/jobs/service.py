@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
-from app.engine import items, kinds, turns
+from app.engine import kinds, turns
 from app.engine.abilities import required
+from app.engine.items import endings
 from app.engine.kinds.analyses.plan import first_items
 from app.engine.kinds.analyses.subject import Subject
 from app.engine.kinds.inference.content_keys import ContentKeys, content_keys
@@ -228,7 +229,7 @@ class JobService:
         if all(item.state == ItemState.SUCCEEDED for item in work):
             move(self._session, job, JobState.RUNNING)
             self._session.flush()
-            items.end_round(self._session, job, kinds.next_round)
+            endings.end_round(self._session, job, kinds.next_round)
 
     def queue(self, job: Job, settings: Settings) -> QueueView | None:
         """Return what a queued job waits for; None for others."""
@@ -257,7 +258,7 @@ class JobService:
             raise Conflict(f"the job has ended: it {_said(job.state)}", code="job_ended")
         if job.state == JobState.CANCELLING:
             raise Conflict("the job is being cancelled already", code="already_cancelling")
-        items.cancel(self._session, job)
+        endings.cancel(self._session, job)
         return job
 
     def delete(self, job_id: str) -> str:

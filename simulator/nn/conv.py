@@ -7,9 +7,9 @@ the channels that it touches and decides itself whether it must unfold them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +17,7 @@ from torch.nn import functional
 from simulator.config import InferenceRPUConfig
 from simulator.config.tiling import TileSlot
 from simulator.nn.layer import AnalogLayer, InputParts
+from simulator.nn.tile import AnalogTile
 from simulator.tile import ChannelsLastProduct, ConvProduct
 
 Size = int | tuple[int, ...]
@@ -123,7 +124,10 @@ class _AnalogConv(AnalogLayer):
         return y if x.dim() == dimensions + 2 else y.squeeze(0)
 
     def _takes_whole_maps(self) -> bool:
-        return all(tile.takes_whole_maps for _, tile in self.tile_slots())
+        for tile in cast("Iterable[AnalogTile]", self.tiles):  # noqa: SIM110 - asked for every call: a generator would double the time
+            if not tile.setup.takes_whole_maps:
+                return False
+        return True
 
     def products_for(self, x: Tensor) -> Sequence[ConvProduct | ChannelsLastProduct]:
         """Return the products of the tiles with such maps; the input of an analog bias is one."""

@@ -134,7 +134,7 @@ class AnalogLayer(nn.Module):
         """
         bias = None if self.analog_bias else self.bias
         if len(self.slots) == 1:
-            tile = self.tiles[0]
+            (tile,) = self.tiles
             block = None if tile.reads_devices else self._whole_block()
             return cast("Tensor", tile(x, block, products[0], bias))
         blocks: Sequence[Tensor | None] = [None] * len(self.slots)

@@ -103,7 +103,11 @@ def _layer_report(name: str, layer: AnalogLayer) -> LayerReport:
     products = layer.products_for(weight)
     tiles = tuple(
         TileReport(
-            slot.row, slot.column, *slot.shape, tile.way(product, weight), tile.slowed_by(product, weight)
+            slot.row,
+            slot.column,
+            *slot.shape,
+            tile.setup.way(product, weight),
+            tile.setup.slowed_by(product, weight),
         )
         for (slot, tile), product in zip(layer.tile_slots(), products, strict=True)
     )

@@ -3,8 +3,8 @@
 A map of the room: `stages.py` has what can happen in a product, as values; `plan.py` makes a tile's stages
 of its configuration; `forward.py` runs them (the reference, in torch); `path.py` chooses a faster way where
 there is one, and `fast/` has those ways in compiled loops. `dac_adc.py`, `ir_drop.py`, `input_range.py`,
-`noise.py` and `layout.py` are what the reference is made of; `weights.py` is training, `programming.py` the
-devices.
+`noise.py` and `layout.py` are what the reference is made of; `mapping.py` has the scale of weights on a tile,
+`weights.py` is training, `programming.py` the devices.
 """
 
 from simulator.tile import fast, path
@@ -29,11 +29,12 @@ from simulator.tile.layout import (
     with_channels_first,
     with_channels_last,
 )
+from simulator.tile.mapping import clip_and_remap, mapping_scale, off_tile, onto_tile
 from simulator.tile.noise import NO_SPREAD, InstanceParameters, draw_instance
 from simulator.tile.path import Way
 from simulator.tile.plan import ForwardPlan, compile_plan
 from simulator.tile.programming import ProgrammedTile
-from simulator.tile.weights import clip_weights, modifies, modify_weights, remap_scales, update_in_place
+from simulator.tile.weights import clip_weights, modifies, modify_weights, remap_scales
 
 __all__ = [
     "DENSE",
@@ -52,6 +53,7 @@ __all__ = [
     "UnitVectorProduct",
     "Way",
     "analog_product",
+    "clip_and_remap",
     "clip_to_range",
     "clip_weights",
     "compile_plan",
@@ -59,12 +61,14 @@ __all__ = [
     "draw_instance",
     "fast",
     "in_rows",
+    "mapping_scale",
     "modifies",
     "modify_weights",
+    "off_tile",
+    "onto_tile",
     "path",
     "range_from_data",
     "remap_scales",
-    "update_in_place",
     "with_channels_first",
     "with_channels_last",
 ]

@@ -60,7 +60,11 @@ def round_(
 
 
 class _Digitise(torch.autograd.Function):
-    """Add noise, round to a grid, clip, scale."""
+    """Add noise, round to a grid, clip, scale.
+
+    `fast/conversion.py` has the compiled twin. It shares no step with this one: it overwrites what it is
+    given and marks what it clips, where this one keeps what it is given and looks at it again.
+    """
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch passes arguments by position

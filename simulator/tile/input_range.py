@@ -58,6 +58,7 @@ class _ClipToRange(torch.autograd.Function):
             x,
             gradient,
             input_range,
+            float(input_range),
             ctx.rule,
             ctx.clipping,
             wants_d_x=wants_d_x,
@@ -67,10 +68,11 @@ class _ClipToRange(torch.autograd.Function):
         return d_x, d_range, None, None, None, None
 
 
-def input_gradients(
+def input_gradients(  # noqa: PLR0917 - called for every tile
     x: Tensor,
     gradient: Tensor,
     input_range: Tensor,
+    limit: float,
     rule: InputRangeParameter,
     clipping: OutputClipping | None = None,
     *,
@@ -82,9 +84,9 @@ def input_gradients(
 
     What a tile returns is multiplied by the range in the end: the gradient is divided by it here. The rule
     sees the gradient of every input that is clipped at the range, whatever the DAC does to it afterwards;
-    `dac_clips` says that it may clip what the range passes, an input at its very end first of all.
+    `dac_clips` says that it may clip what the range passes, an input at its very end first of all; `limit` is
+    the range as a number, which costs a call to read.
     """
-    limit = float(input_range)
     slack_limit = limit * (_JUST_BELOW_ONE if dac_clips else JUST_ABOVE_ONE)
     d_x = d_range = None
     if wants_d_range and fast.takes(x, gradient):
@@ -98,7 +100,7 @@ def input_gradients(
             clipped = positions.numel()
     if wants_d_range:
         share = clipped / max(x.numel(), 1)
-        d_range = range_gradient(outward, share, input_range, rule, clipping)
+        d_range = range_gradient(outward, share, input_range, limit, rule, clipping)
     return d_x, d_range
 
 
@@ -113,10 +115,11 @@ def _outward(gradient: Tensor, clipped: Tensor) -> float:
     return float((gradient * clipped.sign()).clamp_(max=0).sum(dtype=torch.float64))
 
 
-def range_gradient(
+def range_gradient(  # noqa: PLR0917 - called for every tile
     outward: float,
     clipped: float,
     input_range: Tensor,
+    limit: float,
     rule: InputRangeParameter,
     clipping: OutputClipping | None = None,
 ) -> Tensor:
@@ -129,10 +132,10 @@ def range_gradient(
         outward: that sum.
         clipped: the share of the inputs that are clipped.
         input_range: the range.
+        limit: the range as a number.
         rule: how it is learned.
         clipping: of the outputs.
     """
-    limit = float(input_range.detach())
     result = outward / limit
     if rule.gradient_relative:
         result = result * limit
@@ -212,7 +215,8 @@ class RangeLearner:
         self, x: Tensor, input_range: Tensor, rule: InputRangeParameter, clipping: OutputClipping
     ) -> None:
         self.x, self.input_range, self.rule, self.clipping = x, input_range, rule, clipping
-        self.clipped = torch.nonzero(x.abs() >= float(input_range.detach()), as_tuple=True)
+        self._limit = float(input_range.detach())
+        self.clipped = torch.nonzero(x.abs() >= self._limit, as_tuple=True)
         self._unchanged = _Unchanged(x, input_range)
 
     @property
@@ -231,7 +235,7 @@ class RangeLearner:
         arriving = product.gradient_at(gradient, weights, self.clipped)
         outward = _outward(arriving, self.x[self.clipped])
         share = self.clipped[0].numel() / max(self.x.numel(), 1)
-        return range_gradient(outward, share, self.input_range, self.rule, self.clipping)
+        return range_gradient(outward, share, self.input_range, self._limit, self.rule, self.clipping)
 
 
 class _LearnRange(torch.autograd.Function):

@@ -406,6 +406,7 @@ class ChannelsLastProduct:
     """A convolution between maps `[B, H, W, C]` and `[B, H, W, O]`: vectors lie in rows.
 
     For the native operator they are maps in torch's `channels_last` memory format, which it is quicker with.
+    An option of `ConvProduct` would be a case in each of its methods that are called here.
 
     Attributes:
         first: the same with channels first.

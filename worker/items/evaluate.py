@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from app.engine.items import repeats_of
+from app.engine.items.taking_over import repeats_of
 from app.engine.kinds.inference import results
 from simulator.evaluate import evaluate_cells
 from simulator.tasks import Score

@@ -13,8 +13,11 @@ from sqlalchemy.orm import Session
 from app.db.blobs import open_blobs
 from app.db.session import Database, is_transient
 from app.db.tables import Job, Model, WorkItem
-from app.engine import items, kinds, recording
-from app.engine.items import Failure, Lease, repeats_of
+from app.engine import kinds, recording
+from app.engine.items import claims, endings, leases, taking_over
+from app.engine.items.changes import Failure
+from app.engine.items.leases import Lease
+from app.engine.items.taking_over import repeats_of
 from app.engine.states import JobState
 from app.monitoring.traces import Traces
 from simulator.config import Variant
@@ -165,7 +168,7 @@ class ItemContext:
         self._looked_at = now
         with self._if_it_is_there():
             with self._database.reading() as session:
-                should_stop = items.stop_requested(session, self.lease)
+                should_stop = leases.stop_requested(session, self.lease)
             if should_stop:
                 raise Stopped
             if now - self._heard_at > _SIGN_OF_LIFE_S:
@@ -181,7 +184,7 @@ class ItemContext:
         self._looked_around_at = now
         with self._if_it_is_there():
             with self._database.reading() as session:
-                comes_first = items.gives_way(session, self.lease)
+                comes_first = claims.gives_way(session, self.lease)
             if comes_first:
                 raise GaveWay
 
@@ -220,10 +223,10 @@ class ItemContext:
                 raise
 
     def take_over(self) -> list[list[int]]:
-        """Return all ranges of chips of this evaluation item; see `items.take_over`."""
+        """Return all ranges of chips of this evaluation item; see `taking_over.take_over`."""
         if time.monotonic() - self._started_at > _TAKE_OVER_S:
             return repeats_of(self.payload)
-        ranges, done = self.write(items.take_over)
+        ranges, done = self.write(taking_over.take_over)
         self._done += done
         return ranges
 
@@ -238,24 +241,24 @@ class ItemContext:
 
     def finish(self) -> None:
         """Mark the item as done."""
-        self.write(items.succeed, next_round=kinds.next_round)
+        self.write(endings.succeed, next_round=kinds.next_round)
 
     def fail(self, failure: Failure) -> None:
         """Mark the item and its job as failed."""
-        self.write(items.fail, failure=failure)
+        self.write(endings.fail, failure=failure)
 
     def give_back(self, reason: str) -> None:
         """Record that this runner stops: the item is cancelled with its job, or goes back to the queue."""
 
         def give_back(session: Session, lease: Lease) -> None:
-            job, _ = items.hold(session, lease)
+            job, _ = leases.hold(session, lease)
             if job.state == JobState.CANCELLING:
-                items.stopped(session, lease)
+                endings.stopped(session, lease)
             else:
-                items.release(session, lease, reason=reason)
+                endings.release(session, lease, reason=reason)
 
         self.write(give_back)
 
     def wait_for(self, source_key: str) -> None:
         """Give the item back until another item of its job has been done again."""
-        self.write(items.compute_again, source_key=source_key)
+        self.write(endings.compute_again, source_key=source_key)

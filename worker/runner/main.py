@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from app.db.blobs import BlobMissing, StorageAway
 from app.db.session import is_transient, reason
 from app.engine.abilities import loops_of
-from app.engine.items import Failure, LeaseLost
+from app.engine.items.changes import Failure
+from app.engine.items.leases import LeaseLost
 from app.monitoring import logs
 from simulator.intake import IntakeError
 from simulator.memory import keep_freed_memory

@@ -17,8 +17,9 @@ from typing import Any, Self
 from sqlalchemy.orm import Session
 
 from app.db.session import Database, is_transient
-from app.engine import items
-from app.engine.items import Failure, Lease, LeaseLost
+from app.engine.items import endings, leases
+from app.engine.items.changes import Failure
+from app.engine.items.leases import Lease, LeaseLost
 from app.engine.outage import Outage
 from app.engine.states import ItemState
 from app.monitoring import traces
@@ -204,7 +205,7 @@ class Slot:
         """Return how the runner says in the database that the item ended."""
         try:
             with self._database.reading() as session:
-                state = items.state_under(session, lease)
+                state = leases.state_under(session, lease)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -240,18 +241,18 @@ class Slot:
 
         def settle(session: Session) -> Outcome:
             if self._shutting_down.is_set():
-                items.release(session, lease)
+                endings.release(session, lease)
                 return Outcome.GIVEN_BACK
-            if items.stop_requested(session, lease):
-                items.stopped(session, lease)
+            if leases.stop_requested(session, lease):
+                endings.stopped(session, lease)
                 return Outcome.CANCELLED
             if status == EXIT_STORAGE_FULL:
-                items.release(session, lease, reason="storage_full")
+                endings.release(session, lease, reason="storage_full")
                 return Outcome.STORAGE_FULL
             if crash.retryable:
-                items.crash(session, lease, crash, max_attempts=self._settings.max_attempts)
+                endings.crash(session, lease, crash, max_attempts=self._settings.max_attempts)
             else:  # another attempt would end in the same way
-                items.fail(session, lease, crash)
+                endings.fail(session, lease, crash)
             return Outcome.CRASHED
 
         try:
@@ -355,13 +356,13 @@ class _Run:
         lease = self._lease
         try:
             with self._database.transaction() as session:
-                is_ours = items.renew(session, lease, lease_s=self._settings.lease_s)
+                is_ours = leases.renew(session, lease, lease_s=self._settings.lease_s)
                 # Its runner reports the success next, and must not be killed before.
-                is_ours = is_ours or items.has_succeeded(session, lease)
+                is_ours = is_ours or leases.has_succeeded(session, lease)
                 look = _Look(
                     is_ours,
-                    should_stop=items.stop_requested(session, lease),
-                    is_silent=items.is_silent(session, lease, for_s=self._settings.item_silence_s),
+                    should_stop=leases.stop_requested(session, lease),
+                    is_silent=leases.is_silent(session, lease, for_s=self._settings.item_silence_s),
                 )
         except Exception as error:  # noqa: BLE001 - logged, and tried at the next heartbeat
             self._outage.failed(error)

@@ -1,7 +1,8 @@
 """The compiled loops as functions of tensors: the only place that takes addresses of memory.
 
 Each function checks that its tensors are what the loop is compiled for, since a loop that is given another
-type or layout reads and writes memory that is not its own. Each allocates what it returns.
+type or layout reads and writes memory that is not its own. Each allocates what it returns, which needs no
+check. The checks are made for every tile, so they are few calls.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simulator.rng import Randomness
 from simulator.tile import fast, noise
 from simulator.tile.dac_adc import clipping_limit
 
@@ -26,26 +28,37 @@ Runs = tuple[int, int, int]  # number, length and distance of runs of values
 _AXES = 35  # integers of a geometry, see `few_range_gradients`
 
 
-def _check(*values: Tensor | None, dtype: torch.dtype = torch.float32) -> None:
+def _check_type(*values: Tensor | None, dtype: torch.dtype = torch.float32) -> None:
     """Raise TypeError for values of another type, or on another device, than the loops are compiled for."""
     for value in values:
         if value is not None and (value.dtype is not dtype or not value.is_cpu):
-            raise TypeError(f"a compiled loop needs {dtype} on the CPU, not {value.dtype} on {value.device}")
+            raise _wrong_type(value, dtype)
 
 
-def _is_dense(value: Tensor) -> bool:
-    """Whether values lie in memory without gaps, in the order of their dimensions or with channels last."""
-    return value.is_contiguous() or (
-        value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
-    )
+def _check(*values: Tensor | None, dtype: torch.dtype = torch.float32) -> None:
+    """Raise TypeError as `_check_type`, and ValueError for values with gaps in memory.
 
-
-def _check_dense(*values: Tensor | None, size: int | None = None) -> None:
-    """Raise ValueError for values with gaps in memory, or of another number than is read or written."""
+    Without gaps values lie in the order of their dimensions or with channels last.
+    """
     for value in values:
-        if value is not None and not _is_dense(value):
+        if value is None:
+            continue
+        if value.dtype is not dtype or not value.is_cpu:
+            raise _wrong_type(value, dtype)
+        if not value.is_contiguous() and not (
+            value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+        ):
             raise ValueError("a compiled loop needs values without gaps in memory")
-        if value is not None and size is not None and value.numel() != size:
+
+
+def _wrong_type(value: Tensor, dtype: torch.dtype) -> TypeError:
+    return TypeError(f"a compiled loop needs {dtype} on the CPU, not {value.dtype} on {value.device}")
+
+
+def _check_size(size: int, *values: Tensor | None) -> None:
+    """Raise ValueError for values of another number than is read or written."""
+    for value in values:
+        if value is not None and value.numel() != size:
             raise ValueError(f"a compiled loop needs {size} values here, not {value.numel()}")
 
 
@@ -77,7 +90,7 @@ def convert_inputs(
         limit: where quotients are clipped.
         order: of the result in memory.
     """
-    _check(x)
+    _check_type(x)
     result = torch.empty(x.shape, dtype=torch.float32, memory_format=order)
     x, (rows, length, stride) = _runs(x, result)
     fast.loops().convert_inputs(
@@ -139,103 +152,129 @@ def _even_runs(sizes: tuple[int, ...], strides: tuple[int, ...], order: tuple[in
 # --- the converters of the outputs --------------------------------------------------------------------------
 
 
-class KernelFactor(NamedTuple):
-    """A factor of the outputs as the loops take it; see `kernels.py`."""
+class KernelFactor:
+    """A factor of the outputs as the loops take it; see `kernels.py`. It is checked when it is made.
 
-    values: Tensor
-    rows: int = 1
-    columns: int = 1
-    div: int = 1
-    period: int = 0
+    Args:
+        values: without gaps in memory.
+        rows: how many rows of outputs have values of their own.
+        columns: how many values of a row follow each other.
+        div: how many outputs in a row share a value.
+        period: after how many outputs the values start again.
+
+    Raises:
+        TypeError: the values are not of the type, or not on the device, that the loops are compiled for.
+        ValueError: they have gaps in memory.
+    """
+
+    __slots__ = ("fields", "values")
+
+    def __init__(
+        self, values: Tensor, rows: int = 1, columns: int = 1, div: int = 1, period: int = 0
+    ) -> None:
+        _check(values)
+        self.values = values  # which own the memory
+        self.fields = (values.data_ptr(), rows, columns, div, period)
 
 
 ONE = KernelFactor(torch.ones(1, dtype=torch.float32))
+_NO_BIAS = (0, 1, 1, 1, 0)
 
 
-def _fields(factor: KernelFactor | None) -> tuple[int, int, int, int, int]:
-    if factor is None:
-        return (0, 1, 1, 1, 0)
-    values, rows, columns, div, period = factor
-    _check(values)
-    _check_dense(values)
-    return (values.data_ptr(), rows, columns, div, period)
+class VectorFlags(NamedTuple):
+    """Flags of the vectors of outputs, as the loops set them; `rows`, `columns` and `div` as in a factor."""
+
+    values: Tensor
+    rows: int
+    columns: int
+    div: int
+
+
+class Converted(NamedTuple):
+    """What comes of the outputs' conversion.
+
+    Attributes:
+        result: the outputs, or memory of its own.
+        inside: `uint8`, 1 where a value was not clipped; None where it was not asked for, or none was.
+        clipped: 0 if none was, as far as was asked for: of those that are not inside, or are saturated.
+    """
+
+    result: Tensor
+    inside: Tensor | None
+    clipped: int
 
 
 def convert_outputs(  # noqa: PLR0917 - called for every tile
     y: Tensor,
     length: int,
-    seeds: NDArray[np.uint64] | None,
-    table: Tensor | None,
-    deviation: KernelFactor,
-    pooled: tuple[float, float],
+    noise_std: float | None,
+    generator: Randomness | None,
     step: float,
     bound: float,
     scale: KernelFactor,
     *,
+    deviation: KernelFactor = ONE,
+    pooled: tuple[float, float] = (0.0, 0.0),
     bias: KernelFactor | None = None,
-    saturated: KernelFactor | None = None,
+    saturated: VectorFlags | None = None,
     tests_negative: bool = False,
-    result: Tensor | None = None,
-    inside: Tensor | None = None,
-) -> int:
-    """Convert outputs in place, or scale them into the result.
+    apart: bool = False,
+    marks_inside: bool = False,
+) -> Converted:
+    """Convert outputs in place, and scale them.
 
     Args:
         y: outputs, without gaps in memory.
         length: of a row.
-        seeds: `[blocks * lanes, 3]`, of the blocks' streams; None without noise.
-        table: the normals, by 16 random bits.
-        deviation: factor of the normals.
-        pooled: if the first is not 0, the deviation is the root of the factor times it, plus the second.
+        noise_std: standard deviation of the normals that are added; None without noise.
+        generator: the call's stream; needed for noise.
         step: of the grid, 0 without rounding.
         bound: where values are clipped.
         scale: factor of the result.
-        bias: what is added to it.
+        deviation: factor of the normals.
+        pooled: if the first is not 0, the deviation is the root of the factor times it, plus the second.
+        bias: what is added to the result.
         saturated: flags that are set where a value exceeds the bound.
         tests_negative: whether negative values can exceed it.
-        result: of the shape of y; None for y.
-        inside: `uint8`, becomes 1 where a value was not clipped.
-
-    Returns:
-        0 if none was clipped, as far as was asked for: of those that are not inside, or are saturated.
+        apart: whether the result gets memory of its own, and y keeps what is converted and not scaled.
+        marks_inside: whether the values that are not clipped are asked for.
 
     Raises:
         TypeError: a tensor is not of the type, or not on the device, that the loop is compiled for.
-        ValueError: a tensor has gaps in memory, or another size.
+        ValueError: a tensor has gaps in memory, or another size; or noise has no stream.
     """
+    _check(y)
     size = y.numel()
-    blocks = -(-size // noise.BLOCK)
-    _check(y, result, table)
-    _check_dense(y, result, inside, size=size)
-    if inside is not None:
-        _check(inside, dtype=torch.uint8)
-    if (seeds is None) != (table is None) or (seeds is not None and len(seeds) < blocks * noise.LANES):
-        raise ValueError("noise needs a table, and the seeds of all blocks")
+    result = torch.empty_like(y) if apart else y
+    inside = torch.empty_like(y, dtype=torch.uint8) if marks_inside else None
+    seeds = table = None
+    if noise_std is not None:
+        seeds, table = noise.block_seeds(y, generator), noise.normal_table(noise_std)
     flags = (0, 1, 1, 1)
     if saturated is not None:
         _check(saturated.values, dtype=torch.bool)
-        flags = (saturated.values.data_ptr(), saturated.rows, saturated.columns, saturated.div)
+        flags = (saturated.values.data_ptr(), *saturated[1:])
     clipped: int = fast.loops().convert_outputs(
-        blocks,
+        -(-size // noise.BLOCK),
         y.data_ptr(),
-        _address(result),
+        result.data_ptr() if apart else 0,
         size,
         length,
         noise.BLOCK,
-        _array_address(seeds),
-        _address(table),
-        *_fields(deviation),
+        0 if seeds is None else seeds.__array_interface__["data"][0],
+        0 if table is None else table.data_ptr(),
+        *deviation.fields,
         *pooled,
         step,
         bound,
         clipping_limit(step, bound),
-        *_fields(scale),
-        *_fields(bias),
+        *scale.fields,
+        *(_NO_BIAS if bias is None else bias.fields),
         *flags,
         tests_negative,
-        _address(inside),
+        0 if inside is None else inside.data_ptr(),
     )[0]
-    return clipped
+    return Converted(result, inside if clipped else None, clipped)
 
 
 def output_gradients(  # noqa: PLR0917 - called for every tile
@@ -263,9 +302,8 @@ def output_gradients(  # noqa: PLR0917 - called for every tile
     """
     size = gradient.numel()
     _check(gradient, values)
-    _check_dense(gradient, inside, values, size=size)
-    if inside is not None:
-        _check(inside, dtype=torch.uint8)
+    _check_size(size, inside, values)
+    _check(inside, dtype=torch.uint8)
     block = max(1, TASK // max(length, 1))
     count = -(-size // max(length, 1))
     tasks = -(-count // block)
@@ -283,14 +321,14 @@ def output_gradients(  # noqa: PLR0917 - called for every tile
         size,
         length,
         block,
-        _address(inside),
-        *_fields(scale),
-        _address(values),
+        0 if inside is None else inside.data_ptr(),
+        *scale.fields,
+        0 if values is None else values.data_ptr(),
         outputs,
         in_columns,
-        _address(sums),
-        _address(d_scale),
-        _address(d_bias),
+        0 if sums is None else sums.data_ptr(),
+        0 if d_scale is None else d_scale.data_ptr(),
+        0 if d_bias is None else d_bias.data_ptr(),
     )
     return d_y, d_scale, d_bias
 
@@ -314,7 +352,7 @@ def range_gradients(
         `gradient / limit` where `|x| < slack_limit`, zero elsewhere; the sum of `min(gradient * sign(x), 0)`
         over the inputs with `|x| >= limit`, in double precision; and their number.
     """
-    _check(x, gradient)
+    _check_type(x, gradient)
     if x.shape != gradient.shape:
         raise ValueError(f"inputs {tuple(x.shape)} and gradient {tuple(gradient.shape)} differ in shape")
     d_x = torch.empty_like(gradient)
@@ -354,7 +392,7 @@ def few_range_gradients(  # noqa: PLR0917 - called for every tile
     Returns:
         How many inputs are clipped, and the sum of `min(gradient * sign(x), 0)` over them.
     """
-    _check(x, gradient, weights)
+    _check_type(x, gradient, weights)
     if geometry.shape != (_AXES,) or geometry.dtype != np.int64:
         raise ValueError(f"a geometry has {_AXES} integers")
     samples = x.shape[0]
@@ -422,24 +460,75 @@ def convert_patches(  # noqa: PLR0917 - called for every tile
 
 
 def lay_out_weights(
-    matrix: Tensor, laid_out: Tensor, scale: Tensor | None, channels: int, leading: int, *, back: bool
-) -> None:
-    """Divide `[O, I]` by a scale and lay it out as a product takes it, or the other way.
+    weights: Tensor,
+    shape: tuple[int, ...],
+    scale: Tensor | None,
+    leading: int,
+    order: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """Return weights divided by a scale, laid out as a product takes them.
 
     Args:
-        matrix: `[O, I]`, inputs side by side; it is read, or filled on the way back.
-        laid_out: `[O, ...]` without gaps in memory; it is filled, or read on the way back.
+        weights: `[O, ...]`.
+        shape: of the result, `[O, channels, ...]`; positions that the weights leave out become zero.
         scale: `[]`, `[1]` or `[O]`; None for one.
-        channels: of `laid_out`, the last of its dimensions in memory.
-        leading: positions of the first channel that the inputs leave out.
-        back: whether gradients at what is laid out become gradients at the matrix.
+        leading: positions of the first channel that the weights leave out.
+        order: of the result in memory.
     """
+    laid_out = torch.empty(shape, dtype=torch.float32, memory_format=order)
+    matrix = weights
+    if weights.dim() > 2 or weights.stride(1) != 1:
+        matrix = weights.contiguous().view(shape[0], -1)
+    _check_type(matrix)
+    _move_weights(matrix, laid_out, scale, leading, order, back=False)
+    return laid_out
+
+
+def weight_gradient(
+    d_laid_out: Tensor,
+    shape: tuple[int, ...],
+    scale: Tensor | None,
+    leading: int,
+    order: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """Return the gradient at weights, from that at what `lay_out_weights` made of them.
+
+    Args:
+        d_laid_out: of the shape of what was laid out.
+        shape: of the weights, `[O, ...]`.
+        scale: as it was when they were laid out, as are the other arguments.
+        leading: see there.
+        order: see there.
+    """
+    d_weights = torch.empty(shape, dtype=torch.float32)
+    matrix = d_weights if len(shape) == 2 else d_weights.view(shape[0], -1)
+    laid_out = d_laid_out.contiguous(memory_format=order)
+    _check_type(laid_out)
+    _move_weights(matrix, laid_out, scale, leading, order, back=True)
+    return d_weights
+
+
+def _move_weights(
+    matrix: Tensor,
+    laid_out: Tensor,
+    scale: Tensor | None,
+    leading: int,
+    order: torch.memory_format,
+    *,
+    back: bool,
+) -> None:
+    """Fill one of two float32 tensors from the other: rows of inputs side by side, and what has no gaps."""
     outputs, inputs = matrix.shape
     size = laid_out.numel() // max(outputs, 1)
-    _check(matrix, laid_out, scale)
-    _check_dense(laid_out, scale)
-    if (inputs > 1 and matrix.stride(1) != 1) or (scale is not None and scale.numel() not in (1, outputs)):
-        raise ValueError("inputs of a row must lie side by side, and a scale is one number or one per output")
+    channels = laid_out.shape[1] if order is torch.channels_last else size
+    if laid_out.shape[0] != outputs or inputs + leading > size:
+        raise ValueError(f"{outputs} rows of {inputs} weights do not fit {tuple(laid_out.shape)}")
+    step = 0
+    if scale is not None:
+        _check(scale)
+        step = 0 if scale.numel() == 1 else 1
+        if step == 1 and scale.numel() != outputs:
+            raise ValueError(f"a scale is one number or one for each of {outputs} outputs")
     block = max(1, TASK // max(size, 1))
     fast.loops().lay_out_weights(
         -(-outputs // block),
@@ -447,8 +536,8 @@ def lay_out_weights(
         matrix.stride(0),
         outputs,
         inputs,
-        _address(scale),
-        0 if scale is None or scale.numel() == 1 else 1,
+        0 if scale is None else scale.data_ptr(),
+        step,
         laid_out.data_ptr(),
         size // channels,
         channels,
@@ -468,8 +557,9 @@ def update_weights(logical: Tensor, scales: Tensor, *, bound: float | None, larg
         largest: magnitude of each row's largest tile weight that new scales give; None keeps the scales.
     """
     rows, length = logical.shape
-    _check(logical, scales)
-    _check_dense(scales, size=rows)
+    _check_type(logical)
+    _check(scales)
+    _check_size(rows, scales)
     if length > 1 and logical.stride(1) != 1:
         raise ValueError("inputs of a row must lie side by side")
     block = max(1, TASK // max(length, 1))
@@ -510,7 +600,7 @@ def subtract_drop(
         load_ratio: factor of the load.
         strength: factor of the drop.
     """
-    _check(y, drop, load)
+    _check_type(y, drop, load)
     if not y.shape == drop.shape == load.shape or not all(
         _is_in_runs(p, vector_dim) for p in (y, drop, load)
     ):

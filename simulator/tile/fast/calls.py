@@ -38,7 +38,7 @@ class Kernel:
             return 0, 0.0
         memory = self._memory()
         self._struct.pack_into(memory, 0, 0, 0, 0, 0.0, *arguments)
-        threads = min(tasks, torch.get_num_threads())
+        threads = 1 if tasks == 1 else min(tasks, torch.get_num_threads())
         together = _openmp() if threads > 1 else None
         if together is None:
             self._alone(ctypes.addressof(memory))

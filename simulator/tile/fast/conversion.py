@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from simulator.rng import Randomness
-from simulator.tile import fast, noise
+from simulator.tile import fast
 from simulator.tile.fast import arrays
-from simulator.tile.fast.arrays import ONE, KernelFactor
+from simulator.tile.fast.arrays import ONE, Converted, KernelFactor, VectorFlags
 from simulator.tile.noise import PooledNoise
 
 
@@ -50,61 +50,34 @@ class OutputConversion:
 def convert_outputs(y: Tensor, conversion: OutputConversion) -> Tensor:
     """Return `scale * clip(round(y + noise))`; y is overwritten. See `digitise` and `OutputConversion`."""
     scale = conversion.scale if isinstance(conversion.scale, Tensor) else None
-    if not torch.is_grad_enabled():
-        _convert_in_place(y, conversion)
-        return y
-    result: Tensor
-    if scale is not None and scale.requires_grad:
-        result = _ConvertAndScale.apply(y, scale, conversion)  # type: ignore[no-untyped-call]
-    elif y.requires_grad:
-        result = _ConvertOutputs.apply(y, conversion)  # type: ignore[no-untyped-call]
-    else:
-        _convert_in_place(y, conversion)
-        result = y
-    return result
+    if torch.is_grad_enabled() and (y.requires_grad or (scale is not None and scale.requires_grad)):
+        result: Tensor = _Adc.apply(y, scale, conversion)  # type: ignore[no-untyped-call]
+        return result
+    return _convert(y, conversion).result
 
 
-class _ConvertOutputs(torch.autograd.Function):
-    """The gradient passes, scaled, where nothing was clipped; see `digitise`."""
+class _Adc(torch.autograd.Function):
+    """The gradient passes, scaled, where nothing was clipped; see `digitise`.
+
+    Where the scale learns, what it multiplied is kept, and the result is apart from it.
+    """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, conversion: OutputConversion) -> Tensor:
-        ctx.mark_dirty(y)
-        ctx.inside = _convert_and_mark(y, conversion)
+    def forward(ctx: Any, y: Tensor, scale: Tensor | None, conversion: OutputConversion) -> Tensor:
+        learns = ctx.needs_input_grad[1]
+        result, ctx.inside, _ = _convert(y, conversion, apart=learns, marks_inside=True)
         ctx.scale, ctx.vector_dim = conversion.scale, conversion.vector_dim
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _output_gradients(gradient, ctx.vector_dim, ctx.inside, ctx.scale)[0], None
-
-
-class _ConvertAndScale(torch.autograd.Function):
-    """The same, with a scale that learns: what it multiplied is kept, in place of the outputs."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, scale: Tensor, conversion: OutputConversion) -> Tensor:
-        result = y.new_empty(y.shape)
-        ctx.inside = _convert_and_mark(y, conversion, result)
-        ctx.vector_dim = conversion.vector_dim
-        ctx.save_for_backward(y, scale)
+        if learns:
+            ctx.save_for_backward(y, scale)
+        else:
+            ctx.mark_dirty(y)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        y, scale = ctx.saved_tensors
+        y, scale = ctx.saved_tensors if ctx.needs_input_grad[1] else (None, ctx.scale)
         return (*_output_gradients(gradient, ctx.vector_dim, ctx.inside, scale, y), None)
-
-
-def _convert_and_mark(y: Tensor, conversion: OutputConversion, result: Tensor | None = None) -> Tensor | None:
-    """Convert, and return 1 where a value was not clipped, 0 elsewhere; None if none was."""
-    if conversion.bound == math.inf:
-        _convert_in_place(y, conversion, result)
-        return None
-    inside = torch.empty(y.shape, dtype=torch.uint8)
-    return inside if _convert_in_place(y, conversion, result, inside) else None
 
 
 def _output_gradients(
@@ -138,21 +111,19 @@ def _output_gradients(
     return d_y, (d_scale.sum() if scale.numel() == 1 else d_scale).reshape(scale.shape)
 
 
-def _convert_in_place(
-    y: Tensor, conversion: OutputConversion, result: Tensor | None = None, inside: Tensor | None = None
-) -> int:
-    """Convert in place, or scale into the result; say what was not clipped, and return how much was."""
-    seeds = table = None
-    deviation, factor, pooled = conversion.deviation, ONE, (0.0, 0.0)
+def _convert(
+    y: Tensor, conversion: OutputConversion, *, apart: bool = False, marks_inside: bool = False
+) -> Converted:
+    """Convert in place, or scale into memory of its own; note which vectors exceed the bound."""
+    deviation, factor, pooled, noise_std = conversion.deviation, ONE, (0.0, 0.0), None
     if deviation is not None:
-        seeds = noise.block_seeds(y, conversion.generator)
         if isinstance(deviation, PooledNoise):
             if deviation.is_per_output_of(y):
                 pooled = (deviation.factor, float(deviation.offset))
                 deviation = deviation.noise_input
             else:
                 deviation = deviation.deviation()
-        table = noise.normal_table(1.0 if isinstance(deviation, Tensor) else deviation)
+        noise_std = 1.0 if isinstance(deviation, Tensor) else deviation
     together = not any(map(_tells_vectors_apart, (deviation, conversion.scale)))
     rows = _rows(y.shape, conversion.vector_dim, together)
     if isinstance(deviation, Tensor):
@@ -161,24 +132,24 @@ def _convert_in_place(
     if conversion.finds_saturated:
         conversion.saturated = torch.zeros(rows.shape_without_vectors, dtype=torch.bool)
         flags = rows.of_vectors(conversion.saturated)
-    clipped = arrays.convert_outputs(
+    converted = arrays.convert_outputs(
         y,
         rows.length,
-        seeds,
-        table,
-        factor,
-        pooled,
+        noise_std,
+        conversion.generator,
         conversion.step,
         conversion.bound,
         rows.factor(conversion.scale),
+        deviation=factor,
+        pooled=pooled,
         saturated=flags,
         tests_negative=conversion.tests_negative,
-        result=result,
-        inside=inside,
+        apart=apart,
+        marks_inside=marks_inside and conversion.bound < math.inf,
     )
-    if clipped == 0:
+    if converted.clipped == 0:
         conversion.saturated = None
-    return clipped
+    return converted
 
 
 def _tells_vectors_apart(factor: object) -> bool:
@@ -209,11 +180,11 @@ class _Rows:
             return tuple(self.shape[:-1])
         return (self.shape[0], *self.shape[2:])
 
-    def of_vectors(self, values: Tensor) -> KernelFactor:
-        """Return flags, one for each vector."""
+    def of_vectors(self, values: Tensor) -> VectorFlags:
+        """Return flags, one for each vector, as the loops set them."""
         if self.vectors_in_rows:
-            return KernelFactor(values, 1, 0, self.outputs)
-        return KernelFactor(values, self.shape[0], self.length, self.outputs)
+            return VectorFlags(values, 1, 0, self.outputs)
+        return VectorFlags(values, self.shape[0], self.length, self.outputs)
 
     def factor(self, values: Tensor | float) -> KernelFactor:
         """Return a factor of the outputs as the loops take it."""

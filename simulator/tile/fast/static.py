@@ -21,9 +21,8 @@ from torch.autograd.function import once_differentiable
 
 from simulator.config.mapping import InputRangeParameter
 from simulator.rng import Randomness
-from simulator.tile import noise
 from simulator.tile.fast import arrays
-from simulator.tile.fast.arrays import ONE, KernelFactor
+from simulator.tile.fast.arrays import Converted, KernelFactor
 from simulator.tile.input_range import MOST_LEARNED_FROM, input_gradients, range_gradient
 from simulator.tile.layout import ChannelsLastProduct, DenseProduct, LayerProduct
 from simulator.tile.plan import ForwardPlan
@@ -43,6 +42,7 @@ class StaticPass:
 
     Attributes:
         native: the product of whole maps, or of vectors in rows, with laid out weights.
+        clips: whether outputs are clipped at all.
     """
 
     def __init__(
@@ -51,10 +51,13 @@ class StaticPass:
         self.plan, self.product, self.step, self.rule = plan, product, step, rule
         last = isinstance(product, ChannelsLastProduct)
         self.native = product.first if isinstance(product, ChannelsLastProduct) else product
-        self._out_noise = plan.find(OutputNoise)
+        out_noise = plan.find(OutputNoise)
+        self._noise_std = None if out_noise is None else out_noise.std
+        self._adc, self.clips = plan.adc, plan.adc.bound < math.inf
         self._kept: tuple[Any, Any, tuple[Tensor, Tensor]] | None = (
             None  # with the tensors, so that ids are theirs
         )
+        self._leading = 0 if isinstance(self.native, DenseProduct) else self.native.leading
         self._order = torch.channels_last if last else torch.contiguous_format
         self._vectors_in_rows = last or isinstance(product, DenseProduct)
 
@@ -98,9 +101,9 @@ class StaticPass:
         generator: Randomness | None,
     ) -> Tensor:
         """Return the result without a gradient, for weights that are laid out, a range and a scale."""
-        y = self.multiplied(self.converted(x, limit), laid_out)
-        self.convert(y, scale, bias, generator)
-        return y
+        return self.convert(
+            self.multiplied(self.converted(x, limit), laid_out), scale, bias, generator
+        ).result
 
     def prepared(
         self,
@@ -134,40 +137,21 @@ class StaticPass:
 
     def laid_out(self, weights: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return weights as the native operator takes them, divided by a scale."""
-        shape, leading = self._kernel_shape(weights)
+        shape = self._kernel_shape(weights)
         if scale is None and (shape == weights.shape and weights.is_contiguous(memory_format=self._order)):
             return weights
-        result = torch.empty(shape, dtype=torch.float32, memory_format=self._order)
-        matrix = weights
-        if weights.dim() > 2 or weights.stride(1) != 1:
-            matrix = weights.contiguous().view(shape[0], -1)
-        self._move_weights(matrix, result, scale, leading, back=False)
-        return result
+        return arrays.lay_out_weights(weights, shape, scale, self._leading, self._order)
 
     def weight_gradient(self, d_laid_out: Tensor, shape: torch.Size, scale: Tensor | None) -> Tensor:
         """Return the gradient at weights of that shape, from that at what they were laid out to."""
-        d_weights = torch.empty(shape, dtype=torch.float32)
-        matrix = d_weights if d_weights.dim() == 2 else d_weights.view(shape[0], -1)
-        _, leading = self._kernel_shape(d_weights)
-        self._move_weights(
-            matrix, d_laid_out.contiguous(memory_format=self._order), scale, leading, back=True
-        )
-        return d_weights
+        return arrays.weight_gradient(d_laid_out, shape, scale, self._leading, self._order)
 
-    def _kernel_shape(self, weights: Tensor) -> tuple[tuple[int, ...], int]:
-        """Return the shape that the native operator takes, and how many first positions have no input."""
+    def _kernel_shape(self, weights: Tensor) -> tuple[int, ...]:
+        """Return the shape that the native operator takes."""
         native = self.native
         if isinstance(native, DenseProduct):
-            return weights.shape, 0
-        return (weights.shape[0], native.channels, *native.kernel_size), native.leading
-
-    def _move_weights(
-        self, matrix: Tensor, laid_out: Tensor, scale: Tensor | None, leading: int, *, back: bool
-    ) -> None:
-        """Divide `[O, I]` and lay it out, or the other way."""
-        size = laid_out.numel() // max(matrix.shape[0], 1)
-        channels = laid_out.shape[1] if self._order is torch.channels_last else size
-        arrays.lay_out_weights(matrix, laid_out, scale, channels, leading, back=back)
+            return weights.shape
+        return (weights.shape[0], native.channels, *native.kernel_size)
 
     def converted(self, x: Tensor, limit: float) -> Tensor:
         """Return the inputs as the tile gets them."""
@@ -205,29 +189,22 @@ class StaticPass:
         bias: Tensor | None,
         generator: Randomness | None,
         *,
-        result: Tensor | None = None,
-        inside: Tensor | None = None,
-    ) -> int:
-        """Convert outputs in place, or scale them into a result; return how many were clipped."""
-        seeds = table = None
-        if self._out_noise is not None:
-            seeds, table = noise.block_seeds(y, generator), noise.normal_table(self._out_noise.std)
-        bias = None if bias is None else bias.contiguous()
+        apart: bool = False,
+        marks_inside: bool = False,
+    ) -> Converted:
+        """Convert outputs in place, or scale them into memory of its own; see `arrays.convert_outputs`."""
         length, _ = self._rows(y)
-        adc = self.plan.adc
         return arrays.convert_outputs(
             y,
             length,
-            seeds,
-            table,
-            ONE,
-            (0.0, 0.0),
-            adc.step,
-            adc.bound,
+            self._noise_std,
+            generator,
+            self._adc.step,
+            self._adc.bound,
             self._factor(scale, length),
-            bias=None if bias is None else self._factor(bias, length),
-            result=result,
-            inside=inside,
+            bias=None if bias is None else self._factor(bias.contiguous(), length),
+            apart=apart,
+            marks_inside=marks_inside,
         )
 
     def output_gradients(
@@ -262,7 +239,7 @@ class StaticPass:
         clipped, outward = arrays.few_range_gradients(x, d_y, laid_out, geometry, limit, most)
         if clipped > most:
             return None
-        return range_gradient(outward, clipped / max(x.numel(), 1), input_range, self.rule)
+        return range_gradient(outward, clipped / max(x.numel(), 1), input_range, limit, self.rule)
 
 
 @lru_cache(maxsize=64)
@@ -306,15 +283,13 @@ class _Pass(torch.autograd.Function):
         y = run.multiplied(run.converted(x, input_range.item()), laid_out)
         scale = run.scale(output_scale, out_scaling)
         learns_scale = out_scaling is not None and ctx.needs_input_grad[3]
-        result = torch.empty_like(y) if learns_scale else None
-        clips = run.plan.adc.bound != math.inf
-        inside = torch.empty_like(y, dtype=torch.uint8) if clips else None
-        clipped = run.convert(y, scale, bias, generator, result=result, inside=inside)
-        ctx.inside = inside if clipped else None
+        result, ctx.inside, _ = run.convert(
+            y, scale, bias, generator, apart=learns_scale, marks_inside=run.clips
+        )
         ctx.run, ctx.weight_shape = run, weights.shape
         kept = y if learns_scale else None
         ctx.save_for_backward(x, laid_out, input_range, out_scaling, weight_scale, output_scale, scale, kept)
-        return y if result is None else result
+        return result
 
     @staticmethod
     @once_differentiable
@@ -336,7 +311,7 @@ class _Pass(torch.autograd.Function):
         )
         if d_inputs is not None:
             d_x, d_range = input_gradients(
-                x, d_inputs, input_range, run.rule, wants_d_x=wants_d_x, wants_d_range=wants_d_range
+                x, d_inputs, input_range, limit, run.rule, wants_d_x=wants_d_x, wants_d_range=wants_d_range
             )
         if d_laid_out is not None:
             d_weights = run.weight_gradient(d_laid_out, ctx.weight_shape, weight_scale)

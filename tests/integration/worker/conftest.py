@@ -14,8 +14,8 @@ import pytest
 from app.db.ids import new_id
 from app.db.session import Database
 from app.db.tables import Event, Job, Model, WorkItem
-from app.engine import items
-from app.engine.items import Lease
+from app.engine.items import claims
+from app.engine.items.leases import Lease
 from app.settings import Settings
 from tests.waiting import until
 from worker.supervision.handle import ZygoteHandle
@@ -89,7 +89,7 @@ class Desk:
 
     def claim(self) -> Lease:
         with self.database.transaction() as session:
-            lease = items.claim(session, owner=OWNER, lease_s=self.settings.lease_s, able=[REQUIRED])
+            lease = claims.claim(session, owner=OWNER, lease_s=self.settings.lease_s, able=[REQUIRED])
         assert lease is not None, "no item waits"
         return lease
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.engine import items
+from app.engine.items import claims
 from app.settings import Settings
 from tests.cases import FOLDER
 from tests.unit.app.conftest import LOCAL, TestClient, create_app
@@ -76,7 +76,7 @@ def carry_all(client: TestClient, slots: Iterator[Slot]) -> int:
     services = client.app.state.services
     for number, slot in enumerate(slots):
         with services.database.all_projects.transaction() as session:
-            lease = items.claim(session, owner="a worker", lease_s=60.0)
+            lease = claims.claim(session, owner="a worker", lease_s=60.0)
         if lease is None:
             return number
         assert slot.carry(lease) is Outcome.SUCCEEDED

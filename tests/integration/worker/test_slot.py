@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.engine import items, states
+from app.engine import states
+from app.engine.items import endings
 from tests.waiting import until
 from worker.supervision.supervisor import Outcome
 
@@ -115,7 +116,7 @@ def test_a_kept_runner_stops_when_its_job_is_cancelled(desk, slot):
     with carried(desk, slot) as future:
         until(lambda: len(runners(desk)) == 2, "the second item")
         with desk.database.transaction() as session:
-            items.cancel(session, states.lock(session, job))
+            endings.cancel(session, states.lock(session, job))
         assert desk.outcome(future) is Outcome.CANCELLED
     assert (desk.job(job).state, desk.item(job, 1).state) == ("cancelled", "cancelled")
     assert slot._runner is None

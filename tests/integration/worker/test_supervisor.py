@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from app.engine import items, states
+from app.engine import states
+from app.engine.items import endings
 from app.settings import MIB
 from tests.waiting import until
 from worker.supervision.supervisor import Outcome
@@ -126,7 +127,7 @@ def test_a_lease_is_renewed_while_the_runner_works(make_desk, shared_zygote):
 
 def _cancel(desk, job):
     with desk.database.transaction() as session:
-        items.cancel(session, states.lock(session, job))
+        endings.cancel(session, states.lock(session, job))
 
 
 @EACH_DATABASE

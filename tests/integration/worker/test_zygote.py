@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from app.engine.items import Lease
+from app.engine.items.leases import Lease
 from tests.waiting import until
 from worker.protocol import LineReader, RunRequest, send
 from worker.supervision.handle import ZygoteHandle

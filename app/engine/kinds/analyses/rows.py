@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import AnalysisRow
-from app.engine.items import Lease, hold, made_progress, set_progress
+from app.engine.items.leases import Lease, hold, made_progress, set_progress
 from app.engine.specification import task_of
 from app.engine.states import record
 from simulator.config.tasks import QUANTITIES, TASKS

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Cell, Job, WorkItem
-from app.engine.items import repeats_of
+from app.engine.items.taking_over import repeats_of
 from app.engine.keys import ItemKind
 from app.engine.kinds.inference import plan, waves
 from app.engine.states import warn

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Baseline, Cell, Epoch, Job, Model
-from app.engine.items import Lease, hold, made_progress, set_progress
+from app.engine.items.leases import Lease, hold, made_progress, set_progress
 from app.engine.recording import use_blob
 from app.engine.specification import task_of
 from app.engine.states import record

@@ -29,7 +29,7 @@ from app.db.tables import (
     WorkItem,
 )  # fmt: skip
 from app.db.types import utc_now
-from app.engine.items import repeats_of
+from app.engine.items.taking_over import repeats_of
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.kinds.analyses.plan import places_of
 from app.engine.kinds.inference.content_keys import ContentKeys, training_item

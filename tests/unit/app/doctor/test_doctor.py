@@ -6,11 +6,11 @@ import sys
 import pytest
 from sqlalchemy import text
 
+from app.db.session import database_time_s
 from app.db.tables import Worker
 from app.db.types import utc_now
 from app.doctor.checks import examine
 from app.doctor.findings import as_text
-from app.engine.items import database_time_s
 from app.settings import Settings
 from app.start import product_version
 

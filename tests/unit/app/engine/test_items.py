@@ -8,10 +8,12 @@ from sqlalchemy import select, update
 
 from app.db.session import Database
 from app.db.tables import Cell, Event, Job, WorkItem
-from app.engine import items, recording
+from app.engine import recording
 from app.engine.abilities import abilities
 from app.engine.housekeeping import LostItems
-from app.engine.items import Failure, Lease, LeaseLost
+from app.engine.items import claims, endings, leases, sweeps, taking_over
+from app.engine.items.changes import Failure
+from app.engine.items.leases import Lease, LeaseLost
 from app.engine.kinds import next_round
 from app.engine.kinds.inference import results
 from app.engine.states import TransitionError, lock
@@ -23,7 +25,7 @@ CRASH = Failure("worker_lost", "gone", retryable=True)
 
 def take(database: Database, job_id: str, *, owner: str = "w1", lease_s: float = 60.0) -> Lease:
     with database.transaction() as session:
-        lease = items.claim(session, owner=owner, lease_s=lease_s, job_id=job_id)
+        lease = claims.claim(session, owner=owner, lease_s=lease_s, job_id=job_id)
     assert lease is not None
     return lease
 
@@ -32,7 +34,7 @@ def cancel(database: Database, job_id: str) -> None:
     with database.transaction() as session:
         job = lock(session, job_id)
         assert job is not None
-        items.cancel(session, job)
+        endings.cancel(session, job)
 
 
 def reap_expired(database: Database, *, max_attempts: int, spared_owner: str | None = None) -> list[str]:
@@ -56,7 +58,7 @@ def test_a_claimed_item_is_not_claimed_again(database: Database, make_job: MakeJ
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id)
     with database.transaction() as session:
-        assert items.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
+        assert claims.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
     assert lease.token == 1
     assert job_of(database, job_id).state == "running"
 
@@ -68,7 +70,7 @@ def test_many_workers_claim_each_item_once(database: Database, make_job: MakeJob
     def work(owner: str) -> None:
         while True:
             with database.transaction() as session:
-                lease = items.claim(session, owner=owner, lease_s=60, job_id=job_id)
+                lease = claims.claim(session, owner=owner, lease_s=60, job_id=job_id)
             if lease is None:
                 return
             claimed.append(lease.key)
@@ -86,11 +88,11 @@ def test_an_item_waits_for_what_it_needs(database: Database, make_job: MakeJob) 
     first = take(database, job_id)
     assert first.key == "finetune:hwa"
     with database.transaction() as session:
-        assert items.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
-        assert items.succeed(session, first, next_round=next_round) == ["evaluate:0"]
+        assert claims.claim(session, owner="w2", lease_s=60, job_id=job_id) is None
+        assert endings.succeed(session, first, next_round=next_round) == ["evaluate:0"]
     second = take(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, second, next_round=next_round)
+        endings.succeed(session, second, next_round=next_round)
     job = job_of(database, job_id)
     assert (job.state, job.progress_done) == ("succeeded", 200)
 
@@ -99,7 +101,7 @@ def test_priority_comes_before_age(database: Database, make_job: MakeJob) -> Non
     make_job(("evaluate:0", []))
     urgent = make_job(("evaluate:0", []), priority=10)
     with database.transaction() as session:
-        lease = items.claim(session, owner="w", lease_s=60)
+        lease = claims.claim(session, owner="w", lease_s=60)
     assert lease is not None
     assert lease.job_id == urgent
 
@@ -111,7 +113,7 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make
     fresh = take(database, job_id, owner="w2")
     assert (fresh.token, fresh.attempt) == (2, 2)
     with database.transaction() as session:
-        assert not items.renew(session, stale, lease_s=60)
+        assert not leases.renew(session, stale, lease_s=60)
     writes = [
         lambda session: recording.save_progress(session, stale, 5),
         lambda session: results.save_cell(
@@ -123,9 +125,9 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(database: Database, make
             counts={"correct": 9, "total": 10, "loss_sum": 1.0},
             progress_done=10,
         ),
-        lambda session: items.succeed(session, stale, next_round=next_round),
-        lambda session: items.release(session, stale),
-        lambda session: items.fail(session, stale, CRASH),
+        lambda session: endings.succeed(session, stale, next_round=next_round),
+        lambda session: endings.release(session, stale),
+        lambda session: endings.fail(session, stale, CRASH),
     ]
     for write in writes:
         with pytest.raises(LeaseLost), database.transaction() as session:
@@ -137,17 +139,17 @@ def test_a_lease_that_is_renewed_is_not_reaped(database: Database, make_job: Mak
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id, lease_s=-1)
     with database.transaction() as session:
-        assert items.renew(session, lease, lease_s=60)
+        assert leases.renew(session, lease, lease_s=60)
     assert reap_expired(database, max_attempts=3) == []
 
 
 def test_an_item_succeeds_under_the_lease_of_who_did_it(database: Database, make_job: MakeJob) -> None:
     lease = take(database, make_job(("evaluate:0", []), ("evaluate:1", [])))
     with database.transaction() as session:
-        assert not items.has_succeeded(session, lease)
-        items.succeed(session, lease, next_round=next_round)
-        assert items.has_succeeded(session, lease)
-        assert not items.has_succeeded(session, replace(lease, token=lease.token + 1))
+        assert not leases.has_succeeded(session, lease)
+        endings.succeed(session, lease, next_round=next_round)
+        assert leases.has_succeeded(session, lease)
+        assert not leases.has_succeeded(session, replace(lease, token=lease.token + 1))
 
 
 def test_the_third_crash_fails_the_job(database: Database, make_job: MakeJob) -> None:
@@ -156,12 +158,12 @@ def test_the_third_crash_fails_the_job(database: Database, make_job: MakeJob) ->
         lease = take(database, job_id)
         assert lease.attempt == attempt
         with database.transaction() as session:
-            items.crash(session, lease, CRASH, max_attempts=3)
+            endings.crash(session, lease, CRASH, max_attempts=3)
     job = job_of(database, job_id)
     assert job.state == "failed"
     assert job.failure == {**CRASH.as_json(), "item": "evaluate:0"}
     with database.transaction() as session:
-        assert items.claim(session, owner="w", lease_s=60, job_id=job_id) is None
+        assert claims.claim(session, owner="w", lease_s=60, job_id=job_id) is None
 
 
 def test_releasing_on_shutdown_spends_no_attempt(database: Database, make_job: MakeJob) -> None:
@@ -170,7 +172,7 @@ def test_releasing_on_shutdown_spends_no_attempt(database: Database, make_job: M
         lease = take(database, job_id)
         assert lease.attempt == 1
         with database.transaction() as session:
-            items.release(session, lease)
+            endings.release(session, lease)
     assert job_of(database, job_id).state == "running"
 
 
@@ -186,9 +188,9 @@ def test_cancelling_a_running_job_waits_for_its_runner(database: Database, make_
     cancel(database, job_id)
     assert job_of(database, job_id).state == "cancelling"
     with database.reading() as session:
-        assert items.stop_requested(session, lease)
+        assert leases.stop_requested(session, lease)
     with database.transaction() as session:
-        items.stopped(session, lease)
+        endings.stopped(session, lease)
     assert job_of(database, job_id).state == "cancelled"
 
 
@@ -207,7 +209,7 @@ def test_a_job_that_finished_while_cancelling_has_succeeded(database: Database, 
     lease = take(database, job_id)
     cancel(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, lease, next_round=next_round)
+        endings.succeed(session, lease, next_round=next_round)
     assert job_of(database, job_id).state == "succeeded"
 
 
@@ -215,11 +217,11 @@ def test_final_states_never_change(database: Database, make_job: MakeJob) -> Non
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id)
     with database.transaction() as session:
-        items.fail(session, lease, CRASH)
+        endings.fail(session, lease, CRASH)
     with pytest.raises(TransitionError), database.transaction() as session:
         job = lock(session, job_id)
         assert job is not None
-        items.cancel(session, job)
+        endings.cancel(session, job)
     assert job_of(database, job_id).state == "failed"
 
 
@@ -271,7 +273,7 @@ def test_events_are_numbered_by_the_jobs_version(database: Database, make_job: M
     job_id = make_job(("evaluate:0", []))
     lease = take(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, lease, next_round=next_round)
+        endings.succeed(session, lease, next_round=next_round)
     with database.reading() as session:
         rows = session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.seq)).all()
     assert [row.type for row in rows] == ["job.running", "item.started", "item.succeeded", "job.succeeded"]
@@ -281,12 +283,12 @@ def test_events_are_numbered_by_the_jobs_version(database: Database, make_job: M
 def test_a_bell_rings_again_only_after_a_while(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
     with database.transaction() as session:
-        assert job_id in items.unrung(session, older_than_s=60)
+        assert job_id in sweeps.unrung(session, older_than_s=60)
     with database.transaction() as session:
-        assert job_id not in items.unrung(session, older_than_s=60)
+        assert job_id not in sweeps.unrung(session, older_than_s=60)
         session.execute(update(WorkItem).where(WorkItem.job_id == job_id).values(rung_at_s=0.0))
     with database.transaction() as session:
-        assert job_id in items.unrung(session, older_than_s=60)
+        assert job_id in sweeps.unrung(session, older_than_s=60)
 
 
 def evaluation(database: Database, make_job: MakeJob, *, priority: int = 0, variants: str = "aaa") -> str:
@@ -304,7 +306,7 @@ def evaluation(database: Database, make_job: MakeJob, *, priority: int = 0, vari
 
 def take_over(database: Database, lease: Lease) -> tuple[list[list[int]], int]:
     with database.transaction() as session:
-        return items.take_over(session, lease)
+        return taking_over.take_over(session, lease)
 
 
 def test_a_runner_takes_over_the_next_items_of_its_variant(database: Database, make_job: MakeJob) -> None:
@@ -313,10 +315,10 @@ def test_a_runner_takes_over_the_next_items_of_its_variant(database: Database, m
     assert take_over(database, lease) == ([[0, 5], [5, 10]], 0)
     assert take_over(database, lease) == ([[0, 5], [5, 10]], 0)  # the next one is another variant
     item = item_of(database, lease)
-    assert items.repeats_of(item.payload) == [[0, 5], [5, 10]]
+    assert taking_over.repeats_of(item.payload) == [[0, 5], [5, 10]]
     assert item.progress_total == 200
     with database.transaction() as session:
-        assert items.succeed(session, lease, next_round=next_round) == []
+        assert endings.succeed(session, lease, next_round=next_round) == []
     assert job_of(database, job_id).state == "running"
     assert take(database, job_id).key == "evaluate:10"
     assert job_of(database, job_id).progress_done == 200
@@ -327,12 +329,12 @@ def test_the_next_attempt_goes_on_with_what_was_taken_over(database: Database, m
     lease = take(database, job_id)
     take_over(database, lease)
     with database.transaction() as session:
-        items.crash(session, lease, CRASH, max_attempts=3)
+        endings.crash(session, lease, CRASH, max_attempts=3)
     again = take(database, job_id)
     assert again.key == lease.key
-    assert items.repeats_of(again.payload) == [[0, 5], [5, 10]]
+    assert taking_over.repeats_of(again.payload) == [[0, 5], [5, 10]]
     with database.transaction() as session:
-        items.succeed(session, again, next_round=next_round)
+        endings.succeed(session, again, next_round=next_round)
     assert job_of(database, job_id).state == "succeeded"
 
 
@@ -342,7 +344,7 @@ def test_what_was_taken_over_is_taken_over_with_its_item(database: Database, mak
     assert take_over(database, second) == ([[5, 10], [10, 15]], 0)
     with database.transaction() as session:
         recording.save_progress(session, second, 70)
-        items.release(session, second)
+        endings.release(session, second)
     assert take_over(database, first) == ([[0, 5], [5, 10], [10, 15]], 70)
     assert item_of(database, first).progress_total == 300
 
@@ -380,7 +382,7 @@ def test_a_worker_claims_what_it_is_able_to_do(database: Database, make_job: Mak
     require(database, job_id, "auto/plain")
     able = abilities(["cpu"], ["plain"])
     with database.transaction() as session:
-        lease = items.claim(session, owner="w", lease_s=60, able=able)
+        lease = claims.claim(session, owner="w", lease_s=60, able=able)
     assert lease is not None
     assert lease.job_id == job_id
 
@@ -394,7 +396,7 @@ def test_the_first_item_fixes_the_device_for_all(database: Database, make_job: M
         assert recording.pin_device(session, lease, found="cuda") == "cuda"
     with database.transaction() as session:
         able = abilities(["cpu"], ["plain", "compiled"])
-        assert items.claim(session, owner="w", lease_s=60, able=able, job_id=job_id) is None
+        assert claims.claim(session, owner="w", lease_s=60, able=able, job_id=job_id) is None
 
 
 def test_attempts_are_counted_anew_after_progress(database: Database, make_job: MakeJob) -> None:
@@ -412,11 +414,11 @@ def test_attempts_are_counted_anew_after_progress(database: Database, make_job: 
                 progress_done=repeat + 1,
             )
         with database.transaction() as session:
-            items.crash(session, lease, CRASH, max_attempts=2)
+            endings.crash(session, lease, CRASH, max_attempts=2)
     assert job_of(database, job_id).state == "running"
     lease = take(database, job_id)  # the second attempt in a row without progress
     with database.transaction() as session:
-        items.crash(session, lease, CRASH, max_attempts=2)
+        endings.crash(session, lease, CRASH, max_attempts=2)
     assert job_of(database, job_id).state == "failed"
 
 
@@ -430,9 +432,9 @@ def test_a_worker_spares_its_own_items(database: Database, make_job: MakeJob) ->
 def test_a_claim_whose_answer_was_lost_is_found_again(database: Database, make_job: MakeJob) -> None:
     lease = take(database, make_job(("evaluate:0", [])), owner="me")
     with database.transaction() as session:
-        assert items.unheld(session, owner="me", held={lease.item_id}) is None
-        assert items.unheld(session, owner="another", held=()) is None
-        assert items.unheld(session, owner="me", held=()) == lease
+        assert claims.unheld(session, owner="me", held={lease.item_id}) is None
+        assert claims.unheld(session, owner="another", held=()) is None
+        assert claims.unheld(session, owner="me", held=()) == lease
 
 
 def test_a_silent_runner_is_told_from_one_at_work(database: Database, make_job: MakeJob) -> None:
@@ -440,7 +442,7 @@ def test_a_silent_runner_is_told_from_one_at_work(database: Database, make_job: 
 
     def is_silent(for_s: float) -> bool:
         with database.reading() as session:
-            return items.is_silent(session, lease, for_s=for_s)
+            return leases.is_silent(session, lease, for_s=for_s)
 
     assert not is_silent(60)
     assert is_silent(-1)
@@ -457,19 +459,19 @@ def test_what_is_gone_is_computed_again(database: Database, make_job: MakeJob) -
     first = take(database, job_id)
     with database.transaction() as session:
         recording.save_checkpoint(session, first, "content/0")
-        items.succeed(session, first, next_round=next_round)
+        endings.succeed(session, first, next_round=next_round)
     second = take(database, job_id)
     with database.transaction() as session:
-        items.compute_again(session, second, "finetune:hwa")
+        endings.compute_again(session, second, "finetune:hwa")
     assert job_of(database, job_id).progress_done == 0
     again = take(database, job_id)
     assert again.key == "finetune:hwa"
     with database.transaction() as session:
-        assert items.claim(session, owner="w", lease_s=60, job_id=job_id) is None  # it waits
-        assert items.succeed(session, again, next_round=next_round) == ["evaluate:0"]
+        assert claims.claim(session, owner="w", lease_s=60, job_id=job_id) is None  # it waits
+        assert endings.succeed(session, again, next_round=next_round) == ["evaluate:0"]
     last = take(database, job_id)
     with database.transaction() as session:
-        items.succeed(session, last, next_round=next_round)
+        endings.succeed(session, last, next_round=next_round)
     assert job_of(database, job_id).state == "succeeded"
 
 
@@ -531,4 +533,4 @@ def test_what_waits_is_counted_for_those_who_can_do_it(database: Database, make_
     require(database, make_job(("evaluate:0", [])), "cuda/compiled")
     make_job(("evaluate:0", []), ("evaluate:1", ["evaluate:0"]))
     with database.reading() as session:
-        assert items.count_waiting(session, abilities(["cpu"], ["compiled"])) == 1
+        assert sweeps.count_waiting(session, abilities(["cpu"], ["compiled"])) == 1

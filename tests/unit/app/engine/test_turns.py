@@ -20,8 +20,9 @@ from app.db.ids import new_id
 from app.db.session import Database
 from app.db.tables import Job, Model, Project, WorkItem
 from app.db.types import utc_now
-from app.engine import items, turns
-from app.engine.items import Lease
+from app.engine import turns
+from app.engine.items import changes, claims, endings, leases, sweeps, taking_over
+from app.engine.items.leases import Lease
 from app.jobs.repository import JobRepository
 from tests.unit.app.jobs_of import job_on
 
@@ -68,7 +69,7 @@ class Shop:
 
     def claim(self, **options: Any) -> Lease | None:
         with self.database.transaction() as session:
-            return items.claim(session, owner="w", lease_s=60, **options)
+            return claims.claim(session, owner="w", lease_s=60, **options)
 
     def work(self, session: Session, lease: Lease, part: float = 1.0) -> None:
         """Let a part of an item's work pass: as long as it was estimated, or so many times as long."""
@@ -80,7 +81,7 @@ class Shop:
     def end(self, lease: Lease) -> None:
         with self.database.transaction() as session:
             self.work(session, lease)
-            items.succeed(session, lease, next_round=lambda *_: [])
+            endings.succeed(session, lease, next_round=lambda *_: [])
 
     def carry(self, most: int = 1000) -> list[str]:
         """Claim and end items one after another; return the jobs that they were of."""
@@ -165,10 +166,10 @@ def test_a_runner_takes_nothing_over_where_another_job_comes_next(shop):
     big = shop.submit("a", 4)
     lease = shop.claim()
     with shop.database.transaction() as session:
-        assert len(items.take_over(session, lease)[0]) == 2  # nobody else waits
+        assert len(taking_over.take_over(session, lease)[0]) == 2  # nobody else waits
     small = shop.submit("b", 1)
     with shop.database.transaction() as session:
-        assert len(items.take_over(session, lease)[0]) == 2  # unchanged
+        assert len(taking_over.take_over(session, lease)[0]) == 2  # unchanged
     shop.end(lease)
     assert shop.carry(1) == [small]
     assert shop.carry() == [big] * 2
@@ -180,7 +181,7 @@ def test_an_item_gives_way_to_a_job_of_which_nothing_was_begun(shop):
 
     def gives_way() -> bool:
         with shop.database.reading() as session:
-            return items.gives_way(session, lease)
+            return claims.gives_way(session, lease)
 
     assert not gives_way()
     small = shop.submit("a", 2)
@@ -197,7 +198,7 @@ def test_an_item_gives_way_to_no_job_that_a_free_worker_is_about_to_take(shop):
     with shop.database.transaction() as session:
         session.execute(update(Job).where(Job.id == small).values(queued_at=utc_now()))
     with shop.database.reading() as session:
-        assert not items.gives_way(session, lease)
+        assert not claims.gives_way(session, lease)
 
 
 def test_an_item_gives_way_to_no_lower_priority_of_its_project(shop):
@@ -205,20 +206,20 @@ def test_an_item_gives_way_to_no_lower_priority_of_its_project(shop):
     lease = shop.claim()
     shop.submit("a", 1, priority=4)
     with shop.database.reading() as session:
-        assert not items.gives_way(session, lease)
+        assert not claims.gives_way(session, lease)
     shop.submit("b", 1, priority=-4)
     with shop.database.reading() as session:
-        assert items.gives_way(session, lease)
+        assert claims.gives_way(session, lease)
 
 
 def test_what_an_item_that_gave_way_did_not_do_is_not_charged(shop):
     job_id = shop.submit("a", 1)
     lease = shop.claim()
     with shop.database.transaction() as session:
-        job, item = items.hold(session, lease)
-        items.set_progress(job, item, SAMPLES // 4)
+        job, item = leases.hold(session, lease)
+        leases.set_progress(job, item, SAMPLES // 4)
         shop.work(session, lease, 0.25)
-        items.release(session, lease, reason="gave_way")
+        endings.release(session, lease, reason="gave_way")
     with shop.database.reading() as session:
         job, project = session.get(Job, job_id), session.get(Project, "a")
         assert job.served_s == pytest.approx(2.5, abs=0.5)
@@ -251,23 +252,23 @@ def test_whatever_ends_an_item_it_is_charged_what_it_took(shop, how):
     estimated_s = SAMPLES * SAMPLE_S + turns.ITEM_S
     with shop.database.transaction() as session:
         if how == "take over":
-            items.take_over(session, lease)
+            taking_over.take_over(session, lease)
             estimated_s *= 2
         shop.work(session, lease)
-        lost = items.Failure("worker_lost", "it is gone")
+        lost = changes.Failure("worker_lost", "it is gone")
         if how in ("succeed", "take over"):
-            items.succeed(session, lease, next_round=lambda *_: [])
+            endings.succeed(session, lease, next_round=lambda *_: [])
         elif how == "crash":
-            items.crash(session, lease, lost, max_attempts=3)
+            endings.crash(session, lease, lost, max_attempts=3)
         elif how == "fail":
-            items.fail(session, lease, lost)
+            endings.fail(session, lease, lost)
         elif how == "reap":
             session.get(WorkItem, lease.item_id).lease_expires_s = 0.0
             session.flush()
-            assert items.reap(session, job_id, lease.item_id, max_attempts=3)
+            assert sweeps.reap(session, job_id, lease.item_id, max_attempts=3)
         else:
-            items.cancel(session, session.get(Job, job_id))
-            items.stopped(session, lease)
+            endings.cancel(session, session.get(Job, job_id))
+            endings.stopped(session, lease)
     with shop.database.reading() as session:
         assert session.get(Project, "a").served_s == pytest.approx(3 * estimated_s, abs=1)
         assert session.get(Job, job_id).served_s == pytest.approx(3 * estimated_s, abs=1)
@@ -354,9 +355,9 @@ def test_projects_that_wait_all_the_time_get_equal_time_to_an_item(sqlite_url, a
             history.append((project_of[lease.job_id], served, waited))
             shop.end(lease)
 
-    for project, size, thousands, claims in arriving:
+    for project, size, thousands, claimed in arriving:
         project_of[shop.submit(project, size, samples=thousands * SAMPLES)] = project
-        serve(claims)
+        serve(claimed)
     serve(1000)
     shop.database.dispose()
     largest = 4 * SAMPLES * SAMPLE_S + turns.ITEM_S
@@ -380,7 +381,7 @@ def test_many_workers_at_once_do_every_item_once_and_wait_for_nobody_for_ever(sh
         try:
             while (lease := shop.claim()) is not None:
                 with shop.database.reading() as session:
-                    items.gives_way(session, lease)
+                    claims.gives_way(session, lease)
                 shop.end(lease)
                 carried.append(lease.item_id)
         except BaseException as fault:  # a deadlock, say

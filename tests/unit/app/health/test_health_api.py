@@ -5,10 +5,9 @@ import time
 import pytest
 from sqlalchemy import event
 
-from app.db.session import Database
+from app.db.session import Database, database_time_s
 from app.db.tables import Worker
 from app.db.types import utc_now
-from app.engine.items import database_time_s
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 import pytest
 
+from app.db.session import database_time_s
 from app.db.tables import Worker, WorkItem
 from app.db.types import utc_now
-from app.engine.items import claim, database_time_s
+from app.engine.items.claims import claim
 from tests.unit.app.jobs.submissions import body, database_of, put, submit
 
 

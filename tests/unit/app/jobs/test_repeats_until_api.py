@@ -10,8 +10,9 @@ from scipy.stats import norm
 from sqlalchemy import select
 
 from app.db.tables import Cell, Event, Job, Speed, WorkItem
-from app.engine import items
-from app.engine.items import Lease, repeats_of
+from app.engine.items import claims, endings
+from app.engine.items.leases import Lease
+from app.engine.items.taking_over import repeats_of
 from app.engine.kinds import next_round
 from app.engine.kinds.analyses.plan import places_of
 from app.engine.kinds.analyses.rows import save_row
@@ -45,7 +46,7 @@ def job(client: Any, repeats: Any = None, **changes: Any) -> dict[str, Any]:
 def leases(client: Any, job_id: str) -> Iterator[Lease]:
     while True:
         with database_of(client).transaction() as session:
-            lease = items.claim(session, owner="w", lease_s=60, job_id=job_id)
+            lease = claims.claim(session, owner="w", lease_s=60, job_id=job_id)
         if lease is None:
             return
         yield lease
@@ -83,10 +84,10 @@ def work(client: Any, job_id: str, right: Right = wavering, *, kill: bool = Fals
                 results.save_baseline(session, lease, variant="digital", counts=counts)
         if kill:
             with pytest.raises(KeyboardInterrupt), database_of(client).transaction() as session:
-                items.succeed(session, lease, next_round=next_round)
+                endings.succeed(session, lease, next_round=next_round)
                 raise KeyboardInterrupt
         with database_of(client).transaction() as session:
-            items.succeed(session, lease, next_round=next_round)
+            endings.succeed(session, lease, next_round=next_round)
     return begun
 
 

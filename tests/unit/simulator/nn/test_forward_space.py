@@ -171,7 +171,7 @@ def step_by_step():
     with pytest.MonkeyPatch.context() as patch, fast.disabled():
         patch.setattr("simulator.tile.path.runs_in_one_step", lambda *_: False)
         patch.setattr("simulator.tile.path.learns_from_few_inputs", lambda *_, **__: False)
-        patch.setattr("simulator.nn.tile.converted_again", lambda *_: contextlib.nullcontext())
+        patch.setattr("simulator.nn.tile.passes.converted_again", lambda *_: contextlib.nullcontext())
         yield
 
 

@@ -43,7 +43,7 @@ def gradients(name, forward, *, of_inputs, range_options=None, **mapping):
         layer = kind(*sizes, **options, rpu_config=InferenceRPUConfig.model_validate(config))
         x = torch.randn(shape).requires_grad_(of_inputs)
     for tile in layer.tiles:
-        tile._range_from_data = False
+        tile.range_follows_data = False
     y = layer(x)
     y.backward(torch.randn(y.shape, generator=generator(3, Purpose.VERIFICATION)))
     found = {key: value.grad for key, value in layer.named_parameters() if value.grad is not None}
@@ -115,7 +115,7 @@ def test_inputs_that_are_converted_anew_give_the_same_gradients(name, forward, m
     monkeypatch.setattr(input_range, "_clipped", lambda *args: converted.append(1) or clipped(*args))
     anew = gradients(name, forward, of_inputs=True)
     times, converted[:] = len(converted), []
-    monkeypatch.setattr("simulator.nn.tile.converted_again", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr("simulator.nn.tile.passes.converted_again", lambda *_: contextlib.nullcontext())
     kept = gradients(name, forward, of_inputs=True)
     assert times > len(converted)
     assert all(torch.equal(anew[key], kept[key]) for key in kept)

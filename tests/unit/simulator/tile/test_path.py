@@ -87,7 +87,7 @@ def assert_runs_everywhere(kind, last, name, node, **options):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(forward.STEPS, kind, step)
-        patch.setattr("simulator.nn.tile.compile_plan", compiled)
+        patch.setattr("simulator.nn.tile.setup.compile_plan", compiled)
         tiles = run(name, node, **options)
     assert len(ran) >= 2 * tiles
 
@@ -130,7 +130,7 @@ def test_a_new_stage_changes_what_comes_out(kind, forward_, monkeypatch):
     with torch.inference_mode():
         before = model(x)
         monkeypatch.setattr(
-            "simulator.nn.tile.compile_plan",
+            "simulator.nn.tile.setup.compile_plan",
             lambda *args, **named: next(positions(compile_plan(*args, **named), kind())),
         )
         model[0].tiles[0].recompile()
@@ -142,7 +142,7 @@ def test_a_new_stage_changes_what_comes_out(kind, forward_, monkeypatch):
 def test_a_stage_without_a_step_is_refused(way, kind, monkeypatch):
     name, node = QUICK_WAYS[way]
     monkeypatch.setattr(
-        "simulator.nn.tile.compile_plan",
+        "simulator.nn.tile.setup.compile_plan",
         lambda *args, **named: next(positions(compile_plan(*args, **named), kind())),
     )
     with pytest.raises(NotImplementedError, match=kind.__name__):

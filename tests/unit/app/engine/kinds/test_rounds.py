@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.db.session import Database
 from app.db.tables import Cell, Event, Job, WorkItem
-from app.engine import items
-from app.engine.items import Lease, LeaseLost
+from app.engine.items import claims, endings
+from app.engine.items.leases import Lease, LeaseLost
 from app.engine.kinds import KINDS, Kind, Rounds, next_round
 from app.engine.kinds.inference import results
 from app.engine.states import lock
@@ -49,7 +49,7 @@ def job_id(database: Database, make_job: MakeJob, monkeypatch: pytest.MonkeyPatc
 
 def take(database: Database, job_id: str, owner: str = "w") -> Lease:
     with database.transaction() as session:
-        lease = items.claim(session, owner=owner, lease_s=60, job_id=job_id)
+        lease = claims.claim(session, owner=owner, lease_s=60, job_id=job_id)
     assert lease is not None
     return lease
 
@@ -65,7 +65,7 @@ def save(database: Database, lease: Lease) -> None:
 
 def finish(database: Database, lease: Lease) -> list[str]:
     with database.transaction() as session:
-        return items.succeed(session, lease, next_round=next_round)
+        return endings.succeed(session, lease, next_round=next_round)
 
 
 def state(database: Database, job_id: str) -> tuple[str, int, int]:
@@ -95,7 +95,7 @@ def test_a_kill_while_a_round_ends_changes_nothing(database: Database, job_id: s
     lease = take(database, job_id)
     save(database, lease)
     with pytest.raises(KeyboardInterrupt), database.transaction() as session:
-        items.succeed(session, lease, next_round=next_round)
+        endings.succeed(session, lease, next_round=next_round)
         raise KeyboardInterrupt
     assert state(database, job_id) == ("running", 100, 100)
     assert finish(database, lease) == ["evaluate:direct:1"]
@@ -117,6 +117,6 @@ def test_a_job_that_is_being_cancelled_begins_no_round(database: Database, job_i
     with database.transaction() as session:
         job = lock(session, job_id)
         assert job is not None
-        items.cancel(session, job)
+        endings.cancel(session, job)
     assert finish(database, lease) == []
     assert state(database, job_id)[0] == "cancelled"

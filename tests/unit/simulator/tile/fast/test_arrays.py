@@ -18,30 +18,47 @@ ROOT = Path(simulator.__file__).parent
 SIZES = (3, 4)
 
 
-def converted(**changes):
-    options = {
-        "y": torch.zeros(SIZES), "length": 4, "seeds": None, "table": None, "deviation": arrays.ONE,
-        "pooled": (0.0, 0.0), "step": 0.1, "bound": 1.0, "scale": arrays.ONE,
-    }  # fmt: skip
-    return arrays.convert_outputs(**(options | changes))
+def converted(y=None, **changes):
+    options = {"length": 4, "noise_std": None, "generator": None, "step": 0.1, "bound": 1.0}
+    y = torch.zeros(SIZES) if y is None else y
+    return arrays.convert_outputs(y, **(options | {"scale": arrays.ONE} | changes))
+
+
+def flagged(flags):
+    return converted(saturated=arrays.VectorFlags(flags, 3, 4, 4))
 
 
 WRONG = {
-    "another type": {"y": torch.zeros(SIZES, dtype=torch.float64)},
-    "gaps": {"y": torch.zeros(3, 8)[:, :4]},
-    "a result of another size": {"result": torch.zeros(2, 4)},
-    "flags of another type": {"inside": torch.zeros(SIZES)},
-    "a scale of another type": {"scale": arrays.KernelFactor(torch.ones(1, dtype=torch.float64))},
-    "a scale with gaps": {"scale": arrays.KernelFactor(torch.ones(8)[::2], 1, 4, 1, 4)},
-    "a table without seeds": {"table": torch.zeros(1 << 16)},
+    "another type": lambda: converted(torch.zeros(SIZES, dtype=torch.float64)),
+    "gaps": lambda: converted(torch.zeros(3, 8)[:, :4]),
+    "flags of another type": lambda: flagged(torch.zeros(3)),
+    "flags with gaps": lambda: flagged(torch.zeros(6, dtype=torch.bool)[::2]),
+    "a scale of another type": lambda: arrays.KernelFactor(torch.ones(1, dtype=torch.float64)),
+    "a scale with gaps": lambda: arrays.KernelFactor(torch.ones(8)[::2], 1, 4, 1, 4),
+    "noise without a stream": lambda: converted(noise_std=0.1),
 }
 
 
-@pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG)
-def test_outputs_that_the_loop_is_not_compiled_for_are_refused(changes):
-    assert converted() == 0
+@pytest.mark.parametrize("convert", WRONG.values(), ids=WRONG)
+def test_outputs_that_the_loop_is_not_compiled_for_are_refused(convert):
+    assert converted().clipped == 0
     with pytest.raises((TypeError, ValueError)):
-        converted(**changes)
+        convert()
+
+
+def test_gradients_of_outputs_that_the_loop_is_not_compiled_for_are_refused():
+    def gradients(inside=None, values=None):
+        arrays.output_gradients(
+            torch.ones(SIZES), 4, 4, arrays.ONE, inside, values, in_columns=True, wants_bias=False
+        )
+
+    gradients(torch.ones(SIZES, dtype=torch.uint8), torch.ones(SIZES))
+    with pytest.raises(TypeError):
+        gradients(inside=torch.ones(SIZES))
+    with pytest.raises(ValueError, match="values here"):
+        gradients(inside=torch.ones(2, 4, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="values here"):
+        gradients(values=torch.ones(2, 4))
 
 
 def test_weights_and_gradients_that_the_loops_are_not_compiled_for_are_refused():
@@ -53,8 +70,14 @@ def test_weights_and_gradients_that_the_loops_are_not_compiled_for_are_refused()
         arrays.update_weights(torch.zeros(3, 4), torch.ones(2), bound=1.0, largest=None)
     with pytest.raises(ValueError, match="shape"):
         arrays.range_gradients(torch.zeros(3), torch.zeros(4), 1.0, 1.0, wants_d_x=True)
-    with pytest.raises(ValueError, match="side by side"):
-        arrays.lay_out_weights(torch.zeros(4, 3).t(), torch.zeros(3, 4), None, 4, 0, back=False)
+    with pytest.raises(TypeError):
+        arrays.lay_out_weights(torch.zeros(3, 4, dtype=torch.float64), (3, 4), None, 0)
+    with pytest.raises(ValueError, match="do not fit"):
+        arrays.lay_out_weights(torch.zeros(3, 4), (3, 4), None, leading=1)
+    with pytest.raises(ValueError, match="each of 3 outputs"):
+        arrays.weight_gradient(torch.zeros(3, 4), (3, 4), torch.ones(2), 0)
+    with pytest.raises(ValueError, match="do not fit"):
+        arrays.weight_gradient(torch.zeros(2, 4), (3, 4), None, 0)
 
 
 def test_the_loops_are_called_from_one_file():
