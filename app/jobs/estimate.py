@@ -10,7 +10,7 @@ from typing import Any
 from app.cost.schemas import CostView
 from app.db.tables import Speed, WorkItem
 from app.engine.keys import ItemKey, ItemKind
-from app.engine.kinds.analyses.plan import analysis_cells
+from app.engine.kinds.analyses.plan import analysis_cells, analysis_services
 from app.engine.kinds.inference.plan import Sizes
 from app.jobs.repository import KnownResults
 from app.jobs.schemas import DryRunView
@@ -105,6 +105,7 @@ def dry_run(
             chips=chips,
             more_cells=more,
             services=services,
+            more_services=list(analysis_services(items, spec)),
         )
         seconds += len(items) * _ITEM_S
     return DryRunView(
@@ -179,10 +180,12 @@ def _seconds(
     chips: int,
     more_cells: int = 0,
     services: Sequence[Service] = (),
+    more_services: Sequence[tuple[Service, int]] = (),
 ) -> float:
     """Return the seconds that one worker computes and stores, without the starts of its items.
 
-    `services` are those of one chip.
+    `services` are those of one chip in the job itself, `more_services` those of its analyses, each with the
+    number of chips.
     """
     evaluate = spec.evaluate
     plain = layers.static + layers.dynamic + layers.digital
@@ -212,9 +215,9 @@ def _seconds(
     seconds += cells * (calls * layers.tiles * speed["call"]["evaluate"] + _CELL_S)
     served = sum(math.ceil(count / times) for count in missing)  # chips with cells to compute
     drifted = readout + layers.devices * speed["program_device"]
-    for service in services:
+    for service, count in (*((service, served) for service in services), *more_services):
         passed = min(service.samples, sizes.train) * passes["analog"] if service.kind.needs_samples else 0.0
-        seconds += served * (drifted + passed)
+        seconds += count * (drifted + passed)
     if spec.finetune is not None:
         for variant in spec.trained:
             if str(ItemKey(ItemKind.BASELINE, variant)) not in known.done:

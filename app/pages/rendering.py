@@ -21,6 +21,7 @@ from app.kit.transactions import ReadSession
 from app.pages import words
 from app.pages.assets import assets
 from app.pages.views.service_state import ServiceState, service_state
+from app.results.services import what_was_done
 from app.services import Services, ServicesDep
 
 # Nothing from other hosts, nothing inline, no frames around a page.
@@ -63,6 +64,7 @@ def _environment() -> Environment:
         field=words.field,
         pretty=pretty,
         prose=prose,
+        what_was_done=what_was_done,
     )
     environment.globals.update(VARIANT_MEANINGS=words.VARIANT_MEANINGS, inf=math.inf)
     environment.globals["ui"] = environment.get_template("parts/macros.html").module

@@ -108,7 +108,9 @@ async def get_job_lifetime(
     """Return when each chip first becomes worse than a threshold, and which share of them has not.
 
     Between evaluated times, the metric is interpolated linearly in ln t. A chip that has fallen counts as
-    fallen for good. CSV and pictures have the share over time.
+    fallen for good; under a schedule of services, `in_service` has the share of chips that are good at a
+    time, whatever they were before, and after which services they came back. CSV and pictures have the shares
+    over time.
     """
     lifetime_format = negotiated(request, LIFETIME_MEDIA_TYPES, what="lifetimes", asked=query.format)
     found = await findings.find(services.results, await _facts(services, job_id), query)
@@ -129,9 +131,9 @@ def _written(view: LifetimeView, lifetime_format: LifetimeFormat) -> bytes:
     """Return a lifetime as JSON, or its yield as CSV."""
     if lifetime_format is LifetimeFormat.JSON:
         return view.model_dump_json().encode()
-    rows = tabular.point_rows(view.model_dump()["series"], "yield")
-    block = tabular.block_of(tabular.YIELD_COLUMNS, rows)
-    return b"".join(tabular.csv_chunks(tabular.YIELD_COLUMNS, [block]))
+    columns = tabular.YIELD_COLUMNS + (tabular.AVAILABILITY_COLUMNS if view.maintenance else ())
+    block = tabular.block_of(columns, tabular.share_rows(view.model_dump()["series"]))
+    return b"".join(tabular.csv_chunks(columns, [block]))
 
 
 @router.get(

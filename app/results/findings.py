@@ -20,6 +20,7 @@ from app.results.repository import ResultRepository
 from app.results.thresholds import Threshold, ThresholdQuery, threshold_of
 from simulator.config import Variant
 from simulator.config.evaluation import RepeatsUntil
+from simulator.config.maintenance import MaintenanceRule
 from simulator.config.tasks import Metric, Task
 
 if TYPE_CHECKING:
@@ -113,5 +114,6 @@ def _measured(facts: JobFacts, summary: Summary, cells: Cells, query: ThresholdQ
     threshold = threshold_of(Metric(answer["metric"]), answer["baseline"], query)
     asked = answer["repeats_until"]
     until = None if asked is None else RepeatsUntil.model_validate(asked)
-    found = [] if threshold is None else lives(facts.task, cells, threshold.value, until)
+    schedule = tuple(MaintenanceRule.model_validate(one) for one in answer.get("maintenance", ()))
+    found = [] if threshold is None else lives(facts.task, cells, threshold.value, until, schedule)
     return Findings(facts, summary, threshold, found, len(cells))

@@ -1,30 +1,31 @@
 """How long chips hold: when each falls below a threshold, and which share of them has not.
 
 Computed when read, from cells; the page, the headline, the report and the client all take their numbers from
-here. Nothing is drawn at random: intervals come from order statistics and from Wilson's score.
+here. Two meanings stand side by side. A chip **holds** until it first falls, and has fallen for good: so are
+the times to the threshold and the yield. A chip in service is **available** at a time if it is good then,
+whatever it was before (`app.results.availability`). Nothing is drawn at random: intervals come from order
+statistics and from Wilson's score.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from app.engine.kinds.inference.waves import ERROR, error_of_a_look
-from app.results.statistics import VARIANT_ORDER, metrics_of, wilson, wilson95
+from app.results.availability import InService, in_service
+from app.results.downtimes import Downtime, Fleet, Share, downtimes, for_good
+from app.results.statistics import VARIANT_ORDER, metrics_of
 from simulator.config.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from app.results.cells import Cells, Group, Reals
     from simulator.config.evaluation import RepeatsUntil
-
-FEWEST_CHIPS_FOR_95_PERCENT: Final = 20
-_BETWEEN = 8  # steps of the yield's curve from one evaluated time to the next
+    from simulator.config.maintenance import Schedule
 
 
 class Censored(StrEnum):
@@ -80,24 +81,6 @@ class Median:
 
 
 @dataclass(frozen=True)
-class YieldPoint:
-    """The share of chips that have not become worse than the threshold.
-
-    Attributes:
-        t_inference: seconds after programming.
-        share: of the chips, 0 to 1.
-        ci95: Wilson's interval for the finite number of chips.
-        ci95_adaptive: the same at level 0.05 / number of waves; None where the number of chips is fixed, and
-            within a wave.
-    """
-
-    t_inference: float
-    share: float
-    ci95: tuple[float, float]
-    ci95_adaptive: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
 class Life:
     """How long the chips of a variant hold.
 
@@ -106,25 +89,33 @@ class Life:
         times_s: evaluated times, rising.
         time_to_threshold_s: the median over chips.
         chips: the crossing of each chip that was evaluated at all of these times, in their order.
-        yield_: the share that holds, at the evaluated times and between them.
+        yield_: the share that has not fallen yet, at the evaluated times and between them.
         holds_95_percent_until_s: until when 95 % of chips hold; the last evaluated time if they still do.
         reason: why that is None, or more than it says.
+        in_service: how chips are at a time, whatever they were before; None without services.
     """
 
     variant: str
     times_s: tuple[float, ...]
     time_to_threshold_s: Median
     chips: tuple[Crossing, ...]
-    yield_: tuple[YieldPoint, ...]
+    yield_: tuple[Share, ...]
     holds_95_percent_until_s: float | None
     reason: str | None
+    in_service: InService | None
 
     def holding(self, time_s: float) -> int:
         """Return how many chips hold at a time within the evaluated ones; who has fallen has so for good."""
         return sum(time_s <= one.sortable_s for one in self.chips)
 
 
-def lives(task: Task, cells: Cells, threshold: float, until: RepeatsUntil | None = None) -> list[Life]:
+def lives(
+    task: Task,
+    cells: Cells,
+    threshold: float,
+    until: RepeatsUntil | None = None,
+    schedule: Schedule | None = None,
+) -> list[Life]:
     """Return how long the chips of each analog variant hold, in the order of variants.
 
     Chips that were not evaluated at all times yet are left out, so that the chips of a running job are
@@ -135,6 +126,7 @@ def lives(task: Task, cells: Cells, threshold: float, until: RepeatsUntil | None
         cells: the job's.
         threshold: of the metric, in its unit; a chip holds while it is at least (at most) as good.
         until: what decides how many chips there are; None where their number is fixed.
+        schedule: what was done to chips in service; empty or None where nothing was.
     """
     metrics = metrics_of(task, cells)
     goodness = metrics if TASKS[task].metric.higher_is_better else -metrics
@@ -142,8 +134,9 @@ def lives(task: Task, cells: Cells, threshold: float, until: RepeatsUntil | None
     groups: dict[str, list[Group]] = {}
     for group in cells.groups:
         groups.setdefault(group.variant, []).append(group)
+    repeats = cells.columns["repeat"]
     return [
-        _life(variant, groups[variant], cells.columns["repeat"], goodness, bound=bound, until=until)
+        _life(variant, groups[variant], repeats, goodness, bound=bound, until=until, schedule=schedule or ())
         for variant in sorted(groups, key=VARIANT_ORDER.index)
     ]
 
@@ -156,6 +149,7 @@ def _life(
     *,
     bound: float,
     until: RepeatsUntil | None,
+    schedule: Schedule,
 ) -> Life:
     import numpy as np
 
@@ -167,21 +161,26 @@ def _life(
     curves = np.stack(
         [goodness[group.rows][np.isin(repeats[group.rows], chips)] for group in groups], axis=1
     )  # `[chips, times]`: within a group, cells are in the order of the repeats
-    crossings = tuple(
-        crossing(int(chip), times_s, curve, bound)
-        for chip, curve in zip(chips.tolist(), curves.tolist(), strict=True)
-    )
-    until_s, reason = _holds_until(crossings, times_s[-1])
+    spans = [downtimes(times_s, curve, bound) for curve in curves.tolist()]
+    crossings = tuple(_crossing(int(chip), one) for chip, one in zip(chips.tolist(), spans, strict=True))
     error = None if until is None else error_of_a_look(len(crossings), until)
-    chip_yield = tuple(_yield(crossings, times_s, error))
-    return Life(variant, times_s, median_of(crossings, error), crossings, chip_yield, until_s, reason)
+    z = None if error is None else _quantile(error)
+    holding = Fleet(times_s, [for_good(one) for one in spans])
+    holds = holding.until_95_percent()
+    return Life(
+        variant=variant,
+        times_s=times_s,
+        time_to_threshold_s=median_of(crossings, error),
+        chips=crossings,
+        yield_=tuple(holding.shares(z)),
+        holds_95_percent_until_s=holds.time_s,
+        reason=holds.reason,
+        in_service=in_service(Fleet(times_s, spans), schedule, z) if schedule else None,
+    )
 
 
 def crossing(repeat: int, times_s: Sequence[float], goodness: Sequence[float], bound: float) -> Crossing:
     """Return when a chip's goodness first falls below a bound.
-
-    Between two evaluated times the goodness is taken as linear in ln t, as drift is; a segment from t = 0 as
-    linear in t.
 
     Args:
         repeat: number of the chip.
@@ -189,18 +188,16 @@ def crossing(repeat: int, times_s: Sequence[float], goodness: Sequence[float], b
         goodness: of the chip at these times, larger is better; may be minus infinity.
         bound: the chip holds while its goodness is not below it.
     """
-    for after, value in enumerate(goodness):
-        if value >= bound:
-            continue
-        if after == 0:
-            return Crossing(repeat, None, Censored.BELOW)
-        before = after - 1
-        share = (goodness[before] - bound) / (goodness[before] - value)  # 0 where the value is infinite
-        start_s, end_s = times_s[before], times_s[after]
-        time_s = start_s * (end_s / start_s) ** share if start_s > 0 else share * end_s
-        # Rounding leaves it where the chip was seen to hold, and before it was seen not to.
-        return Crossing(repeat, min(max(time_s, start_s), math.nextafter(end_s, start_s)), Censored.NONE)
-    return Crossing(repeat, None, Censored.ABOVE)
+    return _crossing(repeat, downtimes(times_s, goodness, bound))
+
+
+def _crossing(repeat: int, spans: Sequence[Downtime]) -> Crossing:
+    if not spans:
+        return Crossing(repeat, None, Censored.ABOVE)
+    start_s = spans[0].start_s
+    if start_s == -math.inf:
+        return Crossing(repeat, None, Censored.BELOW)
+    return Crossing(repeat, start_s, Censored.NONE)
 
 
 def median_of(crossings: Sequence[Crossing], error: float | None = None) -> Median:
@@ -247,41 +244,8 @@ def _rank(count: int, error: float) -> int | None:
     return rank if rank >= 0 else None
 
 
-def _yield(
-    crossings: Sequence[Crossing], times_s: Sequence[float], error: float | None
-) -> Iterator[YieldPoint]:
+def _quantile(error: float) -> float:
+    """Return the normal distribution's quantile for an interval that errs as often."""
     from scipy.special import ndtri
 
-    fallen_s = sorted(one.sortable_s for one in crossings)
-    count = len(fallen_s)
-    if not count:
-        return
-    z = None if error is None else float(ndtri(1 - error / 2))
-    for time_s in _grid(times_s):
-        holding = count - bisect_left(fallen_s, time_s)
-        adaptive = None if z is None else wilson(holding, count, z)
-        yield YieldPoint(time_s, holding / count, wilson95(holding, count), adaptive)
-
-
-def _grid(times_s: Sequence[float]) -> Iterator[float]:
-    """Yield the evaluated times and some between them, evenly in ln t, after t = 0 evenly in t."""
-    yield times_s[0]
-    for start_s, end_s in pairwise(times_s):
-        for step in range(1, _BETWEEN):
-            part = step / _BETWEEN
-            yield start_s * (end_s / start_s) ** part if start_s > 0 else part * end_s
-        yield end_s
-
-
-def _holds_until(crossings: Sequence[Crossing], last_s: float) -> tuple[float | None, str | None]:
-    count = len(crossings)
-    if count < FEWEST_CHIPS_FOR_95_PERCENT:
-        few = "one chip is" if count == 1 else f"{count} chips are"
-        return None, f"{few} too few to speak of 95 %: evaluate at least {FEWEST_CHIPS_FOR_95_PERCENT}"
-    allowed = count // 20  # chips that may have fallen while 95 % hold
-    until_s = sorted(one.sortable_s for one in crossings)[allowed]
-    if until_s == -math.inf:
-        return None, "fewer than 95 % of the chips hold at the first evaluated time"
-    if until_s == math.inf:
-        return last_s, "95 % of the chips still hold at the last evaluated time"
-    return until_s, None
+    return float(ndtri(1 - error / 2))

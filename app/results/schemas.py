@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from app.cost.schemas import BandView
 from app.results.lifetime import Censored
 from simulator.config.evaluation import RepeatsUntil
-from simulator.config.maintenance import MaintenanceRule
+from simulator.config.maintenance import MaintenanceRule, ServiceKind
 from simulator.config.tasks import BESIDE, COUNTS, QUANTITIES, Metric, Task
 
 
@@ -128,16 +128,55 @@ class CrossingView(BaseModel):
     censored: Censored = Field(description="What the evaluated times leave open.")
 
 
-class YieldView(BaseModel):
-    """The share of chips that hold at one time."""
+class ShareView(BaseModel):
+    """A share of chips at one time."""
 
     t_inference: float = Field(description="Seconds after programming, evaluated or between such times.")
-    share: float = Field(description="Chips that have not become worse than the threshold; 0 to 1.")
+    share: float = Field(description="Share of the chips, 0 to 1.")
     ci95: tuple[float, float] = Field(description="Wilson's interval for the number of chips.")
     ci95_adaptive: tuple[float, float] | None = Field(
         description="The same at level 0.05 / number of waves. Null where the number of chips is fixed, and"
         " within a wave."
     )
+
+
+class DoneView(BaseModel):
+    """A service that chips got."""
+
+    time_s: float = Field(description="Seconds after programming.")
+    do: ServiceKind = Field(description="What was done.")
+
+
+class ReturnView(BaseModel):
+    """What became of the chips that were worse than the threshold, from one evaluated time to the next."""
+
+    from_s: float = Field(description="The evaluated time at which they were worse, in s.")
+    to_s: float = Field(description="The next evaluated time, in s.")
+    services: list[DoneView] = Field(
+        description="What was done to all chips after the first time, up to the second, as far as it matters"
+        " at the second; empty where chips come back because readouts differ."
+    )
+    down: int = Field(description="Chips that were worse than the threshold at the first time.")
+    back: int = Field(description="Those of them that are good again at the second.")
+
+
+class InServiceView(BaseModel):
+    """How chips under a schedule of services are at a time, whatever they were before."""
+
+    availability: list[ShareView] = Field(
+        description="The share of chips that are good at the time: one that has fallen counts again from the"
+        " evaluated time on at which it is seen to be good."
+    )
+    holds_95_percent_until_s: float | None = Field(
+        description="Until when 95 % of chips are good at every time; the last evaluated time where they"
+        " still are. Null under 20 chips, and where fewer are good at the first time."
+    )
+    reason: str | None = Field(description="Why that is null, or a lower bound.")
+    returns: list[ReturnView] = Field(
+        description="How many chips came back, after which services: for each evaluated time at which chips"
+        " were worse than the threshold."
+    )
+    last: int = Field(description="Chips that are good at the last evaluated time.")
 
 
 class LifeView(BaseModel):
@@ -152,12 +191,19 @@ class LifeView(BaseModel):
     chips: list[CrossingView] = Field(
         description="Those that were evaluated at all times of the variant so far."
     )
-    yield_: list[YieldView] = Field(alias="yield", description="The share of chips that hold, over time.")
+    yield_: list[ShareView] = Field(
+        alias="yield",
+        description="The share of chips that have not become worse than the threshold yet, over time. One"
+        " that a service brings back has fallen all the same; `in_service` counts it again.",
+    )
     holds_95_percent_until_s: float | None = Field(
-        description="Until when 95 % of chips hold; the last evaluated time where they still do. Null under"
-        " 20 chips, and where fewer hold at the first time."
+        description="Until when 95 % of chips have not fallen; the last evaluated time where they still have"
+        " not. Null under 20 chips, and where fewer hold at the first time."
     )
     reason: str | None = Field(description="Why that is null, or a lower bound.")
+    in_service: InServiceView | None = Field(
+        description="How chips are at a time, whatever they were before; null without services."
+    )
 
 
 class LifetimeView(BaseModel):
@@ -186,7 +232,17 @@ class HeldAtView(BaseModel):
 
     variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
     t_inference: float = Field(description="Seconds after programming.")
-    chips: int = Field(description="That hold.")
+    chips: int = Field(description="That have not fallen until then.")
+    of: int = Field(description="Chips that were evaluated at all times.")
+
+
+class AvailableAtView(BaseModel):
+    """How many chips of a variant in service are good at a time, whatever they were before."""
+
+    variant: str = Field(description="Which network: `digital`, `direct`, `hwa` or `control`.")
+    t_inference: float = Field(description="Seconds after programming.")
+    chips: int = Field(description="That are good then.")
+    again: int = Field(description="Those of them that had fallen before.")
     of: int = Field(description="Chips that were evaluated at all times.")
 
 
@@ -239,6 +295,7 @@ class FactsView(BaseModel):
     times: list[TimeView] = Field(description="The times that the sentences name.")
     time_to_threshold: list[VariantMedianView] = Field(description="The median over chips, by variant.")
     holding: HeldAtView | None = Field(description="Null under ten chips.")
+    available: AvailableAtView | None = Field(description="Null without services, and under ten chips.")
     cost: CostFactsView | None = Field(description="Null where the job names no hardware.")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from app.results.availability import Done
+from app.results.lifetime import Life
 from driftline.times import in_words
 from simulator.config.maintenance import ServiceKind
 
@@ -45,8 +47,31 @@ def between_times(answer: Mapping[str, Any]) -> str | None:
     return (
         "Services come between the evaluated times, and a chip is at its worst just before one: what lies "
         "between two evaluated times is not seen. Evaluate just before services, or ask for the analysis "
-        "maintenance_plan."
+        "maintenance_plan. A chip holds until it first falls; one that a service brings back counts again as "
+        "good from the evaluated time on at which it is seen to be."
     )
+
+
+def came_back(life: Life) -> list[str]:
+    """Return the sentence that says after which services chips came back; none where no chip did."""
+    returns = [] if life.in_service is None else [one for one in life.in_service.returns if one.back]
+    told = [
+        f"{one.back} of {one.down} by {in_words(one.to_s)}, after {what_was_done(one.services)}"
+        for one in returns[:_MOST_TIMES]
+    ]
+    if len(returns) > _MOST_TIMES:
+        told.append(f"and at {len(returns) - _MOST_TIMES} later times")
+    return [f"Chips that had fallen came back ({life.variant}): {'; '.join(told)}."] if told else []
+
+
+def what_was_done(services: Sequence[Done]) -> str:
+    """Return services in words, those of a kind together."""
+    if not services:
+        return "no service: readouts differ"
+    times: dict[ServiceKind, list[float]] = {}
+    for one in services:
+        times.setdefault(one.do, []).append(one.time_s)
+    return " and ".join(f"{_NAMES[kind]} at {', '.join(_times(when))}" for kind, when in times.items())
 
 
 def _when(rule: Mapping[str, Any]) -> str:

@@ -63,11 +63,20 @@ CELL_COLUMNS: tuple[Column, ...] = (
 YIELD_COLUMNS: tuple[Column, ...] = (
     _VARIANT,
     _TIME,
-    Column("share", "real", "share of chips that hold the threshold"),
+    Column("share", "real", "share of chips that have not become worse than the threshold yet"),
     Column("ci95_low", "real", "Wilson's interval for the number of chips, lower end"),
     Column("ci95_high", "real", "Wilson's interval for the number of chips, upper end"),
     Column("ci95_adaptive_low", "real", "interval that waves of chips leave valid, lower end; else empty"),
     Column("ci95_adaptive_high", "real", "interval that waves of chips leave valid, upper end; else empty"),
+)
+
+# With services alone.
+AVAILABILITY_COLUMNS: tuple[Column, ...] = (
+    Column("available", "real", "share of chips that are good at the time, whatever they were before"),
+    Column("available_ci95_low", "real", "Wilson's interval of that share, lower end"),
+    Column("available_ci95_high", "real", "Wilson's interval of that share, upper end"),
+    Column("available_ci95_adaptive_low", "real", "interval that waves leave valid, lower end; else empty"),
+    Column("available_ci95_adaptive_high", "real", "interval that waves leave valid, upper end; else empty"),
 )
 
 
@@ -84,6 +93,23 @@ def point_rows(all_series: Iterable[Mapping[str, Any]], points: str = "points") 
             for name in ("ci95", "ci95_adaptive", "test_set_ci95"):
                 row[f"{name}_low"], row[f"{name}_high"] = row.pop(name, None) or (None, None)
             yield row
+
+
+def share_rows(all_series: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    """Yield the shares of chips over time: the yield, and beside it the availability of chips in service.
+
+    Args:
+        all_series: of a lifetime, as answers have them.
+    """
+    names = [column.name.removeprefix("available") for column in AVAILABILITY_COLUMNS]
+    for one in all_series:
+        rows = point_rows([one], "yield")
+        if one["in_service"] is None:
+            yield from rows
+            continue
+        served = point_rows([{"variant": one["variant"], "points": one["in_service"]["availability"]}])
+        for row, beside in zip(rows, served, strict=True):
+            yield {**row, **{f"available{name}": beside[name[1:] or "share"] for name in names}}
 
 
 Block = Sequence[Sequence[Any]]  # some rows, as columns; absent values are None

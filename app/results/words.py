@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from app.results.lifetime import Censored, Life
-from app.results.services import between_times, in_service
+from app.results.services import between_times, came_back, in_service
 from app.results.statistics import wilson95
 from app.results.thresholds import Threshold
 from driftline.quantities import band
@@ -89,6 +89,7 @@ def summarise(found: Found) -> Summary:
             {"variant": one.variant, **asdict(one.time_to_threshold_s)} for one in found.lives
         ],
         "holding": None,
+        "available": None,
         "cost": None,
     }
     main = [_digital(found, facts)]
@@ -106,6 +107,8 @@ def summarise(found: Found) -> Summary:
         if last != chosen:
             more.append(_at(found, last, facts, with_interval=False))
         more += _cautions(found) + _waves(found)
+        if found.lives:
+            more += came_back(max(found.lives, key=_preference))
         if (unseen := between_times(found.answer)) is not None:
             more.append(unseen)
     if found.cost is not None:
@@ -193,7 +196,27 @@ def _holding(found: Found, threshold: Threshold, facts: dict[str, Any]) -> str:
     hold = "holds" if holding == 1 else "hold"
     share = f"{holding} of {len(life.chips)} chips {hold} {bound}"
     span = f"for {_article(in_words(horizon_s))}" if horizon_s > 0 else "right after programming"
-    return f"{sentence}; {share} {span}{variant}."
+    return f"{sentence}; {share} {span}{variant}.{_available(life, threshold, facts)}"
+
+
+def _available(life: Life, threshold: Threshold, facts: dict[str, Any]) -> str:
+    """Say how many chips in service are good at the last time, whatever they were before."""
+    if life.in_service is None:
+        return ""
+    available, last_s = life.in_service.last, life.times_s[-1]
+    again = available - life.holding(last_s)
+    facts["available"] = {
+        "variant": life.variant,
+        "t_inference": last_s,
+        "chips": available,
+        "again": again,
+        "of": len(life.chips),
+    }
+    side = "at or above" if threshold.metric.higher_is_better else "at or below"
+    verb = "is" if available == 1 else "are"
+    share = f"{available} of {len(life.chips)} {verb} {side} {_bound(threshold)}"
+    back = f", {again} of them again after a fall" if again else ""
+    return f" {_after_programming(last_s)}, {share}{back}."
 
 
 def _article(duration: str) -> str:

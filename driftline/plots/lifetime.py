@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def chip_yield(lifetime: Mapping[str, Any], title: str = "") -> Figure:
     """Return the picture of the yield: the share of chips that have not fallen below the threshold.
 
+    For chips in service, a thin line beside it is the share that is good at the time, whatever it was before.
+
     Args:
         lifetime: as the lifetime endpoint answers it.
         title: such as the job's name.
@@ -30,7 +32,13 @@ def chip_yield(lifetime: Mapping[str, Any], title: str = "") -> Figure:
         low, high = ([100 * bounds[end] for bounds in ends] for end in (0, 1))
         axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0)
         share = [100 * point["share"] for point in one["yield"]]
-        axes.plot(x, share, color=look.colour, linestyle=look.dash, label=look.label)
+        served = (one.get("in_service") or {}).get("availability")
+        label = look.label if served is None else f"{look.label}: not fallen yet"
+        axes.plot(x, share, color=look.colour, linestyle=look.dash, label=label)
+        if served is not None:
+            good = [100 * point["share"] for point in served]
+            label = f"{look.label}: good at the time"
+            axes.plot(x, good, color=look.colour, linestyle=look.dash, linewidth=0.8, label=label)
     style.time_axis(axes, times)
     axes.set_ylim(-2, 102)
     axes.set_ylabel(f"chips that hold {_bound(lifetime)} (%)")

@@ -230,22 +230,31 @@ def test_chips_come_in_waves_where_the_form_says_so(site: Site, visit: StartVisi
 
 def test_chips_are_served_where_the_form_says_so(site: Site, visit: StartVisit):
     page = visit().open(f"/new?model={site.model}&dataset=builtin:mnist10k")
-    expect(page.locator("#service-every")).to_be_hidden()
-    page.select_option("#upkeep", "every")
-    page.fill("#service-every", "a while")
+    expect(page.locator(".service-times")).to_be_hidden()
+    page.select_option("#upkeep", "schedule")
+    page.fill(".service-times", "a while")
     expect(page.locator("[data-fault='/evaluate/maintenance']")).to_contain_text("is no time")
-    page.fill("#service-every", "1 week")
+    page.fill(".service-times", "1 week")
+    page.click("#add-service")
+    page.select_option(".service:nth-child(2) .service-when", "at")
+    page.fill(".service:nth-child(2) .service-times", "1 h, 1 day")
+    page.click("#add-service")
+    page.click(".service:nth-child(3) .service-remove")
     page.fill("#max-samples", "50")
     page.fill("#name", "Served")
     spec = json.loads(page.locator("#as-json").text_content() or "")
-    assert spec["evaluate"]["maintenance"] == [{"every": 604800, "do": ["compensate"]}]
+    assert spec["evaluate"]["maintenance"] == [
+        {"every": 604800, "do": ["compensate"]},
+        {"at": [3600, 86400], "do": ["compensate"]},
+    ]
     page.click("#submit")
     page.wait_for_url(re.compile("/jobs/"))
     expect(page.locator(".facts .state")).to_have_text("succeeded", timeout=JOB_MS)
     expect(page.locator("#curve-reading")).to_contain_text("services")
     page.click("text=Clone into the form")
-    expect(page.locator("#upkeep")).to_have_value("every")
-    expect(page.locator("#service-every")).to_have_value("604800 s")
+    expect(page.locator("#upkeep")).to_have_value("schedule")
+    expect(page.locator(".service-times").first).to_have_value("604800 s")
+    expect(page.locator(".service-times").last).to_have_value("3600 s, 86400 s")
 
 
 def test_samples_are_drawn_and_requests_are_tried_out(site: Site, visit: StartVisit):

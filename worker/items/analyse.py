@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from app.engine.kinds.analyses import rows
 from app.engine.kinds.analyses.plan import places_of
+from simulator.config.analyses.base import Course
 from simulator.config.tasks import QUANTITIES, TASKS
 from simulator.evaluate import evaluate_cells
 from simulator.tasks import Score
-from worker.items.analyses import COURSES, NETWORKS, OBSERVERS
+from worker.items.analyses import NETWORKS, OBSERVERS
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext
 
@@ -44,8 +45,9 @@ def handle(item: ItemContext) -> None:
             for t_inference_s, seen in OBSERVERS[name](item, setting["coordinates"], [t for _, t in missing]):
                 _save(item, setting, 0, t_inference_s, seen)
             continue
-        if name in COURSES:
-            _save_worst(item, models, setting, [chip for chip, _ in missing])
+        course = analysis.course_of(setting["coordinates"])
+        if course is not None:
+            _save_worst(item, models, setting, course, missing)
             continue
         evaluate_cells(
             NETWORKS[name](item, setting["coordinates"]),
@@ -62,14 +64,17 @@ def handle(item: ItemContext) -> None:
         )
 
 
-def _save_worst(item: ItemContext, models: JobModels, setting: dict[str, Any], chips: list[int]) -> None:
+def _save_worst(
+    item: ItemContext,
+    models: JobModels,
+    setting: dict[str, Any],
+    course: Course,
+    places: Sequence[tuple[int, float]],
+) -> None:
     """Compute rows of a setting that judges chips at several times: a row is the worst of them."""
-    name, coordinates = item.payload["analysis"], setting["coordinates"]
-    schedule, times_s = COURSES[name](coordinates)
-    [analysis] = [one for one in models.spec.analyses if one.type == name]
-    [t_inference_s] = analysis.times_s(models.spec)
-    model = NETWORKS[name](item, coordinates)
-    for chip in chips:
+    schedule, times_s = course
+    model = NETWORKS[item.payload["analysis"]](item, setting["coordinates"])
+    for chip, t_inference_s in places:
         found: list[Score] = []
         evaluate_cells(
             model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from simulator.config.base import TypedConfig
 from simulator.config.evaluation import MAX_TIMES, Repeats, Variant
 from simulator.config.faults import Fault
-from simulator.config.maintenance import ServiceKind
+from simulator.config.maintenance import Schedule, ServiceKind
 from simulator.config.tasks import Metric
 from simulator.config.times import TimeAfterProgramming
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from simulator.config.job import JobSpec
 
 DEFAULT_CHIPS: Final = 10
+Course = tuple[Schedule, Sequence[float]]  # what is done to a chip, and at which times it is judged, in s
 Times = Annotated[tuple[TimeAfterProgramming, ...], Field(min_length=1, max_length=MAX_TIMES)]
 
 
@@ -55,6 +56,19 @@ class AnalysisConfig(TypedConfig):
     def services(self) -> tuple[ServiceKind, ...]:
         """What it does to chips beside the job's own schedule, in the order of its field `do`."""
         return ()
+
+    def course_of(self, coordinates: Mapping[str, Any]) -> Course | None:
+        """Return what is done to chips under a setting, and when they are judged.
+
+        Args:
+            coordinates: of the setting.
+
+        Returns:
+            None where it is the job's schedule, and each time of the analysis has a row; else the row is the
+            worst of the judged times.
+        """
+        del coordinates
+        return None
 
     def faults(self, job: JobSpec) -> Iterator[Fault]:
         """Yield what of its own fields does not fit the job, located in the analysis."""

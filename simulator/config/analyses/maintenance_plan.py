@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from simulator.config.analyses.base import AnalysisConfig, Setting
+from simulator.config.analyses.base import AnalysisConfig, Course, Setting
 from simulator.config.base import Number, PositiveCount, custom_error
 from simulator.config.evaluation import Repeats
 from simulator.config.faults import Fault
@@ -26,7 +26,6 @@ from simulator.config.maintenance import (
     FEWEST_SAMPLES,
     MOST_SAMPLES,
     MaintenanceRule,
-    Schedule,
     ServiceKind,
     ServiceKinds,
 )
@@ -96,6 +95,13 @@ class MaintenancePlan(AnalysisConfig):
         del job
         return FEWEST_CHIPS if self.repeats is None else self.repeats
 
+    def course_of(self, coordinates: Mapping[str, Any]) -> Course:
+        """Return the schedule of a setting, and when chips are judged under it."""
+        interval_s, horizon_s = coordinates["interval_s"], coordinates["horizon_s"]
+        kind, samples = ServiceKind(coordinates["do"]), coordinates.get("samples", DEFAULT_SAMPLES)
+        rule = MaintenanceRule(every=interval_s, do=(kind,), samples=samples)
+        return (rule,), judged_s(interval_s, horizon_s)
+
     def faults(self, job: JobSpec) -> Iterator[Fault]:
         """Yield what does not fit the job, located in the analysis."""
         if self.horizon_s(job) <= SHORTEST_S:
@@ -154,14 +160,6 @@ def setting_of(kind: ServiceKind, interval_s: float, horizon_s: float, samples: 
     text = json.dumps(coordinates, sort_keys=True, allow_nan=False)
     key = f"every:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
     return Setting(key, coordinates, passes=len(judged_s(interval_s, horizon_s)))
-
-
-def course_of(coordinates: Mapping[str, Any]) -> tuple[Schedule, list[float]]:
-    """Return the schedule of an evaluation, and when chips are judged."""
-    interval_s, horizon_s = coordinates["interval_s"], coordinates["horizon_s"]
-    kind = ServiceKind(coordinates["do"])
-    rule = MaintenanceRule(every=interval_s, do=(kind,), samples=coordinates.get("samples", DEFAULT_SAMPLES))
-    return (rule,), judged_s(interval_s, horizon_s)
 
 
 class CensoredInterval(StrEnum):

@@ -7,14 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from simulator.config.analyses.maintenance_plan import course_of
-from simulator.config.maintenance import Schedule
 from worker.items.analyses import advice, error_budget, layer_sensitivity, maintenance_plan
 from worker.runner.context import ItemContext
 
 # Returns a variant's network as a setting's coordinates say, ready to be programmed.
 Network = Callable[[ItemContext, Mapping[str, Any]], nn.Module]
-Course = Callable[[Mapping[str, Any]], tuple[Schedule, Sequence[float]]]
 # Yields what is seen on the first chip at times in s, as JSON, for a setting that observes.
 Observer = Callable[[ItemContext, Mapping[str, Any], Sequence[float]], Iterator[tuple[float, dict[str, Any]]]]
 
@@ -24,9 +21,6 @@ NETWORKS: Mapping[str, Network] = {
     "layer_sensitivity": layer_sensitivity.network,
     "maintenance_plan": maintenance_plan.network,
 }
-# Says what is done to chips under a setting, and when they are judged: a row is the worst of these times.
-# Without one, it is the job's schedule, and each time has a row.
-COURSES: Mapping[str, Course] = {"maintenance_plan": course_of}
 OBSERVERS: Mapping[str, Observer] = {
     "advice": advice.observe,
     "layer_sensitivity": layer_sensitivity.observe,

@@ -19,10 +19,12 @@ from app.engine.states import ItemState
 from simulator.config import Variant
 from simulator.config.analyses import AnalysisConfig, Setting
 from simulator.config.job import JobSpec
+from simulator.config.services import Service, planned
 
 # Of one analysis and variant: enough to keep several workers busy.
 MOST_ITEMS: Final = 16
 _LARGEST_PAYLOAD: Final = 64  # settings of an item
+Places = list[tuple[int, float]]  # (chip, time in s) of rows
 
 
 @dataclass(frozen=True)
@@ -106,24 +108,40 @@ def analysis_items(session: Session, job_id: str) -> Sequence[WorkItem]:
 
 def analysis_cells(items: Iterable[WorkItem], spec: JobSpec) -> int:
     """Return how many passes over the test set the items of analyses have, with what is only looked at."""
-    return sum(rows * setting.get("passes", 1) for setting, rows in _settings(items, spec))
+    return sum(len(places) * setting.get("passes", 1) for _, setting, places in _settings(items, spec))
+
+
+def analysis_services(items: Iterable[WorkItem], spec: JobSpec) -> Iterator[tuple[Service, int]]:
+    """Yield the services that chips get in the items of analyses, each with the number of chips.
+
+    A setting that judges chips under a schedule of its own has that one, every other the job's.
+    """
+    by_type = {one.type: one for one in spec.analyses}
+    for name, setting, places in _settings(items, spec):
+        course = by_type[name].course_of(setting["coordinates"])
+        own = (spec.evaluate.maintenance or (), sorted({time_s for _, time_s in places}))
+        schedule, times_s = own if course is None else course
+        chips = len({chip for chip, _ in places})
+        for visit in planned(schedule, times_s):
+            yield from ((service, chips) for service in visit.services)
 
 
 def analysis_rows(items: Iterable[WorkItem], spec: JobSpec) -> int:
     """Return how many rows the items of analyses write: settings times chips times times."""
-    return sum(rows for _, rows in _settings(items, spec))
+    return sum(len(places) for _, _, places in _settings(items, spec))
 
 
-def _settings(items: Iterable[WorkItem], spec: JobSpec) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Yield the settings that the items of analyses have, with their numbers of rows."""
+def _settings(items: Iterable[WorkItem], spec: JobSpec) -> Iterator[tuple[str, Mapping[str, Any], Places]]:
+    """Yield the settings that the items of analyses have, with their type of analysis and their rows."""
     by_type = {one.type: one for one in spec.analyses}
     for item in items:
         if item.kind == ItemKind.ANALYSE:
+            name = item.payload["analysis"]
             for setting in item.payload["settings"]:
-                yield setting, len(places_of(by_type[item.payload["analysis"]], spec, setting))
+                yield name, setting, places_of(by_type[name], spec, setting)
 
 
-def places_of(analysis: AnalysisConfig, spec: JobSpec, setting: Mapping[str, Any]) -> list[tuple[int, float]]:
+def places_of(analysis: AnalysisConfig, spec: JobSpec, setting: Mapping[str, Any]) -> Places:
     """Return (chip, time in s) of the rows that a setting has, as a payload tells it."""
     chips = 1 if setting.get("observes") else analysis.chips_of(spec)
     return [(chip, t) for chip in range(chips) for t in analysis.times_s(spec)]

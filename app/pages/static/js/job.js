@@ -61,10 +61,12 @@ function drawCurve() {
 const capped = (bounds) => (isAccuracy ? bounds.map((one) => Math.min(1, Math.max(0, one))) : bounds);
 
 function drawShare() {
-  const lines = (lifetime?.series || []).map((one) => ({
-    label: one.variant, colour: colourOf(one.variant), dash: dashOf(one.variant), marker: null,
-    points: one.yield.map((point) => ({ t: point.t_inference, y: point.share, band: point.ci95_adaptive || point.ci95 })),
-  }));
+  const lines = (lifetime?.series || []).flatMap((one) => {
+    const line = { label: one.variant, colour: colourOf(one.variant), dash: dashOf(one.variant), marker: null };
+    const points = one.yield.map((point) => ({ t: point.t_inference, y: point.share, band: point.ci95_adaptive || point.ci95 }));
+    const good = (one.in_service?.availability || []).map((point) => ({ t: point.t_inference, y: point.share }));
+    return [{ ...line, points }, { ...line, width: 1, points: good }];
+  });
   share.draw(lines, { range: [-0.02, 1.02] });
 }
 

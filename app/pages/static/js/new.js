@@ -1,5 +1,6 @@
 // The form of a new job: it writes the specification, has the service judge it as it grows, and submits it.
 import { installEditor } from "./editor.js";
+import { rowsOf, scheduleOf } from "./schedule.js";
 import { showSnippets } from "./snippets.js";
 import { ask, sentences } from "./service.js";
 import { parseTimes } from "./times.js";
@@ -14,7 +15,7 @@ const start = JSON.parse(facts.start);
 const at = (id) => document.getElementById(id);
 const chosen = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
 const REST_MS = 450;
-const PLAIN_SAMPLES = 512; // of services, where a schedule says nothing else
+const MOST_ROWS = 20; // rules that a schedule may have
 const OWN_HARDWARE = "own:"; // what the job says that the form starts from, where it is more than a name
 let overrides = {}; // null while the editor's text is no JSON
 let judging = null;
@@ -47,24 +48,49 @@ function maintenance() {
   if (choice === "none") return [];
   if (choice === "own") return start.evaluate.maintenance;
   try {
-    const [every] = parseTimes(at("service-every").value);
-    return [{ every: every ?? null, do: [at("service-kind").value] }];
+    return scheduleOf(serviceRows().map((row) => ({
+      when: part(row, "when").value, times: part(row, "times").value, does: part(row, "kind").value,
+    })));
   } catch (error) {
     showFault("/evaluate/maintenance", [error.message]);
     return null;
   }
 }
 
-/** Choose what a job says of its chips in service; a schedule with more than one service is kept as it is. */
+const serviceRows = () => [...at("services").querySelectorAll(".service")];
+const part = (row, name) => row.querySelector(`.service-${name}`);
+
+/** Add a row to the schedule of services, a copy of the last one, and say its number in its labels. */
+function addService() {
+  const rows = serviceRows();
+  const row = rows.at(-1).cloneNode(true);
+  for (const name of ["when", "kind"]) part(row, name).value = part(rows.at(-1), name).value;
+  at("services").append(row);
+  numberServices();
+  return row;
+}
+
+function numberServices() {
+  const rows = serviceRows();
+  rows.forEach((row, index) => {
+    for (const field of row.querySelectorAll("[data-label]")) field.ariaLabel = `${field.dataset.label} of service ${index + 1}`;
+    part(row, "remove").hidden = rows.length === 1;
+  });
+}
+
+/** Choose what a job says of its chips in service; a schedule that the rows cannot say is kept as it is. */
 function fillMaintenance(schedule) {
-  const [rule] = schedule || [];
-  const isPlain = schedule?.length === 1 && rule.every && rule.do.length === 1 && rule.samples === PLAIN_SAMPLES;
+  const rows = schedule?.length ? rowsOf(schedule) : [];
   if (!schedule) at("upkeep").value = "";
   else if (!schedule.length) at("upkeep").value = "none";
-  else if (isPlain) {
-    at("upkeep").value = "every";
-    [at("service-kind").value] = rule.do;
-    at("service-every").value = `${rule.every} s`;
+  else if (rows && rows.length <= MOST_ROWS) {
+    at("upkeep").value = "schedule";
+    rows.forEach(({ when, times, does }, index) => {
+      const row = index ? addService() : serviceRows()[0];
+      part(row, "when").value = when;
+      part(row, "times").value = times;
+      part(row, "kind").value = does;
+    });
   } else {
     at("upkeep").querySelector("[value=own]").hidden = false;
     at("upkeep").value = "own";
@@ -72,7 +98,8 @@ function fillMaintenance(schedule) {
 }
 
 function showServed() {
-  for (const part of form.querySelectorAll(".served")) part.hidden = at("upkeep").value !== "every";
+  at("served").hidden = at("upkeep").value !== "schedule";
+  at("add-service").disabled = serviceRows().length >= MOST_ROWS;
 }
 
 /** Return the specification that the form says; what it does not show is kept from the job it started from. */
@@ -345,6 +372,14 @@ installEditor(at("overrides"), `${api}/rpu-configs`, configuration, (value) => {
 form.addEventListener("change", suggestEpochs);
 form.addEventListener("change", showWaves);
 form.addEventListener("change", showServed);
+at("add-service").addEventListener("click", () => { part(addService(), "times").focus(); showServed(); judgeSoon(); });
+at("services").addEventListener("click", (event) => {
+  if (!event.target.closest(".service-remove")) return;
+  event.target.closest(".service").remove();
+  numberServices();
+  showServed();
+  judgeSoon();
+});
 form.addEventListener("change", keep);
 form.addEventListener("input", judgeSoon);
 form.addEventListener("submit", submit);

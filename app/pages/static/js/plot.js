@@ -28,7 +28,7 @@ export function axisOf(times) {
 /**
  * Draw lines over time.
  *
- * `lines`: {label, colour, dash, marker, points: [{t, y, bar, thin, band, hollow}]}; `bar`, `thin` and
+ * `lines`: {label, colour, dash, width, marker, points: [{t, y, bar, thin, band, hollow}]}; `bar`, `thin` and
  * `band` are [low, high] or nothing.
  * Services are times, marked on the axis.
  * `options`: {format, range: [low, high] | null, rule: {value, label} | null, chips: [{colour, points: [[t, y]]}],
@@ -77,7 +77,7 @@ export class TimePlot {
     const series = [{}];
     const bands = [];
     this.lines.forEach((line, index) => {
-      series.push({ label: line.label, stroke: line.colour, width: 2, dash: line.dash, spanGaps: true, points: { show: false } });
+      series.push({ label: line.label, stroke: line.colour, width: line.width ?? 2, dash: line.dash, spanGaps: true, points: { show: false } });
       const edge = { stroke: "transparent", width: 0, spanGaps: true, points: { show: false } };
       series.push({ ...edge }, { ...edge });
       bands.push({ series: [3 * index + 2, 3 * index + 3], fill: transparent(line.colour, this.options.bandShade ?? 0.13) });

@@ -3,12 +3,17 @@
 import time
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from app.db.tables import Job, Speed
+from simulator.config.analyses.maintenance_plan import Search, intervals_s, judged_s
+from simulator.config.maintenance import MaintenanceRule
 from simulator.config.overrides import with_overrides
+from simulator.config.services import planned
 from tests.unit.app.jobs.submissions import add_cells, add_model, body, codes, database_of, put, submit
 
+DAY_S = 86400.0
 RATES = {"mac": 1e-9, "element": 1e-9}
 MEASURED = {
     "evaluate": {"digital": RATES, "static": RATES, "dynamic": RATES},
@@ -55,6 +60,46 @@ def test_training_is_estimated_with_its_own_configuration(client, settings):
     perfect = {"forward": {"is_perfect": True}}  # its input scale is static, which trains faster here
     assert seconds(rpu_config=perfect) < seconds() / 10
     assert seconds(rpu_config={"forward": {"out_noise": 0.1}}) == seconds()
+
+
+@pytest.mark.parametrize(
+    ("maintenance", "analysis"),
+    [
+        (None, {"type": "maintenance_plan", "do": ["compensate"]}),
+        (None, {"type": "maintenance_plan", "do": ["reprogram"]}),
+        ([{"every": 40_000, "do": ["compensate"]}], {"type": "error_budget", "repeats": 20}),
+    ],
+    ids=["the plan's own", "reprogramming", "the job's, under the settings of another analysis"],
+)
+def test_services_in_analyses_are_estimated_too(client, settings, maintenance, analysis):
+    nothing = {"mac": 0.0, "element": 0.0}
+    measured = {
+        "evaluate": dict.fromkeys(("digital", "static", "dynamic"), nothing),
+        "train": dict.fromkeys(("digital", "static", "dynamic"), nothing),
+        "program_device": 1.0,
+        "call": {"evaluate": 0.0, "train": 0.0},
+    }
+    with database_of(client).transaction() as session:
+        session.add(Speed(hostname="h", threads=settings.threads_per_item, revision=1, measured=measured))
+    times_s = [1.0, DAY_S]
+    job = body(client, rpu_config={"preset": "PCMExamplePreset"}, analyses=[analysis])
+    job["evaluate"].update(t_inference=times_s, repeats=20, variants=["digital", "direct"])
+    job["evaluate"]["maintenance"] = maintenance
+    found = dry_run(client, job).json()
+    if analysis["type"] == "maintenance_plan":
+        interval_s = intervals_s(DAY_S)[Search().next]
+        rule = {"every": interval_s, "do": analysis["do"]}
+        rows, schedule, judged = 20, [rule], judged_s(interval_s, DAY_S)
+    else:
+        rows, schedule, judged = found["analysis_cells"], maintenance, times_s[-1:]
+    own = planned(tuple(MaintenanceRule(**one) for one in maintenance or ()), times_s)
+    in_analysis = planned(tuple(MaintenanceRule(**one) for one in schedule), judged)
+    services = sum(20 * len(visit.services) for visit in own)
+    services += sum(rows * len(visit.services) for visit in in_analysis)
+    # Every cell and every chip of the job, every cell of an analysis twice, and every service.
+    expected = found["cells"] + 20 + 2 * found["analysis_cells"] + services
+    assert sum(len(visit.services) for visit in in_analysis) > 0
+    assert int(found["estimated_seconds"] / found["devices"]) == expected
 
 
 def test_it_reports_every_fault_at_once(client):

@@ -76,6 +76,68 @@ def test_lifetime_and_results_have_the_schedule(client):
     assert "maintenance" not in client.get(f"/v1/jobs/{plain}").json()["spec"]["evaluate"]
 
 
+@pytest.fixture
+def mended(client) -> str:
+    """A job of 20 chips that are compensated each day; half of them fall on the first day, and come back."""
+    evaluate = {
+        "t_inference": [1, DAY_S - 1, DAY_S], "repeats": 20, "variants": ["digital", "direct"],
+        "maintenance": [{"every": DAY_S, "do": ["compensate"]}],
+    }  # fmt: skip
+    job_id = submit(client, body(client, rpu_config={"preset": "PCMExamplePreset"}, evaluate=evaluate))
+    put(client, job_id, "succeeded")
+    add_baseline(client, job_id)
+    cells = [
+        ("direct", chip, t, 8 if t == DAY_S - 1 and chip < 10 else 10, 1.0)
+        for t in evaluate["t_inference"]
+        for chip in range(20)
+    ]
+    add_cells(client, job_id, *cells)
+    return job_id
+
+
+def test_every_answer_tells_holding_from_being_good_again(client, mended):
+    life = client.get(f"/v1/jobs/{mended}/lifetime?accuracy=0.9").json()
+    [series] = life["series"]
+    [back] = series["in_service"]["returns"]
+    assert (series["yield"][-1]["share"], series["in_service"]["availability"][-1]["share"]) == (0.5, 1.0)
+    assert (back["down"], back["back"]) == (10, 10)
+    assert back["services"] == [{"time_s": DAY_S, "do": "compensate"}]
+
+    summary = client.get(f"/v1/jobs/{mended}/summary?accuracy=0.9").json()
+    said = "10 of 20 chips hold 90 % for a day. One day after programming, 20 of 20 are at or above 90 %, 10 of them again after a fall."
+    assert said in summary["headline"]
+    assert summary["facts"]["available"] == {
+        "variant": "direct", "t_inference": DAY_S, "chips": 20, "again": 10, "of": 20,
+    }  # fmt: skip
+    back_in_words = "10 of 10 by 1 day, after drift compensation read out at 1 day"
+    assert any(back_in_words in sentence for sentence in summary["sentences"])
+
+    table = client.get(f"/v1/jobs/{mended}/lifetime?accuracy=0.9&format=csv").text.splitlines()
+    last = dict(zip(table[0].split(","), table[-1].split(","), strict=True))
+    assert (last["share"], last["available"]) == ("0.5", "1.0")
+    assert (last["ci95_low"] < last["available_ci95_low"], last["available_ci95_adaptive_low"]) == (True, "")
+
+    picture = client.get(f"/v1/jobs/{mended}/lifetime?accuracy=0.9&format=svg").text
+    for label in ("not fallen yet", "good at the time"):
+        assert label in picture
+
+    for path in (f"/jobs/{mended}?accuracy=0.9", f"/v1/jobs/{mended}/report?accuracy=0.9"):
+        shown = client.get(path, headers={"Accept": "text/html"}).text
+        assert "10 of 10" in shown
+        assert "95 % are good" in shown
+        assert "drift compensation read out at 1 day" in shown
+
+
+def test_without_services_no_answer_speaks_of_being_good_again(client):
+    job_id = finished(client, None)
+    assert client.get(f"/v1/jobs/{job_id}/lifetime").json()["series"][0]["in_service"] is None
+    assert "available" not in client.get(f"/v1/jobs/{job_id}/lifetime?format=csv").text
+    assert client.get(f"/v1/jobs/{job_id}/summary").json()["facts"]["available"] is None
+    assert "are good" not in client.get(f"/jobs/{job_id}", headers={"Accept": "text/html"}).text
+    picture = client.get(f"/v1/jobs/{job_id}/lifetime?format=svg").text
+    assert "good at the time" not in picture
+
+
 def test_a_picture_names_the_services(client):
     picture = client.get(f"/v1/jobs/{finished(client, RULES)}/results?format=svg").text
     for label in ("service: compensate", "service: reprogram"):

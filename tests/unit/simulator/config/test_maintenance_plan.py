@@ -13,8 +13,8 @@ from simulator.config.analyses.maintenance_plan import (
     GRID,
     MOST_JUDGED,
     CensoredInterval,
+    MaintenancePlan,
     Search,
-    course_of,
     holding,
     intervals_s,
     judged_s,
@@ -52,7 +52,8 @@ def test_chips_are_judged_before_the_first_and_the_last_service_and_at_the_end(h
 @given(HORIZONS, st.integers(0, GRID - 1), st.sampled_from(ServiceKind))
 def test_a_chip_is_judged_when_the_service_before_is_as_long_ago_as_it_can_be(horizon_s, number, kind):
     interval_s = intervals_s(horizon_s)[number]
-    schedule, times = course_of(setting_of(kind, interval_s, horizon_s, 512).coordinates)
+    coordinates = setting_of(kind, interval_s, horizon_s, 512).coordinates
+    schedule, times = MaintenancePlan().course_of(coordinates)
     for visit in planned(schedule, times)[:-1]:
         services = [one.time_s for one in visit.services] or [0.0]
         assert visit.time_s - max(services) == pytest.approx(interval_s, rel=1e-6)

@@ -33,6 +33,21 @@ NEURRAM_IN_ONE_PHASE = {(7, 5): (0.452, 11.33), (8, 6): (0.261, 9.12)}
 ISAAC_TILE_W, ISAAC_TILE_MM2, ISAAC_ARRAYS = 0.330, 0.372, 96
 ISAAC_SAMPLES_PER_S, ISAAC_CYCLE_S = 1.2e9, 100e-9
 ISAAC_TILE_AROUND_UNITS_W = 0.0409  # memory, bus, a quarter of a router, digital units
+# What two public models of such chips quote of that table, as (W, mm2): of a unit of 8 arrays, from
+# puma-simulator; of a tile around its units, from hwcomponents-library and, for the sigmoid, puma-simulator.
+QUOTED_OF_A_UNIT = {
+    "adc": (8 * 2.0e-3, 8 * 0.0012),
+    "dac": (1024 * 3.896875e-6, 1024 * 1.67e-7),
+    "sample_hold": (1024 * 9.7e-9, 0.00004),
+    "cells": (8 * 0.3e-3, 8 * 2.5e-5),
+    "shift_add": (4 * 0.05e-3, 4 * 0.00006),
+}
+QUOTED_AROUND_UNITS = {
+    "memory": (20.7e-3, 0.083),
+    "bus": (7e-3, 12 * 0.0075),
+    "quarter of a router": (42e-3 / 4, 0.0375),
+    "sigmoid": (0.26e-3, 0.0003),
+}
 
 
 @pytest.mark.parametrize("bits", NEURRAM, ids=str)
@@ -88,6 +103,28 @@ def test_the_area_of_isaacs_tile_adds_up_from_its_components():
     density, found = peak(profile).tops_per_mm2, peak(profile)
     assert density is not None
     assert found.tops.nominal / density.nominal == pytest.approx(ISAAC_TILE_MM2, rel=0.05)
+
+
+def test_what_others_quote_of_isaacs_table_is_what_the_profile_says():
+    profile = shipped_profile("ISAAC32nm")
+    energy, area = profile.energy, profile.area
+    rates = dict.fromkeys(QUOTED_OF_A_UNIT, 1 / ISAAC_CYCLE_S)
+    rates |= dict.fromkeys(("adc", "shift_add"), ISAAC_SAMPLES_PER_S)
+    # How many of `each` a unit of 8 arrays has: converters and adders take turns on all columns.
+    counts = {"adc": 8, "dac": 1024, "sample_hold": 1024, "cells": 8, "shift_add": 8}
+    for name, (power_w, area_mm2) in QUOTED_OF_A_UNIT.items():
+        own = energy[name].price.band(16, 8)[0].nominal * counts[name] * rates[name]
+        assert own == pytest.approx(power_w, rel=0.08), name
+        assert 8 * area[name].price.band(16, 8)[0].nominal == pytest.approx(area_mm2, rel=0.03), name
+
+
+def test_what_others_quote_of_isaacs_table_is_nine_tenths_of_its_tile():
+    power_w = 12 * sum(one[0] for one in QUOTED_OF_A_UNIT.values())
+    power_w += sum(one[0] for one in QUOTED_AROUND_UNITS.values())
+    area_mm2 = 12 * sum(one[1] for one in QUOTED_OF_A_UNIT.values())
+    area_mm2 += sum(one[1] for one in QUOTED_AROUND_UNITS.values())
+    assert power_w / ISAAC_TILE_W == pytest.approx(0.94, abs=0.005)
+    assert area_mm2 / ISAAC_TILE_MM2 == pytest.approx(0.90, abs=0.005)
 
 
 def test_the_survey_fit_lies_within_its_factor_of_isaacs_converter_in_energy():
