@@ -275,7 +275,10 @@ class _Estimator:
         if not profile.area:
             assume("the profile has no areas")
         if profile.programming is None:
-            assume("the profile has no price for programming devices, so reprogramming is not listed")
+            assume(
+                "the profile has no price for programming devices, so what reprogramming costs is not known; "
+                "`programming.device` in the profile's overrides gives one"
+            )
         if self._arrays > profile.array.arrays:
             assume(
                 f"the network takes {self._arrays} arrays, and a chip of the profile has "

@@ -12,6 +12,7 @@ from app.pages.rendering import Pages
 from driftline.quantities import band, quantity
 from simulator.cost import profile_names
 
+_REPROGRAM: Final = "reprogram"
 _NAMED: Final = 6  # components with a look of their own; the others share one
 _REST: Final = "rest"
 _WIDTH: Final = 260.0
@@ -20,7 +21,7 @@ _DOES: Final = {
     "compensate": "a readout for drift compensation",
     "calibrate_input_ranges": "calibrating the input ranges on 512 samples",
     "refresh_batch_norm": "refreshing batch normalisation on 512 samples",
-    "reprogram": "programming all devices anew",
+    _REPROGRAM: "programming all devices anew",
 }
 
 
@@ -122,6 +123,15 @@ def cost_section(pages: Pages, job: Job, profile: str | None) -> CostSection:
     return _section(found, choices)
 
 
+def _maintenance(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is done now and then with its energy; reprogramming is named where it has none, too."""
+    known = {one["do"]: band(one["energy_j"], "J") for one in answer["maintenance"]}
+    for does, said in known.items():
+        yield _DOES.get(does, does), said
+    if answer["tiles"] and _REPROGRAM not in known:
+        yield _DOES[_REPROGRAM], "not priced by this profile"
+
+
 def _section(found: JobCost, choices: Sequence[tuple[str, str]]) -> CostSection:
     answer = found.answer
     looks = _looks(answer["components"])
@@ -138,9 +148,7 @@ def _section(found: JobCost, choices: Sequence[tuple[str, str]]) -> CostSection:
         layers=list(_layer_bars(shown, looks)),
         more_layers=len(layers) - len(shown),
         components=list(_component_bars(answer, looks)),
-        maintenance=[
-            (_DOES.get(one["do"], one["do"]), band(one["energy_j"], "J")) for one in answer["maintenance"]
-        ],
+        maintenance=list(_maintenance(answer)),
         assumptions=answer["assumptions"],
         sources=answer["sources"],
         warnings=[one["message"] for one in answer["warnings"]],

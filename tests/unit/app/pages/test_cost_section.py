@@ -46,6 +46,7 @@ def test_a_job_with_hardware_shows_its_cost_with_bands(client, show, priced_job)
     text = show(f"/jobs/{job_id}").text
     assert "Energy of an inference 26.8 nJ (17.9 to 40.2)" in text
     assert "Relu ×2" in text
+    assert "programming all devices anew, not priced by this profile" in text
     assert "fc1" in text
 
 

@@ -134,6 +134,15 @@ def test_reprogramming_is_listed_where_a_device_has_a_price():
     )
     found = cost(layer("fc", (4, 4)), profile=profile)
     assert found.maintenance["reprogram"].nominal == pytest.approx(16 * 2 * 1e-9)
+    assert not any("reprogramming" in one for one in found.assumptions)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_shipped_profile_says_that_it_knows_no_price_of_reprogramming(name):
+    found = cost(layer("fc", (4, 4)), profile=shipped_profile(name))
+    assert "reprogram" not in found.maintenance
+    [said] = [one for one in found.assumptions if "reprogramming" in one]
+    assert "is not known" in said
 
 
 def test_pipelining_sets_the_interval_to_the_slowest_layer():
