@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from app.cost.sizes import SizeReader
 from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
@@ -43,6 +44,11 @@ class Services:
         """The places for uploads."""
         settings = self.settings
         return UploadPlaces(settings.max_uploads_at_once, wait_s=settings.upload_read_timeout_s / 2)
+
+    @cached_property
+    def sizes(self) -> SizeReader:
+        """What looks at models with the sizes of datasets' samples."""
+        return SizeReader(self.inspector, self.blobs)
 
     @cached_property
     def permits(self) -> Permits:

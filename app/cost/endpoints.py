@@ -106,9 +106,14 @@ def validate_hardware_profile(
 
 
 @router.post("/cost", summary="Estimate what an inference costs", openapi_extra=needs(Scope.READ))
-def estimate_cost(request: Annotated[CostCreate, Body()], session: ReadSession) -> CostView:
-    """Return energy, latency and area of one inference, from shapes alone: nothing is computed or stored."""
-    return CostView.model_validate(CostService(session).cost(request))
+def estimate_cost(
+    request: Annotated[CostCreate, Body()], session: ReadSession, services: ServicesDep
+) -> CostView:
+    """Return energy, latency and area of one inference, from shapes alone: nothing is computed or stored.
+
+    Sizes that the model's file leaves open are those of the samples of `dataset`, where one is named.
+    """
+    return CostView.model_validate(CostService(session, services.sizes).cost(request))
 
 
 @router.get(

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.cost.pricing import cost_of
+from app.cost.sizes import sized
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model
-from app.engine.specification import config_of, spec_of
+from app.engine.specification import config_of, dataset_report, spec_of
 from app.results.layers import CONVERSION, read_conversion
 from simulator.cost import Activity, BitsNotPricedError, resolve_hardware
 
@@ -59,10 +60,11 @@ def job_cost(session: Session, blobs: BlobStore, job: Job, profile: str | None =
     if model is None:
         raise NoCostError("The model of this job was deleted, and its shapes with it.")
     described = session.get(Artifact, (job.id, CONVERSION))
+    report = sized(model.report, dataset_report(session, job.dataset_ref))
     try:
         uses_it = resolve_hardware(hardware).uses_measurements
         activity = _activity(blobs, described, job) if described is not None and uses_it else None
-        answer = cost_of(model.report, config_of(job), spec_of(job).rules, hardware, activity)
+        answer = cost_of(report, config_of(job), spec_of(job).rules, hardware, activity)
     except BitsNotPricedError as error:
         raise NoCostError(f"The profile does not fit the job: {error}.") from None
     except ValidationError:

@@ -40,6 +40,11 @@ class CostCreate(StrictModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     model: str = Field(description="Id of an uploaded model.")
+    dataset: str | None = Field(
+        default=None,
+        description="Id of a dataset, whose samples say the sizes of inputs that the model's file leaves"
+        " open; null: one product is counted for each layer that depends on them.",
+    )
     rpu_config: dict[str, Any] = Field(
         default_factory=dict,
         description="RPU configuration, from which tiles, converters' bits and passes are taken; or a "

@@ -13,10 +13,13 @@ from app.configs.service import meaning_of
 from app.cost.pricing import cost_of, not_priced
 from app.cost.requests import CostCreate
 from app.cost.schemas import CheckedProfile, PeakView, ProfileView
+from app.cost.sizes import SizeReader, filled, sized
+from app.engine.specification import dataset_report
 from app.kit.faults import from_pydantic
 from app.kit.problems import Fault, InvalidRequest
 from app.models.repository import ModelRepository
 from simulator.config import LayerRules
+from simulator.config.compatibility import input_faults
 from simulator.cost import (
     BitsNotPricedError,
     HardwareProfile,
@@ -79,7 +82,9 @@ def _sources(part: Any) -> Iterator[str]:
 class CostService:
     """Finds what costs are asked for. It reads only."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, sizes: SizeReader) -> None:
+        self._session = session
+        self._sizes = sizes
         self._models = ModelRepository(session)
         self._configs = ConfigRepository(session)
 
@@ -87,10 +92,11 @@ class CostService:
         """Return what an inference of a model costs.
 
         Raises:
-            InvalidRequest: with every fault: the model is not known, patterns match nothing, an override does
-                not fit, bits have no price.
+            InvalidRequest: with every fault: model or dataset are not known or do not fit, patterns match
+                nothing, an override does not fit, bits have no price.
         """
         faults: list[Fault] = []
+        dataset = self._dataset(request, faults)
         model = self._models.get(request.model)
         if model is None:
             faults.append(
@@ -110,12 +116,40 @@ class CostService:
                 Fault(pointer=f"/layers{one.pointer}", code=one.code, message=one.message, hint=one.hint)
                 for one in rules.unmatched(names)
             ]
+            if dataset is not None:
+                faults += _misfits(model.report, dataset)
         if faults or model is None or config is None:
             raise InvalidRequest("the cost cannot be estimated as it was asked for", errors=faults)
+        report = model.report
+        if dataset is not None:
+            report = sized(report, dataset)
+            counts = self._sizes.counts(model, dataset)
+            report = report if counts is None else filled(report, counts)
         try:
-            return cost_of(model.report, config, rules, request.hardware)
+            return cost_of(report, config, rules, request.hardware)
         except BitsNotPricedError as error:
             raise InvalidRequest("the profile has no such price", errors=[not_priced(error)]) from None
         except ValidationError as error:
             faults = from_pydantic(error.errors(include_url=False), rules.model_dump(), ("layers",))
             raise InvalidRequest("an override of a layer does not fit", errors=faults) from None
+
+    def _dataset(self, request: CostCreate, faults: list[Fault]) -> dict[str, Any] | None:
+        """Return the report of the dataset that says sizes, if one is named; a fault if it is not known."""
+        if request.dataset is None:
+            return None
+        report = dataset_report(self._session, request.dataset)
+        if report is None:
+            faults.append(
+                Fault(
+                    pointer="/dataset",
+                    code="unknown_dataset",
+                    message=f"there is no dataset {request.dataset[:100]!r}",
+                    hint="see GET /v1/datasets",
+                )
+            )
+        return report
+
+
+def _misfits(report: dict[str, Any], dataset: dict[str, Any]) -> Iterator[Fault]:
+    for one in input_faults(report["inputs"], dataset["inputs"]):
+        yield Fault(pointer=one.pointer, code=one.code, message=one.message, hint=one.hint)

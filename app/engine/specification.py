@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from app.db.tables import Job
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db.tables import Dataset, Job
 from simulator.config import InferenceRPUConfig
+from simulator.config.datasets import builtin_datasets
 from simulator.config.job import Device, JobSpec
 from simulator.config.tasks import Task
 
@@ -35,3 +40,12 @@ def device_of(job: Job) -> str:
 def task_of(job: Job) -> Task:
     """Return what the job's network is asked to do."""
     return Task(job.spec["task"])
+
+
+def dataset_report(session: Session, dataset_ref: str) -> dict[str, Any] | None:
+    """Return what is known of a built-in or uploaded dataset; None where there is none, as after deletion."""
+    builtin = builtin_datasets().get(dataset_ref)
+    if builtin is not None:
+        return builtin
+    dataset = session.get(Dataset, dataset_ref)
+    return None if dataset is None else dataset.report

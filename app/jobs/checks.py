@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from app.configs.schemas import is_reference
 from app.configs.service import meaning_of, pointer_in
 from app.cost.pricing import cost_of, not_priced
+from app.cost.sizes import Counts, SizeReader, filled, sized
 from app.db.tables import Dataset, Model
 from app.engine.kinds.analyses.plan import analysis_cells, first_items
 from app.engine.kinds.analyses.subject import Subject
@@ -59,13 +60,15 @@ class Checked:
     model: Model | None = None
     dataset: Dataset | None = None
     dataset_report: dict[str, Any] | None = None
+    report: dict[str, Any] = field(default_factory=dict)  # the model's, with the sizes of the samples
+    counts: Counts | None = None  # what was found for that, to be kept with the model
     task: Task | None = None
     layer_configs: list[InferenceRPUConfig] = field(default_factory=list)
     training_configs: list[InferenceRPUConfig] = field(default_factory=list)
     cost: dict[str, Any] | None = None
 
 
-def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked:
+def check(request: JobCreate, jobs: JobRepository, sizes: SizeReader, *, max_cells: int) -> Checked:
     """Check a well-formed request against what is stored, and against what the simulator can do."""
     found = Checked()
     _look_up_config(request, jobs, found)
@@ -86,17 +89,21 @@ def check(request: JobCreate, jobs: JobRepository, *, max_cells: int) -> Checked
         if found.dataset_report is not None:
             _check_fit(request, found.model, found.dataset_report, found)
     _warn_about_finetune(request, found)
-    if found.model is not None and not found.faults:
-        _price(request, found.model, found)
+    if found.model is not None and found.dataset_report is not None and not found.faults:
+        found.report = sized(found.model.report, found.dataset_report)
+        found.counts = sizes.counts(found.model, found.dataset_report)
+        if found.counts is not None:
+            found.report = filled(found.report, found.counts)
+        _price(request, found)
     return found
 
 
-def _price(request: JobCreate, model: Model, found: Checked) -> None:
+def _price(request: JobCreate, found: Checked) -> None:
     """Estimate what an inference costs on the hardware that the job names."""
     if request.hardware is None:
         return
     try:
-        found.cost = cost_of(model.report, request.config, request.rules, request.hardware)
+        found.cost = cost_of(found.report, request.config, request.rules, request.hardware)
     except BitsNotPricedError as error:
         found.faults.append(not_priced(error))
     else:

@@ -87,14 +87,16 @@ def submit_job(
 
     Cells that an earlier job with the same content has are taken over (`cached_from`).
     """
-    settings = services.settings
+    settings, sizes = services.settings, services.sizes
     fresh = "no-cache" in (cache_control or "").lower()
     if query.dry_run:
         with snapshot(services) as reading:
             reader = JobService(reading)
-            found = reader.dry_run(reader.accept(request, settings), settings, fresh=fresh)
+            found = reader.dry_run(reader.accept(request, settings, sizes), settings, fresh=fresh)
         return json_answer(found, 200, {})
-    return _submit(session, services, once, lambda reader: reader.accept(request, settings), fresh=fresh)
+    return _submit(
+        session, services, once, lambda reader: reader.accept(request, settings, sizes), fresh=fresh
+    )
 
 
 def _submit(
@@ -127,8 +129,8 @@ def _submit(
 def retry_job(job_id: IdPath, session: WriteSession, services: ServicesDep, once: OnceDep) -> Response:
     """Submit a failed or cancelled job again, as a new job; what it had computed is taken over."""
     known_id("job", job_id)
-    settings = services.settings
-    return _submit(session, services, once, lambda reader: reader.accept_retry(job_id, settings))
+    settings, sizes = services.settings, services.sizes
+    return _submit(session, services, once, lambda reader: reader.accept_retry(job_id, settings, sizes))
 
 
 @router.post(
@@ -149,8 +151,13 @@ def extend_job(
 ) -> Response:
     """Submit a finished job with more repeats or times, as a new job; only the new cells are computed."""
     known_id("job", job_id)
-    settings = services.settings
-    return _submit(session, services, once, lambda reader: reader.accept_extension(job_id, more, settings))
+    settings, sizes = services.settings, services.sizes
+    return _submit(
+        session,
+        services,
+        once,
+        lambda reader: reader.accept_extension(job_id, more, settings, sizes),
+    )
 
 
 def _log_submission(job: Job) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from app.cost.sizes import SizeReader, remembering
 from app.db.blobs import BlobStore
 from app.db.tables import Artifact, Job, Model, Worker, WorkItem
 from app.db.types import utc_now
@@ -70,13 +71,18 @@ class JobService:
         self._session = session
         self.jobs = JobRepository(session)
 
-    def accept(self, request: JobCreate, settings: Settings) -> Accepted:
+    def accept(self, request: JobCreate, settings: Settings, sizes: SizeReader) -> Accepted:
         """Return the request with all that its job is made of. Reads only: it may take long.
+
+        Args:
+            request: what is asked for.
+            settings: limits.
+            sizes: looks at a model whose file leaves sizes open with those of the samples.
 
         Raises:
             InvalidRequest: with every fault that the checks found.
         """
-        found = check(request, self.jobs, max_cells=settings.max_cells_per_job)
+        found = check(request, self.jobs, sizes, max_cells=settings.max_cells_per_job)
         if found.faults or found.model is None or found.dataset_report is None:
             raise InvalidRequest("the job cannot be done as it was asked for", errors=found.faults)
         return Accepted(request, found, found.model, found.dataset_report)
@@ -114,6 +120,7 @@ class JobService:
         else:
             job.sample_s = turns.SAMPLE_S
         self.jobs.add(job, work, keys.stored)
+        self._keep_counts(accepted)
         record(self._session, job, "job.queued")
         for warning in job.warnings:
             record(self._session, job, "job.warning", warning)
@@ -122,6 +129,12 @@ class JobService:
         quotas.require_room_for_seconds(max(0, job.progress_total - job.progress_done) * job.sample_s)
         job.estimated_s = max(0, job.progress_total - job.progress_done) * job.sample_s
         return job
+
+    def _keep_counts(self, accepted: Accepted) -> None:
+        """Keep with the model what was found about it for the samples, from which costs follow later on."""
+        model = self.jobs.model(accepted.model.id)
+        if model is not None and accepted.found.counts is not None:
+            model.report = remembering(model.report, accepted.dataset_report, accepted.found.counts)
 
     def dry_run(self, accepted: Accepted, settings: Settings, *, fresh: bool = False) -> DryRunView:
         """Return what the job of an accepted request would be; `fresh`: with nothing taken over."""
@@ -158,7 +171,7 @@ class JobService:
             chips=chips,
             config=accepted.found.layer_configs[0],
             training=accepted.found.training_configs[0],
-            report=accepted.model.report,
+            report=accepted.found.report,
             sizes=_sizes(spec, accepted.dataset_report),
             items=work,
             known=known,
@@ -167,7 +180,7 @@ class JobService:
             cost=accepted.found.cost,
         )
 
-    def accept_retry(self, job_id: str, settings: Settings) -> Accepted:
+    def accept_retry(self, job_id: str, settings: Settings, sizes: SizeReader) -> Accepted:
         """Return a failed or cancelled job's request, to be submitted again. Reads only.
 
         Raises:
@@ -180,9 +193,11 @@ class JobService:
             raise Conflict(
                 f"only a failed or cancelled job is retried; this one is {job.state}", code="not_failed"
             )
-        return replace(self.accept(_request_of(job), settings), retry_of=job.id)
+        return replace(self.accept(_request_of(job), settings, sizes), retry_of=job.id)
 
-    def accept_extension(self, job_id: str, more: JobExtend, settings: Settings) -> Accepted:
+    def accept_extension(
+        self, job_id: str, more: JobExtend, settings: Settings, sizes: SizeReader
+    ) -> Accepted:
         """Return a finished job's request with more repeats, times or analyses, to be submitted. Reads only.
 
         An analysis takes the place of one of its type that the job has. Where waves decided how many chips
@@ -210,7 +225,7 @@ class JobService:
         longer = {**evaluate, "t_inference": times, "repeats": repeats}
         kept = [one for one in before if one["type"] not in {other["type"] for other in new}]
         request = _request_of(job, evaluate=longer, analyses=[*kept, *new])
-        return replace(self.accept(request, settings), extends=job.id)
+        return replace(self.accept(request, settings, sizes), extends=job.id)
 
     def _take_over(
         self,

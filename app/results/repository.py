@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db.tables import Artifact, Baseline, Dataset, Job
-from simulator.config.datasets import builtin_datasets
+from app.db.tables import Artifact, Baseline, Job
+from app.engine.specification import dataset_report
 
 
 class ResultRepository:
@@ -23,11 +23,8 @@ class ResultRepository:
 
     def classes(self, dataset_ref: str) -> int | None:
         """Return how many classes a dataset has; None for other targets, and where it was deleted."""
-        builtin = builtin_datasets().get(dataset_ref)
-        dataset = None if builtin is not None else self._session.get(Dataset, dataset_ref)
-        report = builtin or ({} if dataset is None else dataset.report)
-        classes: int | None = report.get("classes")
-        return classes
+        report = dataset_report(self._session, dataset_ref)
+        return None if report is None else report.get("classes")
 
     def artifact(self, job_id: str, name: str) -> Artifact | None:
         """Return one of the job's files."""

@@ -58,6 +58,13 @@ def cost(  # noqa: PLR0917 - typer passes by name
             show_default=False,
         ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model: a dataset whose samples say the sizes that the file leaves open.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +87,7 @@ def cost(  # noqa: PLR0917 - typer passes by name
         raise InvalidInput(f"--output writes the cost of a job, as {', '.join(_FORMATS)}")
     with connect() as driftline:
         if model is not None:
-            found = _of_model(driftline, model, preset, profile)
+            found = _of_model(driftline, model, preset, profile, dataset)
         else:
             job_id = find_job(driftline, str(job))
             if output is not None and file_format is not None:
@@ -123,13 +130,16 @@ def profiles(
     print_table(("name", "node", "at best", "and"), rows)
 
 
-def _of_model(driftline: Driftline, model: str, preset: str | None, profile: str | None) -> Cost:
+def _of_model(
+    driftline: Driftline, model: str, preset: str | None, profile: str | None, dataset: str | None
+) -> Cost:
     if profile is None:
         names = ", ".join(one.name for one in driftline.hardware_profiles())
         raise InvalidInput(f"say by which hardware, with --profile: {names}")
     hardware = read_json(profile) if Path(profile).is_file() else profile
     model_id = driftline.upload_model(model).id if Path(model).is_file() else model
-    found: Cost = driftline.cost(model_id, hardware, rpu_config={"preset": preset or DEFAULT_PRESET})
+    rpu_config = {"preset": preset or DEFAULT_PRESET}
+    found: Cost = driftline.cost(model_id, hardware, rpu_config=rpu_config, dataset=dataset)
     return found
 
 

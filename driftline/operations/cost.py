@@ -33,6 +33,7 @@ def cost(
     *,
     rpu_config: Mapping[str, Any] | None = None,
     layers: Mapping[str, Any] | None = None,
+    dataset: Named | None = None,
 ) -> Flow[Any]:
     """Return what an inference of a model costs, from shapes alone; nothing is computed.
 
@@ -41,6 +42,7 @@ def cost(
         hardware: the name of a profile, `{"profile": name, "overrides": {...}}`, or a whole profile.
         rpu_config: decides tiles, converters' bits and passes; the defaults if None.
         layers: which layers stay digital, or have a configuration of their own.
+        dataset: whose samples say the sizes of inputs that the model's file leaves open.
 
     Raises:
         InvalidRequest: it has faults; all of them are told.
@@ -52,6 +54,8 @@ def cost(
     }
     if layers is not None:
         body["layers"] = layers
+    if dataset is not None:
+        body["dataset"] = id_of(dataset)
     return (yield from call_json(post("/v1/cost", body).harmless()))
 
 

@@ -36,7 +36,7 @@ def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: Ta
         dataset: with `inputs` (name, dtype, shape of a sample), `targets` (shape, kind) and `classes`.
         task: what the user says it is; inferred when None.
     """
-    faults = _check_inputs(model["inputs"], dataset["inputs"])
+    faults = input_faults(model["inputs"], dataset["inputs"])
     found, output_faults = _check_output(model["outputs"], dataset, task)
     faults += output_faults
     if faults or found is None:
@@ -70,7 +70,13 @@ def _readings(
         yield ConfigWarning("/model", "output_activation", message)
 
 
-def _check_inputs(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[Fault]:
+def input_faults(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[Fault]:
+    """Return where the samples of a dataset do not fit the inputs of a model.
+
+    Args:
+        wanted: the model's inputs: name, dtype and shape with the batch first.
+        given: the dataset's: name, dtype and shape of a sample.
+    """
     if len(wanted) != len(given):
         names = ", ".join(f"{one['name']} {one['shape']}" for one in wanted)
         message = f"the model has {len(wanted)} inputs ({names}) and the dataset {len(given)}"

@@ -171,7 +171,8 @@ def _assume(network: Network, open_sizes: list[str], off: set[str], profile: Har
     if open_sizes:
         network.assumptions.append(
             f"the file leaves the input's size open, so one product is counted for {_listed(open_sizes)}; "
-            "export the model with fixed sizes, of which only the batch is open"
+            "name a dataset whose samples say it, or export the model with fixed sizes, of which only the "
+            "batch is open"
         )
     defaults = {"input": profile.converters.input_bits, "output": profile.converters.output_bits}
     network.assumptions += [

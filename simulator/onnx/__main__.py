@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ def _inspect(arguments: argparse.Namespace) -> dict[str, Any]:
     from simulator.onnx.report import inspect_model
 
     outputs = None if arguments.outputs is None else arguments.outputs.split(",")
-    return inspect_model(_read(arguments.file), nodes=arguments.nodes, outputs=outputs)
+    samples = None if arguments.samples is None else json.loads(arguments.samples)
+    return inspect_model(_read(arguments.file), nodes=arguments.nodes, outputs=outputs, samples=samples)
 
 
 def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def main() -> int:
     inspect.add_argument("file", type=Path)
     inspect.add_argument("--nodes", action="store_true", help="list for each node what it becomes")
     inspect.add_argument("--outputs", help="names of the outputs that are wanted, with commas between them")
+    inspect.add_argument("--samples", help="shape of a sample for each input, as JSON: fills open sizes")
     inspect.set_defaults(run=_inspect, limited=True)
     compare = commands.add_parser("compare", help="compare the imported model with recorded outputs")
     compare.add_argument("file", type=Path)

@@ -8,6 +8,7 @@ from typing import Any
 from simulator.onnx.batch_axis import TURNED
 from simulator.onnx.building import build_graph
 from simulator.onnx.endings import ending_of
+from simulator.onnx.filling import filled
 from simulator.onnx.graph import Graph
 from simulator.onnx.layers import RECURRENT_MODULES, Layer, Port
 from simulator.onnx.plan import FunctionStep, Plan, make_plan
@@ -17,7 +18,11 @@ from simulator.onnx.work import digital_work
 
 
 def inspect_model(
-    data: bytes, *, nodes: bool = False, outputs: Sequence[str] | None = None
+    data: bytes,
+    *,
+    nodes: bool = False,
+    outputs: Sequence[str] | None = None,
+    samples: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Return the report of a model, as the API shows it.
 
@@ -25,6 +30,7 @@ def inspect_model(
         data: bytes of one `.onnx` file.
         nodes: whether to list for each node what it becomes.
         outputs: names of the outputs that are wanted; see `read_model`.
+        samples: the shape of a sample for each input, which sizes that the file leaves open are given.
 
     Returns:
         `{sha256, size_bytes, opset, producer, inputs, outputs, parameters, layers, operations, warnings}`. A
@@ -37,6 +43,9 @@ def inspect_model(
     """
     checked = read_model(data, outputs)
     graph = build_graph(checked)
+    if samples is not None:
+        checked = filled(checked, graph, samples)
+        graph = build_graph(checked)
     shown = [_value(graph, checked, name) | _activation(graph, name) for name in graph.outputs]
     plan = make_plan(graph)
     sizes = Sizes(graph, plan.fixed_batch)

@@ -7,11 +7,10 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.db.tables import Baseline, Cell, Dataset, Job
-from app.engine.specification import task_of
+from app.db.tables import Baseline, Cell, Job
+from app.engine.specification import dataset_report, task_of
 from app.engine.states import warn
 from simulator.config import Variant
-from simulator.config.datasets import builtin_datasets
 from simulator.config.tasks import TASKS, Metric
 
 NEAR_CHANCE: Final = "near_chance"
@@ -54,7 +53,5 @@ def warn_of_chance(session: Session, job: Job) -> None:
 
 
 def _classes(session: Session, job: Job) -> int | None:
-    dataset = None if job.dataset_id is None else session.get(Dataset, job.dataset_id)
-    report = builtin_datasets().get(job.dataset_ref) or ({} if dataset is None else dataset.report)
-    classes: int | None = report.get("classes")
-    return classes
+    report = dataset_report(session, job.dataset_ref)
+    return None if report is None else report.get("classes")

@@ -42,6 +42,15 @@ def test_the_cost_of_a_model(driftline, model):
     assert cost.plot(title="digits").axes
 
 
+def test_the_cost_of_a_model_with_a_dataset_that_says_sizes(driftline, model, spec):
+    alone = driftline.cost(model, "HERMES14nm")
+    assert driftline.cost(model, "HERMES14nm", dataset=spec["dataset"]) == alone, (
+        "its file leaves nothing open"
+    )
+    with pytest.raises(InvalidRequest, match="dataset"):
+        driftline.cost(model, "HERMES14nm", dataset="builtin:digits")
+
+
 def test_the_cost_of_a_job_by_its_own_hardware_or_another(driftline, spec):
     job = driftline.submit({**spec, "hardware": {"profile": "HERMES14nm"}})
     assert job.cost().profile == "HERMES14nm"

@@ -52,3 +52,25 @@ def external(tensor: onnx.TensorProto, location="weights.bin", **entries):
     for key, value in {"location": location, **entries}.items():
         tensor.external_data.add(key=key, value=str(value))
     return data
+
+
+def image_network(height, width):
+    """Two convolutions with strides, a pooling, and a layer behind the mean over all places."""
+    nodes = [
+        node("Conv", ["x", "first.weight"], ["a"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        node("Relu", ["a"], ["b"]),
+        node("MaxPool", ["b"], ["c"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["c", "second.weight"], ["d"], kernel_shape=[3, 3]),
+        node("GlobalAveragePool", ["d"], ["e"]),
+        node("Flatten", ["e"], ["f"]),
+        node("Gemm", ["f", "head.weight"], ["y"], transB=1),
+    ]
+    weights = {
+        "first.weight": floats(4, 3, 3, 3),
+        "second.weight": floats(5, 4, 3, 3),
+        "head.weight": floats(2, 5),
+    }
+    model = model_of(
+        nodes, weights, inputs={"x": (1, ["batch", 3, height, width])}, outputs={"y": (1, ["batch", 2])}
+    )
+    return model.SerializeToString()
