@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from simulator.onnx import inspect_model
+from tests.unit.simulator.onnx.conftest import quiet_export
 from tests.unit.simulator.onnx.graphs import floats, image_network, model_of, node
 
 
@@ -47,6 +51,39 @@ def test_a_network_of_sequences_of_any_length_counts_as_one_of_the_samples_lengt
     assert (positions, operations) == counts(network(7))
     assert positions == {"q": 7}
     assert {one["name"]: one["macs"] for one in operations}["MatMul"] == 7 * 7 * 8
+
+
+class Encoder(nn.Module):
+    """An attention that reads batch and length from its input, as encoders of text are traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Embedding(16, 8)
+        self.query, self.key, self.value, self.out = (nn.Linear(8, 8) for _ in range(4))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        x = x + self.place(torch.arange(length, device=x.device))
+        query, key, value = (
+            one(x).view(batch, length, 2, 4).transpose(1, 2) for one in (self.query, self.key, self.value)
+        )
+        seen = (query @ key.transpose(-1, -2)).softmax(-1) @ value
+        return self.head(self.out(seen.transpose(1, 2).reshape(batch, length, 8))[:, 0])
+
+
+def test_a_traced_encoder_of_any_length_counts_as_one_of_the_samples_length() -> None:
+    def exported(*open_axes: str) -> bytes:
+        target, axes = io.BytesIO(), {"x": dict(enumerate(open_axes))}
+        network = Encoder().eval()
+        quiet_export(network, torch.randn(2, 7, 8), target, dynamo=False, opset_version=17, dynamic_axes=axes)
+        return target.getvalue()
+
+    assert counts(exported("batch", "length"))[0]["query"] is None
+    filled = counts(exported("batch", "length"), [[7, 8]])
+    assert filled == counts(exported("batch"))
+    assert filled[0] == {**dict.fromkeys(("query", "key", "value", "out"), 7), "head": 1}
+    assert not any(one["open"] for one in filled[1])
 
 
 def test_a_network_with_the_time_first_is_filled_along_its_time() -> None:
