@@ -147,6 +147,7 @@ ADVICE: Final = {
     "import_mismatch": "The imported network does not compute what the file computes. Check the export, for"
     " example with onnxruntime, and upload the model again.",
     "dataset_mismatch": "The model's inputs or outputs do not fit the dataset. Choose another of either.",
+    "index_out_of_range": "The dataset and the model have other vocabularies. Upload the one that fits.",
     "non_finite_loss": "Training diverged. Clone the job and lower the learning rate, or limit the gradient.",
     "batch_too_small": "Clone the job with a larger batch size of the fine-tuning, or with more samples.",
     "out_of_memory": "Clone the job with a smaller batch size, or give the worker more memory.",

@@ -226,7 +226,7 @@ class _Training:
             try:
                 outputs = self.model(*part.inputs)
             except ValueError as error:
-                if len(index) > 1:
+                if len(index) > 1 or "value per channel" not in str(error):
                     raise
                 raise SingleSampleError(
                     "batch normalisation has no variance of a batch of one sample; train on more "
