@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from driftline.times import in_table
-from driftline.words import doing, interval_of, number, place, shape, signed, sizes
+from driftline.words import doing, interval_of, interval_of_mean, number, place, shape, signed, sizes
 
 _BORDER: Final = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL: Final = f"padding:.2em .8em .2em 0;text-align:left;background:none;{_BORDER}"
@@ -82,7 +82,7 @@ def results(one: Mapping[str, Any]) -> str:
             in_table(point["t_inference"]),
             str(point["repeats"]),
             number(point["mean"], metric),
-            interval_of(point, metric),
+            interval_of_mean(point, metric),
         ]
         for series in one["series"]
         for point in series["points"]

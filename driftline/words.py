@@ -63,6 +63,14 @@ def interval(bounds: Sequence[float] | None, metric: str) -> str:
     return f"{bounds[0]:.4g} to {bounds[1]:.4g}"
 
 
+def interval_of_mean(point: Mapping[str, Any], metric: str) -> str:
+    """Return the interval of a mean over chips, of which an accuracy below 0 or above 1 is left out."""
+    ends = point.get("ci95_adaptive") or point.get("ci95")
+    if ends and "accuracy" in metric:
+        ends = [min(max(end, 0.0), 1.0) for end in ends]
+    return interval(ends, metric)
+
+
 def interval_of(estimate: Mapping[str, Any], metric: str) -> str:
     """Return the interval of an estimate; of chips in waves, the one that stays valid."""
     return interval(estimate.get("ci95_adaptive") or estimate.get("ci95"), metric)

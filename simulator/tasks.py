@@ -122,13 +122,18 @@ def loss_of(task: Task, outputs: Tensor, targets: Tensor, *, label_smoothing: fl
 
 
 def correct(task: Task, outputs: Tensor, targets: Tensor) -> int | None:
-    """Return how many answers of a batch are right; None for a regression."""
+    """Return how many answers of a batch are right; None for a regression. NaN is never right."""
     if task is Task.REGRESSION:
         return None
     outputs, targets = aligned(task, outputs, targets)
     if task is Task.MULTI_LABEL:
-        return int(((outputs > 0) == (targets > 0.5)).sum())
-    return int((outputs.argmax(dim=-1) == targets).sum())
+        return int((((outputs > 0) == (targets > 0.5)) & ~outputs.isnan()).sum())
+    return int(((outputs.argmax(dim=-1) == targets) & _answered(outputs)).sum())
+
+
+def _answered(logits: Tensor) -> Tensor:
+    """Tell of logits `[M, C]` which are an answer: argmax and topk take NaN for the largest number."""
+    return ~logits.isnan().any(dim=-1)
 
 
 @torch.no_grad()
@@ -155,5 +160,6 @@ def score_batch(task: Task, outputs: Tensor, targets: Tensor, target_mean: Tenso
     if task.has_classes:
         logits, classes = aligned(task, outputs, targets)
         if logits.shape[-1] > TOP:
-            top5 = int((logits.topk(TOP, dim=-1).indices == classes.unsqueeze(-1)).sum())
+            among = (logits.topk(TOP, dim=-1).indices == classes.unsqueeze(-1)).any(dim=-1)
+            top5 = int((among & _answered(logits)).sum())
     return Score(units(task, targets), loss, correct=right, correct_top5=top5)

@@ -95,6 +95,7 @@ class JobModels:
             path,
             file_format="npz" if row is None else row.format,
             options=None if row is None else _options(row.options),
+            inputs=[one["name"] for one in self.item.model.report["inputs"]],
         )
 
     def first_inputs(self, count: int) -> tuple[torch.Tensor, ...]:

@@ -42,6 +42,7 @@ from simulator.config.faults import Fault as ConfigFault
 from simulator.config.maintenance import kind_faults, maintenance_faults, maintenance_warnings
 from simulator.config.services import timing_warnings
 from simulator.config.tasks import TASKS, Task
+from simulator.config.training import kept_apart
 from simulator.config.training_config import NOT_TRAINED_WITH, training_config, training_config_faults
 from simulator.cost import BitsNotPricedError
 
@@ -89,6 +90,7 @@ def check(request: JobCreate, jobs: JobRepository, sizes: SizeReader, *, max_cel
         if found.dataset_report is not None:
             _check_fit(request, found.model, found.dataset_report, found)
     _warn_about_finetune(request, found)
+    _warn_about_calibration(request, found)
     if found.model is not None and found.dataset_report is not None and not found.faults:
         found.report = sized(found.model.report, found.dataset_report)
         found.counts = sizes.counts(found.model, found.dataset_report)
@@ -211,6 +213,15 @@ def _warn_about_finetune(request: JobCreate, found: Checked) -> None:
         return
     on_tiles = found.training_configs if Variant.HWA in request.evaluate.variants else []
     found.warnings += _prefixed("/finetune", finetune_warnings(request.finetune, on_tiles))
+
+
+def _warn_about_calibration(request: JobCreate, found: Checked) -> None:
+    """Say that there are no input ranges to calibrate, where the request says how."""
+    configs = [*found.layer_configs, *found.training_configs]
+    if request.calibration is None or any(one.pre_post.input_range.enable for one in configs):
+        return
+    message = "no layer has an input range to calibrate; set rpu_config.pre_post.input_range.enable to true"
+    found.warnings.append({"pointer": "/calibration", "code": "no_effect", "message": message})
 
 
 def _look_up_config(request: JobCreate, jobs: JobRepository, found: Checked) -> None:
@@ -360,8 +371,20 @@ def _check_fit(request: JobCreate, model: Model, dataset_report: dict[str, Any],
     if fit.task == "multi_label" and request.finetune is not None and request.finetune.loss is LossType.MSE:
         message = "labels are fine-tuned with loss cross_entropy (binary), since outputs are logits"
         found.faults.append(Fault(pointer="/finetune/loss", code="invalid_value", message=message))
+    if request.finetune is not None:
+        found.faults += _faults_of_validation(request.finetune, dataset_report["train_size"])
     if fit.task == "regression" and request.finetune is not None:
         found.faults += _faults_of_regression(request.finetune)
+
+
+def _faults_of_validation(finetune: FinetuneSpec, train_size: int) -> list[Fault]:
+    """Return what is wrong with the share of the training samples that validates."""
+    used = train_size if finetune.max_samples is None else min(train_size, finetune.max_samples)
+    try:
+        kept_apart(used, finetune.validation_fraction)
+    except ValueError as error:
+        return [Fault(pointer="/finetune/validation_fraction", code="empty_split", message=str(error))]
+    return []
 
 
 def _faults_of_regression(finetune: FinetuneSpec) -> list[Fault]:

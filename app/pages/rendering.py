@@ -53,6 +53,7 @@ def _environment() -> Environment:
         exact=words.exact,
         metric=words.metric,
         interval=words.interval,
+        mean_interval=words.mean_interval,
         difference=words.difference,
         width=words.width,
         count=words.count,

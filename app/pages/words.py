@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from driftline.times import DAY_S, HOUR_S, MINUTE_S, TICKS, in_short
+from simulator.config.tasks import Metric
 
 _NAMED: Final = dict(TICKS)
 _ROUGHLY: Final = ((DAY_S, "day", "days"), (HOUR_S, "h", "h"), (MINUTE_S, "min", "min"))
@@ -48,6 +49,11 @@ def interval(bounds: Sequence[float] | None, name: str) -> str:
     if name == "accuracy":
         return f"{100 * low:.1f} to {100 * high:.1f}"
     return f"{low:.4g} to {high:.4g}"
+
+
+def mean_interval(bounds: Sequence[float] | None, name: str) -> str:
+    """Return the bounds of an interval of a mean, within what the metric can be."""
+    return interval(None if bounds is None else Metric(name).within_limits(bounds), name)
 
 
 def width(half: float, name: str) -> str:
@@ -141,7 +147,9 @@ ADVICE: Final = {
     "import_mismatch": "The imported network does not compute what the file computes. Check the export, for"
     " example with onnxruntime, and upload the model again.",
     "dataset_mismatch": "The model's inputs or outputs do not fit the dataset. Choose another of either.",
+    "index_out_of_range": "The dataset and the model have other vocabularies. Upload the one that fits.",
     "non_finite_loss": "Training diverged. Clone the job and lower the learning rate, or limit the gradient.",
+    "batch_too_small": "Clone the job with a larger batch size of the fine-tuning, or with more samples.",
     "out_of_memory": "Clone the job with a smaller batch size, or give the worker more memory.",
     "timeout": "Clone the job with fewer samples, times or chips, or raise the service's time limit.",
     "stalled": "The work stood still. Retry; what was computed is taken over.",

@@ -111,7 +111,8 @@ def _faults(metric: Metric, query: ThresholdQuery) -> list[Fault]:
     for name, value in given.items():
         is_share = metric is Metric.ACCURACY or name == "accuracy"
         if not math.isfinite(value) or value < 0 or (is_share and value > 1):
-            limits = "from 0 to 1, such as 0.95 for 95 %" if is_share else "zero or more, and finite"
+            example = "0.02 for two points" if name == "drop" else "0.95 for 95 %"
+            limits = f"from 0 to 1, such as {example}" if is_share else "zero or more, and finite"
             message = f"{name} has to be {limits}"
             faults.append(Fault(pointer=f"/query/{name}", code="out_of_range", message=message))
     return faults

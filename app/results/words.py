@@ -130,8 +130,12 @@ def _near_chance(found: Found) -> str | None:
     if found.metric is not Metric.ACCURACY or not found.classes or correct is None or not total:
         return None
     low, _ = wilson95(correct, total)
-    if low > 1 / found.classes:
+    guess = 1 / found.classes
+    if low > guess:
         return None
+    if correct / total > (1 + guess) / 2:  # as right as a network may be, on samples that are too few
+        samples = "One sample is" if total == 1 else f"{total} samples are"
+        return f"{samples} too few to tell that from guessing among {found.classes} classes."
     return (
         f"That is hardly better than guessing among {found.classes} classes, so the rest says nothing of the"
         " hardware: check the dataset, its scale, and the order of the classes."
@@ -161,9 +165,7 @@ def _spread(metric: Metric, point: Mapping[str, Any]) -> str:
     ends = point["ci95_adaptive"] or point["ci95"]
     if ends is None:
         return f" ({point['repeats']} chips)"
-    if metric is Metric.ACCURACY:  # Student's interval knows no limits, an accuracy does
-        ends = [min(max(end, 0.0), 1.0) for end in ends]
-    low, high = (_value(metric, end).removesuffix(" %") for end in ends)
+    low, high = (_value(metric, end).removesuffix(" %") for end in metric.within_limits(ends))
     return f" (95 % interval {low} to {high} over {point['repeats']} chips)"
 
 

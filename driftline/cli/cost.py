@@ -11,7 +11,7 @@ from driftline.cli.connection import connect, find_job
 from driftline.cli.files import format_of, read_json
 from driftline.cli.output import AsJson, note, print_json, print_table, say, warn
 from driftline.client import Driftline
-from driftline.errors import InvalidInput
+from driftline.errors import InvalidInput, UnknownName
 from driftline.operations.results import write_whole
 from driftline.operations.running import DEFAULT_PRESET
 from driftline.quantities import band
@@ -112,7 +112,7 @@ def profiles(
         found = {one.name: one for one in driftline.hardware_profiles()}
     if name is not None:
         if name not in found:
-            raise InvalidInput(f"there is no hardware profile {name!r}; there is {', '.join(found)}")
+            raise UnknownName(f"there is no hardware profile {name!r}; there is {', '.join(found)}")
         print_json(found[name] if as_json else found[name].effective)
         return
     if as_json:

@@ -10,7 +10,7 @@ from driftline.errors import NotFound
 from driftline.resources.jobs import JobRecord
 from driftline.resources.results import Results
 from driftline.times import in_table
-from driftline.words import doing, interval_of, number
+from driftline.words import doing, interval_of_mean, number
 
 
 def follow(job: Job, *, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def print_results(results: Results) -> None:
             in_table(point.t_inference),
             str(point.repeats),
             number(point.mean, metric),
-            interval_of(point, metric),
+            interval_of_mean(point, metric),
         ]
         for series in results.series
         for point in series.points

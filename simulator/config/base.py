@@ -42,6 +42,7 @@ _DEEPEST_PLACE = 4
 _EXPLAINED = frozenset({"extra_forbidden", "too_short"})
 _MOST_LINES = 200  # of the faults of one model; the rest is counted
 FLOAT32_MAX = 3.4028234663852886e38
+FLOAT32_TINY = 1.1754943508222875e-38  # the smallest that keeps all of its digits
 
 # Families whose JSON Schema is being written, from the outside in.
 _OPEN_FAMILIES: ContextVar[frozenset[str]] = ContextVar("open_families", default=frozenset())
@@ -131,7 +132,14 @@ def _is_unplaced(line: Any) -> bool:
 def _fits_float32(value: float) -> float:
     if abs(value) > FLOAT32_MAX:
         raise custom_error("float32_overflow", f"{value!r} does not fit a 32-bit float (at most 3.4e38)")
+    _check_not_tiny(value)
     return value + 0.0  # -0.0 and 0.0 are one value and hash alike
+
+
+def _check_not_tiny(value: float) -> None:
+    if 0 < abs(value) < FLOAT32_TINY:
+        message = f"{value!r} is too small for a 32-bit float (0, or 1.2e-38 or more)"
+        raise custom_error("float32_underflow", message)
 
 
 def _read_bound(value: object) -> object:
@@ -145,6 +153,7 @@ def _read_bound(value: object) -> object:
 def _check_bound(value: float) -> float:
     if math.isnan(value) or value == -math.inf:
         raise custom_error("finite_number", "a bound is a number, or infinite or <= 0 for no bound")
+    _check_not_tiny(value)
     return value + 0.0
 
 

@@ -44,6 +44,28 @@ def check_compatibility(model: dict[str, Any], dataset: dict[str, Any], task: Ta
     return Fit(found, (), tuple(_readings(found, model["outputs"][0], dataset, said=task is not None)))
 
 
+def inputs_in_order(model: Sequence[str], dataset: Sequence[str]) -> tuple[int, ...] | None:
+    """Return which of a dataset's inputs each input of a model gets.
+
+    The first input of a dataset is called `x`, and is the one that no other names. Where none of the others
+    has the name of an input, all are taken in the order of the file.
+
+    Args:
+        model: the names of the model's inputs, in its order.
+        dataset: those of the dataset's, as many, in the order of the file.
+
+    Returns:
+        For each input of the model the place of the dataset's; None where only some of the names are known.
+    """
+    further = list(dataset[1:])
+    known = [name for name in further if name in model]
+    if not known:
+        return tuple(range(len(dataset)))
+    if len(known) < len(further):
+        return None
+    return tuple(1 + further.index(name) if name in further else 0 for name in model)
+
+
 def _readings(
     task: Task, output: dict[str, Any], dataset: dict[str, Any], *, said: bool
 ) -> Iterator[ConfigWarning]:
@@ -79,10 +101,19 @@ def input_faults(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> l
     """
     if len(wanted) != len(given):
         names = ", ".join(f"{one['name']} {one['shape']}" for one in wanted)
-        message = f"the model has {len(wanted)} inputs ({names}) and the dataset {len(given)}"
-        return [Fault("/dataset", "dataset_mismatch", message)]
+        found = ", ".join(one["name"] for one in given)
+        message = f"the model has {len(wanted)} inputs ({names}) and the dataset {len(given)} ({found})"
+        hint = "a dataset has the array x for one input, and x_<name of the input> for each other one"
+        return [Fault("/dataset", "dataset_mismatch", message, hint)]
+    called = [one["name"] for one in wanted]
+    order = inputs_in_order(called, [one["name"] for one in given])
+    if order is None:
+        strange = ", ".join(f"x_{one['name']}" for one in given[1:] if one["name"] not in called)
+        message = f"the model's inputs are {', '.join(called)}, and the dataset has {strange} for one of them"
+        hint = "call each array x_<name of its input>, but that of the remaining input x"
+        return [Fault("/dataset", "dataset_mismatch", message, hint)]
     faults = []
-    for model_input, data_input in zip(wanted, given, strict=True):
+    for model_input, data_input in zip(wanted, (given[place] for place in order), strict=True):
         shape, sample = model_input["shape"], data_input["shape"]
         if shape is not None and not _fits(shape[1:], sample):
             message = (
@@ -95,7 +126,9 @@ def input_faults(wanted: list[dict[str, Any]], given: list[dict[str, Any]]) -> l
                 f"the model's input {model_input['name']!r} takes {model_input['dtype']} and the dataset's "
                 f"{data_input['name']!r} is {data_input['dtype']}"
             )
-            faults.append(Fault("/dataset", "dataset_mismatch", message))
+            wants_float = model_input["dtype"] in _FLOATS
+            hint = _STORE_FLOATS if wants_float else _STORE_INTEGERS
+            faults.append(Fault("/dataset", "dataset_mismatch", message, hint))
     return faults
 
 
@@ -133,6 +166,8 @@ def _check_output(
     return wanted, []
 
 
+_STORE_FLOATS = "store it as float32 (array.astype('float32')); of integers only bytes (uint8) become floats"
+_STORE_INTEGERS = "store it as integers, for example with array.astype('int64'); bytes (uint8) become floats"
 _CLASSES = (Task.CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.NEXT_TOKEN)
 _ENDINGS = {
     "sigmoid": ("Sigmoid", "probabilities"),

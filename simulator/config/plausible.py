@@ -111,9 +111,16 @@ RULES: dict[str, Rule] = {
     "forward.out_bound": BoundBetween(
         0.1, 1000, "a device of |w| = 1 gives 1 at input 1, a column some 5; usual values are 4 to 20"
     ),
-    "forward.out_scale": Between(1e-6, math.inf, "all outputs are multiplied by it; 1 leaves them"),
-    "mapping.weight_scaling_omega": Between(
-        0, 1, "the largest |w| on a tile becomes omega, and |w| = 1 is g_max already; 1 uses the whole range"
+    "forward.nm_thres": BoundBetween(
+        1e-3,
+        math.inf,
+        "noise management scales larger inputs by it, so that they are clipped; 0 sets no limit",
+    ),
+    "forward.out_scale": Between(1e-6, 1e6, "all outputs are multiplied by it; 1 leaves them"),
+    "mapping.weight_scaling_omega": BoundBetween(
+        0.01,
+        1,
+        "the largest |w| on a tile becomes omega, and |w| = 1 is g_max already; 1 uses the whole range",
     ),
     "modifier.std_dev": Between(0, 1, "it is relative to the tile's largest weight; usual are 0.01 to 0.2"),
     "modifier.pdrop": Between(

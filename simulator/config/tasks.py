@@ -7,7 +7,7 @@ from here what there is. `simulator.tasks` counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -72,6 +72,22 @@ class Metric(StrEnum):
     def higher_is_better(self) -> bool:
         """Whether a larger value is the better one."""
         return self is Metric.ACCURACY
+
+    def within_limits(self, ends: Sequence[float]) -> list[float]:
+        """Return an interval of a mean without what the metric cannot be: Student's t knows no limits.
+
+        Args:
+            ends: lower and upper end, in the metric's unit.
+        """
+        low, high = _LIMITS[self]
+        return [min(max(end, low), high) for end in ends]
+
+
+_LIMITS: Final = {
+    Metric.ACCURACY: (0.0, 1.0),
+    Metric.MSE: (0.0, math.inf),
+    Metric.PERPLEXITY: (1.0, math.inf),
+}
 
 
 class Form(StrEnum):

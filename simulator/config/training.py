@@ -143,6 +143,27 @@ class EarlyStopping(StrictModel):
     )
 
 
+def kept_apart(samples: int, fraction: float) -> int:
+    """Return how many training samples validate.
+
+    Args:
+        samples: that there are, or that are used of them.
+        fraction: `FinetuneSpec.validation_fraction`.
+
+    Raises:
+        ValueError: the fraction leaves nothing to train on, or nothing to validate on.
+    """
+    if fraction == 0:
+        return 0
+    kept = round(samples * fraction)
+    if not 0 < kept < samples:
+        raise ValueError(
+            f"validation_fraction {fraction:g} of {samples} training samples leaves {samples - kept} "
+            f"to train on and {kept} to validate on; both need at least one"
+        )
+    return kept
+
+
 class FinetuneSpec(StrictModel):
     """Hardware-aware fine-tuning: how long, with what optimiser, on what loss."""
 

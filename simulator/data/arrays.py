@@ -73,13 +73,26 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
             message = (
                 f"{name[:100]!r} has dtype {dtype}; booleans, integers and floats up to 64 bits are read"
             )
-            raise reject("bad_dtype", message, "convert it, for example with array.astype('float32')")
+            raise reject("bad_dtype", message, _hint_for(dtype))
         data = file.read()
     # The header of a hostile file may promise any shape; the bytes that are there decide.
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
         raise reject("not_npz", f"{name[:100]!r} promises shape {shape} and has {len(data)} bytes", _HINT)
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _hint_for(dtype: np.dtype) -> str:
+    """Return how an array of a type that is not read becomes one that is."""
+    if dtype.kind in "USO":
+        return (
+            "number the words, for example with numpy.unique(array, return_inverse=True)[1], or send a table"
+        )
+    if dtype.kind == "c":
+        return "store real and imaginary parts as numbers of their own: array.view('float32')"
+    if dtype.kind in "mM":
+        return "store times as numbers, for example with array.astype('int64')"
+    return "convert it, for example with array.astype('float32')"
 
 
 def check_finite(arrays: dict[str, np.ndarray]) -> list[Fault]:

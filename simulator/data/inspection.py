@@ -13,6 +13,8 @@ from simulator.data.options import DEFAULT_TEST_FRACTION, DatasetOptions
 from simulator.data.reading import read
 from simulator.data.samples import samples_of
 
+_MANY_TIMES = 1.5  # the share that a class has where all have the same
+
 
 def inspect(path: Path, file_format: str, options: DatasetOptions | None = None) -> dict[str, Any]:
     """Return the report of a file.
@@ -28,6 +30,7 @@ def inspect(path: Path, file_format: str, options: DatasetOptions | None = None)
     contents = read(path, file_format)
     layout, chosen = arrange(contents.arrays), options or DatasetOptions()
     found = report(layout, chosen) | {"samples": samples_of(layout, chosen)}
+    found["warnings"] += contents.doubts
     names = None if contents.class_names is None else list(contents.class_names)
     return found | {"class_names": names, "sha256": _sha256(path)}
 
@@ -43,6 +46,8 @@ def report(layout: Layout, options: DatasetOptions) -> dict[str, Any]:
     train_size = len(layout.train) - (test_size if layout.test is None else 0)
     if layout.classes == 1:
         warnings.append("all labels are 0: every network is right always")
+    elif layout.kind is TargetKind.CLASS:
+        warnings += _imbalance(layout)
     unused = layout.unused_classes() if layout.kind is TargetKind.CLASS else 0
     if unused:
         warnings.append(f"{unused} of the {layout.classes} classes are in no training sample")
@@ -63,6 +68,17 @@ def report(layout: Layout, options: DatasetOptions) -> dict[str, Any]:
         "test_size": test_size,
         "warnings": warnings,
     }
+
+
+def _imbalance(layout: Layout) -> list[str]:
+    """Tell what a network that always gives the same answer reaches, where that is much."""
+    counts = np.bincount((layout.test or layout.train).targets.astype(np.int64))
+    likeliest, share = int(counts.argmax()), float(counts.max() / counts.sum())
+    if share < max(0.5, _MANY_TIMES / (layout.classes or 1)):
+        return []
+    return [
+        f"class {likeliest} has {share:.0%} of the samples: a network that always gives it is as accurate"
+    ]
 
 
 def _doubts(kind: TargetKind, targets: np.ndarray) -> list[str]:

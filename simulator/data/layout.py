@@ -146,6 +146,11 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
         }
         missing = [name for name in names.values() if name not in arrays]
         faults += [_missing(name, arrays) for name in missing]
+        if "x" in extra:
+            message = f"{extra['x']!r} would be an input named x, which {names['x']!r} is"
+            hint = f"{names['x']!r} is the input that no other array names; call each other one x_<its name>"
+            faults.append(Fault("bad_columns", f"{message} already", hint))
+            used.add(extra.pop("x"))
         used |= {*names.values(), *extra.values()}
         if not missing:
             inputs = {"x": arrays[names["x"]], **{key: arrays[name] for key, name in extra.items()}}
@@ -160,7 +165,11 @@ def arrange(arrays: dict[str, np.ndarray]) -> Layout:
         faults += _check_pair(parts[0], parts[1])
     if faults:
         raise DatasetRejectedError(faults)
-    return Layout(parts[0], parts[1] if split else None)
+    if not split:
+        return Layout(parts[0], None)
+    train, test = parts
+    # A file may have the inputs of its test set in another order: names say which is which.
+    return Layout(train, Part({name: test.inputs[name] for name in train.inputs}, test.targets))
 
 
 def _missing(name: str, arrays: dict[str, np.ndarray]) -> Fault:
@@ -213,7 +222,7 @@ def _check_pair(train: Part, test: Part) -> list[Fault]:
         if one.shape[1:] != other.shape[1:]:
             message = f"{name} is {one.shape[1:]} a sample in training and {other.shape[1:]} in test"
             faults.append(Fault("feature_shape_mismatch", message))
-        if one.dtype.kind != other.dtype.kind:
+        if one.dtype.kind != other.dtype.kind or (one.dtype == np.uint8) != (other.dtype == np.uint8):
             message = f"{name} is {one.dtype} in training and {other.dtype} in test"
             faults.append(Fault("bad_dtype", message))
     return faults

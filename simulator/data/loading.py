@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from simulator import rng
+from simulator.config.compatibility import inputs_in_order
 from simulator.data.catalogue import BUILTINS
 from simulator.data.layout import Layout, Part, TargetKind, arrange, split_size
 from simulator.data.options import DEFAULT_TEST_FRACTION, DatasetOptions
@@ -72,6 +73,7 @@ def load_dataset(
     *,
     file_format: str = "npz",
     options: DatasetOptions | None = None,
+    inputs: Sequence[str] = (),
 ) -> Dataset:
     """Return a dataset.
 
@@ -82,6 +84,8 @@ def load_dataset(
         path: a file.
         file_format: of that file, one of `simulator.data.reading.FORMATS`.
         options: how the file becomes a dataset.
+        inputs: the names of a network's inputs, in its order, which the dataset's are brought into; without
+            names they stay in that of the file.
 
     Raises:
         LookupError: there is no such built-in dataset.
@@ -91,11 +95,25 @@ def load_dataset(
         chosen = options or DatasetOptions()
         layout = arrange(read(path, file_format).arrays)
         chosen.check(layout)
-        return _to_torch(layout, _BYTE_SCALE, chosen)
+        return _to_torch(_in_order(layout, inputs), _BYTE_SCALE, chosen)
     builtin = BUILTINS.get(ref)
     if builtin is None:
         raise LookupError(f"there is no dataset {ref!r}; built in: {', '.join(sorted(BUILTINS))}")
     return _to_torch(arrange(read(builtin.path, "npz").arrays), builtin.scale, DatasetOptions())
+
+
+def _in_order(layout: Layout, names: Sequence[str]) -> Layout:
+    """Return a dataset with its inputs in the order of a network's, as far as their names say it."""
+    given = list(layout.train.inputs)
+    order = inputs_in_order(names, given) if len(names) == len(given) else None
+    if order is None:
+        return layout
+    chosen = [given[place] for place in order]
+    train, test = (
+        None if part is None else Part({name: part.inputs[name] for name in chosen}, part.targets)
+        for part in (layout.train, layout.test)
+    )
+    return layout if train is None else Layout(train, test)
 
 
 def _to_torch(layout: Layout, byte_scale: float, options: DatasetOptions) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator.data.arrays import MAX_BYTES, read_npz
 from simulator.data.errors import reject
-from simulator.data.tables import read_csv, read_parquet
+from simulator.data.tables import Table, read_csv, read_parquet
 from simulator.data.tensors import read_safetensors
 
 
@@ -21,14 +21,16 @@ class Contents:
     Attributes:
         arrays: numeric arrays by name.
         class_names: of labels that were words, in the order of their numbers; None for numbers.
+        doubts: what of the file was probably not meant.
     """
 
     arrays: dict[str, np.ndarray]
     class_names: tuple[str, ...] | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def _table(
-    read: Callable[..., tuple[dict[str, np.ndarray], tuple[str, ...] | None]],
+    read: Callable[..., Table],
 ) -> Callable[..., Contents]:
     return lambda path, max_bytes: Contents(*read(path, max_bytes=max_bytes))
 

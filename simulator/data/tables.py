@@ -7,12 +7,13 @@ its own, `x` or `x_<input name>`. A column `split` of `train` and `test` says wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simulator.data.arrays import MAX_BYTES
+from simulator.data.arrays import MAX_BYTES, check_finite
 from simulator.data.errors import DatasetRejectedError, reject
 from simulator.intake import Fault
 
@@ -21,13 +22,16 @@ SPLIT = "split"
 MAX_COLUMNS = 10_000
 MAX_CLASS_NAMES = 1000
 _NUMBER_BYTES = 8
-Table = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
+# Arrays, names of classes, and what was probably not meant.
+Table = tuple[dict[str, np.ndarray], tuple[str, ...] | None, tuple[str, ...]]
+_OF_AN_INDEX = ("", "Unnamed: 0", "__index_level_0__")  # as pandas calls the column of one
 _NAMED = 20  # columns, in a message
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _HINT = "name the target's column y and leave columns of numbers beside it"
 
 
 def read_csv(path: Path, *, max_bytes: int = MAX_BYTES) -> Table:
-    """Return the arrays of a CSV file with a header, and the names of classes where labels are words.
+    """Return the arrays of a CSV file with a header, names of classes where labels are words, and doubts.
 
     Raises:
         DatasetRejectedError: it is not such a file, or has columns that are neither features nor target.
@@ -51,12 +55,24 @@ def read_csv(path: Path, *, max_bytes: int = MAX_BYTES) -> Table:
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
         message = f"this is not a CSV file with a header: {str(error)[:300]}"
-        raise reject("not_csv", message, "every line needs the same number of values") from error
+        raise reject("not_csv", message, _separator_hint(start) or _EQUAL_LINES) from error
     return _arrays(table)
 
 
+_EQUAL_LINES = "every line needs the same number of values"
+
+
+def _separator_hint(start: bytes) -> str | None:
+    """Return what to do about a header that something else than commas divides."""
+    header = start.partition(b"\n")[0]
+    for separator, word in _SEPARATORS.items():
+        if separator.encode() in header and b"," not in header:
+            return f"the columns seem to be separated by {word}: separate them by commas"
+    return None
+
+
 def read_parquet(path: Path, *, max_bytes: int = MAX_BYTES) -> Table:
-    """Return the arrays of a Parquet file, and the names of classes where labels are words.
+    """Return the arrays of a Parquet file, names of classes where labels are words, and doubts.
 
     Raises:
         DatasetRejectedError: it is not such a file, is too large, or has columns of other kinds.
@@ -92,13 +108,25 @@ def _arrays(table: Any) -> Table:
     inputs = _inputs(table, {target_name, SPLIT}, faults)
     test = _test_rows(table.column(SPLIT), faults) if SPLIT in table.column_names else None
     if faults:
-        raise DatasetRejectedError(faults)
+        known = {name: array for name, array in (*inputs.items(), ("y", target)) if array.dtype.kind == "f"}
+        raise DatasetRejectedError(faults + check_finite(known))
     arrays = {"x": inputs.pop("x"), **inputs, "y": target}
+    doubts = tuple(_doubts(table.column_names))
     if test is None:
-        return arrays, class_names
+        return arrays, class_names, doubts
     parts = (("train", ~test), ("test", test))
     divided = {f"{key}_{part}": array[rows] for part, rows in parts for key, array in arrays.items()}
-    return divided, class_names
+    return divided, class_names, doubts
+
+
+def _doubts(names: list[str]) -> Iterator[str]:
+    """Yield a doubt where a column seems to number the rows."""
+    for name in names:
+        if name in _OF_AN_INDEX:
+            yield (
+                f"the column {name!r} is one of the features, and seems to be the index of a data frame: "
+                "write the file with index=False, or remove the column"
+            )
 
 
 def _target_name(names: list[str]) -> str:
@@ -122,10 +150,8 @@ def _target_hint(names: list[str]) -> str:
     meant = [name for name in names if name.strip().casefold() in TARGET_NAMES]
     if meant:
         return f"did you mean {meant[0]!r}? Call it {meant[0].strip().casefold()!r}"
-    if len(names) == 1:
-        for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-            if separator in names[0]:
-                return f"the columns seem to be separated by {word}: separate them by commas"
+    if len(names) == 1 and (hint := _separator_hint(names[0].encode())) is not None:
+        return hint
     if names and all(_is_number(name) for name in names):
         return f"the file seems to have no header: give it a first line that names the columns; {_HINT}"
     return _HINT
@@ -175,8 +201,11 @@ def _numbers(column: Any, name: str, faults: list[Fault]) -> np.ndarray:
 
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        message = f"the column {name[:100]!r} has values of type {kind}, not numbers"
-        faults.append(Fault("bad_dtype", message, "encode it as numbers, or leave it out"))
+        # pyarrow calls what is no UTF-8 binary.
+        is_text = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        what = "text that is not UTF-8" if is_text else f"values of type {kind}"
+        hint = "save the file as UTF-8" if is_text else "encode it as numbers, or leave it out"
+        faults.append(Fault("bad_dtype", f"the column {name[:100]!r} has {what}, not numbers", hint))
         return np.zeros(len(column), np.float32)
     if column.null_count:
         message = f"the column {name[:100]!r} has {column.null_count} missing values"

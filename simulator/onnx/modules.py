@@ -8,9 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simulator.intake import IntakeError
 from simulator.onnx.layers import Layer
 from simulator.onnx.layouts import FloatArray
 from simulator.onnx.tensors import Array
+
+
+class Embedding(nn.Embedding):
+    """Rows that are picked by their indices; a negative one counts from the end, as ONNX has it."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class calls it so
+        """Return the rows `[..., width]` of indices `[...]`.
+
+        Raises:
+            IntakeError: there is no row of an index.
+        """
+        rows = self.num_embeddings
+        try:
+            return super().forward(torch.where(input < 0, input + rows, input))
+        except IndexError as error:
+            low, high = int(input.min()), int(input.max())
+            message = (
+                f"the inputs have indices from {low} to {high}, and an embedding of the model has {rows} "
+                "rows: the dataset was made with another vocabulary than the model"
+            )
+            raise IntakeError("index_out_of_range", message) from error
 
 
 def build_module(layer: Layer, constants: Mapping[str, Array]) -> nn.Module:
@@ -24,10 +46,11 @@ def build_module(layer: Layer, constants: Mapping[str, Array]) -> nn.Module:
     # `to_empty`, whose first call imports a symbolic algebra system.
     # An embedding is given its weight, as drawing one on the meta device imports torch's compiler.
     with torch.device("meta"):
-        given = {}
+        module: nn.Module
         if layer.module == "Embedding":
-            given["_weight"] = torch.empty(layer.weight_shape)
-        module: nn.Module = getattr(nn, layer.module)(**layer.arguments, **given)
+            module = Embedding(**layer.arguments, _weight=torch.empty(layer.weight_shape))
+        else:
+            module = getattr(nn, layer.module)(**layer.arguments)
     state = {
         key: torch.from_numpy(np.array(array, order="C"))
         for key, array in parameters_of(layer, constants).items()

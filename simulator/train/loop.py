@@ -56,6 +56,10 @@ class NonFiniteLossError(ArithmeticError):
     """The loss, or a parameter, became NaN or infinite."""
 
 
+class SingleSampleError(ValueError):
+    """A batch has one sample, of which batch normalisation has no variance."""
+
+
 @dataclass(frozen=True)
 class Hooks:
     """Calls that report training to the caller; see `finetune`."""
@@ -219,7 +223,15 @@ class _Training:
             self.context.move(epoch=epoch, batch=batch)
         device = self.samples.targets.device
         with rng.as_default(self.seed, rng.Purpose.DROPOUT, epoch, batch, device=device):
-            outputs = self.model(*part.inputs)
+            try:
+                outputs = self.model(*part.inputs)
+            except ValueError as error:
+                if len(index) > 1 or "value per channel" not in str(error):
+                    raise
+                raise SingleSampleError(
+                    "batch normalisation has no variance of a batch of one sample; train on more "
+                    f"samples, two or more a batch (batch_size is {self.spec.batch_size})"
+                ) from error
         loss = self.objective(outputs, part.targets, None if self.taught is None else self.taught[index])
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from simulator import rng
 from simulator.config import EarlyStopping
 from simulator.config.tasks import Task
+from simulator.config.training import kept_apart
 from simulator.evaluate import Samples, score
 from simulator.nn import (
     drift_analog_weights,
@@ -33,14 +34,9 @@ def split(samples: int, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """
     if fraction == 0:
         return torch.arange(samples), torch.arange(0)
-    kept_apart = round(samples * fraction)
-    if not 0 < kept_apart < samples:
-        raise ValueError(
-            f"validation_fraction {fraction:g} of {samples} training samples leaves {samples - kept_apart} "
-            f"to train on and {kept_apart} to validate on; both need at least one"
-        )
+    kept = kept_apart(samples, fraction)
     order = torch.randperm(samples, generator=rng.generator(seed, rng.Purpose.SPLIT, "validation"))
-    return order[kept_apart:].sort().values, order[:kept_apart].sort().values
+    return order[kept:].sort().values, order[:kept].sort().values
 
 
 def validate(

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from app.db.blobs import BlobMissing
 from app.engine.kinds.inference import results
 from simulator.config import FinetuneSpec, Variant
-from simulator.train import EpochReport, NonFiniteLossError
+from simulator.train import EpochReport, NonFiniteLossError, SingleSampleError
 from simulator.train import finetune as train
 from worker.job_models import JobModels
 from worker.runner.context import ItemContext, ItemFailedError
@@ -60,6 +60,8 @@ def handle(item: ItemContext) -> None:
         )
     except NonFiniteLossError as error:
         raise ItemFailedError("non_finite_loss", str(error)) from error
+    except SingleSampleError as error:
+        raise ItemFailedError("batch_too_small", str(error)) from error
 
 
 def _spec(models: JobModels) -> FinetuneSpec:

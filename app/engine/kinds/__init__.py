@@ -55,7 +55,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     INFERENCE: Kind(
         Rounds(rounds.finished, rounds.next_items, reuse.take_over_round),
-        (warnings.warn_of_chance, repeats.warn_of_width),
+        (warnings.warn_of_chance, warnings.warn_of_non_finite, repeats.warn_of_width),
     )
 }
 

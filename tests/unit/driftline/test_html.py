@@ -84,3 +84,9 @@ def test_a_bar_says_how_far_it_is():
     assert 'aria-valuenow="38"' in told
     assert "38 % evaluating chips" in told
     assert "100 %" in html.bar(1.7, "")
+
+
+def test_no_interval_of_an_accuracy_goes_beyond_all():
+    point = {**POINT, "ci95": [0.9, 1.07]}
+    results = {**RESULTS, "series": [{"variant": "direct", "points": [point]}]}
+    assert "90.00 to 100.00" in html.results(Results(results))

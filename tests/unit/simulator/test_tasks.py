@@ -183,3 +183,24 @@ def test_targets_are_made_for_their_task():
     assert targets_for(Task.TOKEN_CLASSIFICATION, positions, one_hot=True).tolist() == [[2, 0, 3]] * 2
     assert targets_for(Task.CLASSIFICATION, torch.tensor([[1], [0]])).tolist() == [1, 0]
     assert targets_for(Task.REGRESSION, torch.tensor([[1], [0]])).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("task", "outputs", "targets", "right"),
+    [
+        (Task.CLASSIFICATION, [[math.nan, 0.0, 0.0], [2.0, 1.0, 0.0]], [0, 0], 1),
+        (Task.CLASSIFICATION, [[math.nan], [1.0]], [1, 1], 1),
+        (Task.MULTI_LABEL, [[math.nan, math.nan], [-1.0, -1.0]], [[0, 0], [0, 0]], 2),
+        (Task.TOKEN_CLASSIFICATION, [[[math.nan, 0.0], [1.0, 0.0]]], [[0, 0]], 1),
+    ],
+)
+def test_what_is_no_number_is_no_right_answer(task, outputs, targets, right):
+    score = score_batch(task, torch.tensor(outputs), torch.tensor(targets))
+    assert score.correct == right
+    assert "loss_sum" not in score.counts()
+
+
+def test_what_is_no_number_is_not_among_the_likeliest():
+    outputs = torch.full((2, 7), math.nan)
+    outputs[1] = torch.arange(7.0)
+    assert score_batch(Task.CLASSIFICATION, outputs, torch.tensor([0, 6])).correct_top5 == 1

@@ -10,8 +10,10 @@ from simulator.config import InferenceRPUConfig, resolve
 from simulator.config.tasks import Task
 from simulator.evaluate import score
 from simulator.nn import analog_layers
-from simulator.train import NonFiniteLossError, finetune
+from simulator.train import NonFiniteLossError, SingleSampleError, finetune
 from tests.unit.simulator.learning import (
+    CLASSES,
+    FEATURES,
     Network,
     Recorder,
     analog,
@@ -249,3 +251,9 @@ def test_clipping_acts_after_every_step():
     )
     model = train(analog(config), spec_of(epochs=1))
     assert all(float(layer.weight.detach().abs().max()) <= 0.1 + 1e-7 for _, layer in analog_layers(model))
+
+
+def test_batch_normalisation_of_one_sample_a_batch_is_told_with_what_to_do():
+    model = nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, CLASSES))
+    with pytest.raises(SingleSampleError, match="two or more a batch"):
+        train(model, spec_of(epochs=1, batch_size=1))

@@ -18,6 +18,7 @@ from app.engine.abilities import loops_of
 from app.engine.keys import ItemKey, ItemKind
 from app.engine.specification import config_of
 from simulator.config import Variant
+from simulator.config.compatibility import inputs_in_order
 from simulator.config.job import JobSpec
 from simulator.config.maintenance import Schedule
 from simulator.config.training_config import decides_training, training_config
@@ -63,6 +64,9 @@ def content_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None)
         "loops": loops_of(job),
         "device": stored["device"],
     }
+    order = None if dataset is None else _inputs_in_order(model, dataset)
+    if order is not None and order != tuple(sorted(order)):
+        passes["inputs"] = order
     evaluated = {"max_samples": spec.evaluate.max_samples, "batch_size": spec.evaluate.batch_size}
     analog = {
         "config": job.effective_config,
@@ -86,6 +90,11 @@ def content_keys(job: Job, spec: JobSpec, model: Model, dataset: Dataset | None)
         content = {"training": variant.value, "finetune": finetune, "seed": job.seed, **noise}
         training[variant] = _hash({**passes, **content})
     return ContentKeys(results, training)
+
+
+def _inputs_in_order(model: Model, dataset: Dataset) -> tuple[int, ...] | None:
+    wanted, given = ([one["name"] for one in report["inputs"]] for report in (model.report, dataset.report))
+    return inputs_in_order(wanted, given)
 
 
 def _acting(schedule: Schedule) -> list[dict[str, Any]]:

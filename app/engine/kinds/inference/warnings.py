@@ -1,10 +1,10 @@
-"""What is said of a job's results when it ends: that chips hardly do better than guessing."""
+"""What is said of a job's results when it ends: that chips are near chance, or outputs not finite."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Baseline, Cell, Job
@@ -14,6 +14,7 @@ from simulator.config import Variant
 from simulator.config.tasks import TASKS, Metric
 
 NEAR_CHANCE: Final = "near_chance"
+NON_FINITE: Final = "non_finite_outputs"
 _KEPT: Final = 0.25  # of what digital has above guessing: chips with less are near chance
 _LEAST_LEAD: Final = 0.05  # of digital over guessing: with less, nothing is said of the hardware
 
@@ -50,6 +51,35 @@ def warn_of_chance(session: Session, job: Job) -> None:
                 f"(POST /v1/jobs/{job.id}/extend, or the field analyses of a job)"
             ),
         )
+
+
+def warn_of_non_finite(session: Session, job: Job) -> None:
+    """Add a warning where outputs, digital or of chips, were not finite, so that there is no loss."""
+    digital = session.scalars(
+        select(Baseline.variant)
+        .where(Baseline.job_id == job.id, Baseline.loss.is_(None))
+        .order_by(Baseline.variant)
+    )
+    for variant in digital:
+        message = (
+            f"outputs of the network of {variant} in floating point are not finite: NaN counts as a wrong "
+            "answer, and there is no loss. Check the model and the scale of the data"
+        )
+        warn(session, job, pointer="/model", code=NON_FINITE, message=message)
+    missing = func.sum(case((Cell.loss.is_(None), 1), else_=0))
+    cells = session.execute(
+        select(Cell.variant, missing, func.count())
+        .where(Cell.job_id == job.id)
+        .group_by(Cell.variant)
+        .having(missing > 0)
+        .order_by(Cell.variant)
+    )
+    for variant, count, total in cells:
+        message = (
+            f"outputs of {variant} are not finite in {count} of {total} cells: NaN counts as a wrong answer, "
+            "and there is no loss. Look for values of the configuration that are too large or too small"
+        )
+        warn(session, job, pointer="/rpu_config", code=NON_FINITE, message=message)
 
 
 def _classes(session: Session, job: Job) -> int | None:

@@ -65,6 +65,24 @@ def test_fine_tuning_that_no_variant_needs_is_warned_of(client, job):
     assert {"pointer": "/finetune", "code": "no_effect"}.items() <= answer.json()["warnings"][0].items()
 
 
+@pytest.mark.parametrize(
+    "finetune", [{"validation_fraction": 1e-6}, {"validation_fraction": 0.4, "max_samples": 1}]
+)
+def test_a_share_that_leaves_nothing_to_validate_on(client, job, finetune):
+    answer = post(client, job, finetune={"epochs": 1, **finetune}, **evaluate(job, variants=["hwa"]))
+    found = fault(answer, "/finetune/validation_fraction")
+    assert (found["code"], "both need at least one" in found["message"]) == ("empty_split", True)
+
+
+@pytest.mark.parametrize(
+    ("preset", "codes_there"), [("PCMExamplePreset", ["no_effect"]), ("StandardHWATrainingPreset", [])]
+)
+def test_a_calibration_of_no_input_range_is_warned_of(client, job, preset, codes_there):
+    answer = post(client, job, calibration={"batches": 3}, rpu_config={"preset": preset})
+    found = [one["code"] for one in answer.json()["warnings"] if one["pointer"] == "/calibration"]
+    assert found == codes_there
+
+
 def test_a_pattern_that_matches_nothing(client, job):
     layers = {"digital": ["fc3"], "overrides": [{"match": "conv*", "rpu_config": {}}]}
     assert codes(post(client, job, layers=layers)) == {

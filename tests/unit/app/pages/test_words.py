@@ -47,3 +47,16 @@ def test_values_of_configurations():
 @pytest.mark.parametrize(("number", "said"), [(5, "5 B"), (178_221, "178 kB"), (3_400_000, "3.4 MB")])
 def test_sizes(number, said):
     assert words.size(number) == said
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends", "said"),
+    [
+        ("accuracy", (0.914, 1.073), "91.4 to 100.0"),
+        ("accuracy", (-0.2, 0.5), "0.0 to 50.0"),
+        ("mse", (-0.02, 0.3), "0 to 0.3"),
+        ("perplexity", (0.5, 7.0), "1 to 7"),
+    ],
+)
+def test_an_interval_of_a_mean_stays_within_what_the_metric_can_be(metric, ends, said):
+    assert words.mean_interval(ends, metric) == said

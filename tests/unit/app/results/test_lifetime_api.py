@@ -77,6 +77,14 @@ def test_a_threshold_that_makes_no_sense_is_refused(client, job_id, path, option
     assert {found for _, found in codes(answer)} == {code}
 
 
+@pytest.mark.parametrize(
+    ("name", "example"), [("accuracy", "0.95 for 95 %"), ("drop", "0.02 for two points")]
+)
+def test_a_share_is_explained_by_an_example_of_its_own(client, job_id, name, example):
+    (fault,) = lifetime(client, job_id, **{name: 95}).json()["errors"]
+    assert fault["message"].endswith(example)
+
+
 def test_without_a_digital_result_a_threshold_has_to_be_given(client):
     job_id = submit(client, body(client))
     answer = lifetime(client, job_id)

@@ -31,6 +31,7 @@ def said(
     state: str = "succeeded",
     classes: int | None = None,
     until: RepeatsUntil | None = None,
+    samples: int = 1000,
 ) -> Summary:
     rows = [
         (variant, chip, t, {"correct": round(TOTAL * law(chip, t)), "total": TOTAL, "loss_sum": 1.0})
@@ -42,7 +43,7 @@ def said(
     baseline = (
         {}
         if digital is None
-        else {"digital": {"accuracy": digital, "correct": round(1000 * digital), "total": 1000}}
+        else {"digital": {"accuracy": digital, "correct": round(samples * digital), "total": samples}}
     )
     answer: dict[str, Any] = {
         "metric": TASKS[Task.CLASSIFICATION].metric,
@@ -134,6 +135,21 @@ def test_what_is_not_complete_is_said_to_be_so(state: str, sentence: str) -> Non
 def test_an_accuracy_near_chance_is_said_to_be_so(digital: float, is_guessing: bool) -> None:
     found = said({"direct": falling(0.0, start=digital)}, digital=digital, classes=10)
     assert ("hardly better than guessing among 10 classes" in found.headline) == is_guessing
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (1, "One sample is too few to tell that from guessing among 2 classes."),
+        (2, "2 samples are too few to tell that from guessing among 2 classes."),
+        (100, None),
+    ],
+)
+def test_few_right_samples_are_not_called_guessing(samples: int, sentence: str | None) -> None:
+    headline = said({"direct": falling(0.0)}, digital=1.0, classes=2, samples=samples).headline
+    assert "hardly better" not in headline
+    assert ("too few to tell" in headline) == (sentence is not None)
+    assert (sentence or "") in headline
 
 
 def test_nothing_evaluated_is_said_too() -> None:

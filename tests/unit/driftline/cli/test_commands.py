@@ -84,7 +84,7 @@ def test_a_cost_needs_a_job_or_a_model_and_hardware(cli, job):
     assert cli("cost", job, "--model", MODEL).returncode == 2
     assert "names no hardware" in cli("cost", job).stderr
     assert "HERMES14nm" in cli("cost", "--model", MODEL).stderr
-    assert cli("profiles", "nothing").returncode == 2
+    assert cli("profiles", "nothing").returncode == 3
     assert "63.1 TOPS (42 to 94.6)" in cli("profiles").stdout
 
 

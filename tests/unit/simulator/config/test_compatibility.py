@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.config.compatibility import check_compatibility
+from simulator.config.compatibility import check_compatibility, inputs_in_order
 
 
 def model(*, inputs=(("x", "float32", ["batch", 1, 28, 28]),), outputs=(("y", "float32", ["batch", 10]),)):
@@ -235,3 +235,51 @@ def test_classes_are_values_only_if_the_job_says_so():
     assert check_compatibility(network(1), targets("class", classes=9), "regression").task == "regression"
     (fault,) = check_compatibility(network(1), targets("class", classes=9)).faults
     assert "9 classes" in fault.message
+
+
+NAMED = [(name, "int64", ["batch", 4]) for name in ("ids", "segments", "mask")]
+
+
+def named(*names):
+    more = [{"name": name, "dtype": "int64", "shape": [4]} for name in names]
+    return dataset(shape=(4,), dtype="int64", more=more)
+
+
+@pytest.mark.parametrize(
+    ("further", "order"),
+    [
+        (("segments", "mask"), (0, 1, 2)),
+        (("mask", "segments"), (0, 2, 1)),  # as a file that sorts its arrays has them
+        (("mask", "ids"), (2, 0, 1)),
+        (("one", "other"), (0, 1, 2)),  # names that say nothing: the order of the file
+        (("mask", "other"), None),
+    ],
+)
+def test_inputs_are_found_by_their_names_where_they_have_those_of_the_model(further, order):
+    names = [name for name, _, _ in NAMED]
+    assert inputs_in_order(names, ["x", *further]) == order
+
+
+def test_shapes_are_compared_with_the_input_of_the_same_name():
+    wanted = [
+        ("ids", "int64", ["batch", 4]),
+        ("segments", "int64", ["batch", 4]),
+        ("lengths", "int64", ["batch"]),
+    ]
+    given = named("lengths", "segments")
+    given["inputs"][1]["shape"] = []
+    assert check_compatibility(model(inputs=wanted), given).faults == ()
+
+
+def test_an_input_that_the_model_does_not_have_is_named_with_what_to_do():
+    (fault,) = check_compatibility(model(inputs=NAMED), named("mask", "other")).faults
+    assert "x_other" in fault.message
+    assert "x_<name of its input>" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "word"), [("float32", "int64", "float32"), ("int64", "float32", "int64")]
+)
+def test_another_type_than_the_model_takes_says_how_to_store_it(wanted, given, word):
+    fit = check_compatibility(model(inputs=[("x", wanted, ["batch", 4])]), dataset(shape=(4,), dtype=given))
+    assert word in fit.faults[0].hint

@@ -56,7 +56,10 @@ def test_resolutions_that_no_converter_has_are_not(value):
         ("forward", "inp_asymmetry", 1.5),
         ("forward", "out_bound", 0.001),
         ("forward", "inp_bound", 1000.0),
+        ("forward", "nm_thres", 1e-8),
+        ("forward", "out_scale", 1e30),
         ("mapping", "weight_scaling_omega", 6.0),
+        ("mapping", "weight_scaling_omega", 1e-30),
         ("noise_model", "prog_noise_scale", 100.0),
     ],
 )

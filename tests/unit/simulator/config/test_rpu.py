@@ -160,6 +160,13 @@ def test_number_that_is_none_is_refused(value):
     assert "forward.out_noise" in errors_of({"forward": {"out_noise": value}})
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("out_scale", 1e-300), ("out_bound", 1e-300), ("nm_thres", -1e-39)]
+)
+def test_a_number_that_float32_has_no_digits_for_is_refused(field, value):
+    assert "too small for a 32-bit float" in errors_of({"forward": {field: value}})[f"forward.{field}"]
+
+
 @pytest.mark.parametrize("value", ["inf", math.inf, 1e39])
 def test_infinite_bound_is_infinite_and_reads_back(value):
     config = InferenceRPUConfig.model_validate({"forward": {"out_bound": value}})

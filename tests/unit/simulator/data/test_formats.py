@@ -109,6 +109,7 @@ def test_csv_of_a_spreadsheet(tmp_path):
         ("y,a\n0,1\n1,nan\n", ["non_finite_values"]),
         ("y,a\n0,red\n1,blue\n", ["bad_dtype"]),
         ("y,a,b\n0,red,1\n1,blue,\n", ["bad_dtype", "non_finite_values"]),
+        ("y,a,b\n0,red,1e400\n1,blue,2\n", ["bad_dtype", "non_finite_values"]),
         ("y\n0\n1\n", ["missing_array"]),
         ("y,a,a\n0,1,1\n1,1,1\n", ["bad_columns"]),
         ("y,a,split\n0,1,train\n1,2,validate\n", ["bad_columns"]),
@@ -120,6 +121,29 @@ def test_csv_of_a_spreadsheet(tmp_path):
 def test_faulty_csv_is_refused_with_every_fault(text, codes, tmp_path):
     (tmp_path / "data").write_text(text)
     assert refused(tmp_path / "data", "csv") == codes
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b"a;b;y\n1,5;2;0\n1;2;1\n", "separated by semicolons"),  # decimal commas beside
+        (b"a;b;y\n1;2;0\n1;2;1\n", "separated by semicolons"),
+        ("a,name,y\n1,Käse,0\n2,Brot,1\n".encode("latin-1"), "save the file as UTF-8"),
+        ("a,y\n1,Käse\n2,Brot\n".encode("latin-1"), "save the file as UTF-8"),
+    ],
+)
+def test_tables_of_other_programs_are_refused_with_what_to_do(content, hint, tmp_path):
+    (tmp_path / "data").write_bytes(content)
+    with pytest.raises(DatasetRejectedError) as caught:
+        inspect(tmp_path / "data", "csv")
+    assert hint in caught.value.faults[0].hint
+
+
+@pytest.mark.parametrize(("header", "doubts"), [(",a,y", 1), ("Unnamed: 0,a,y", 1), ("b,a,y", 0)])
+def test_the_index_of_a_data_frame_among_the_features_is_doubted(header, doubts, tmp_path):
+    (tmp_path / "data").write_text(f"{header}\n0,5,1\n1,7,0\n2,6,1\n")
+    told = inspect(tmp_path / "data", "csv", DatasetOptions(test_fraction=0.4))["warnings"]
+    assert sum("index=False" in one for one in told) == doubts
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet", "safetensors", "npz"])

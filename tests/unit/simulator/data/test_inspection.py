@@ -208,3 +208,40 @@ def test_a_bomb_is_refused_before_it_is_unpacked(write_zip):
 
 def test_too_many_members_are_refused(write_zip):
     assert refusal(write_zip({f"a{i}.npy": b"" for i in range(100)})).code == "too_large"
+
+
+def test_an_array_that_would_take_the_place_of_the_first_input_is_refused(write_npz):
+    (fault,) = refusal(write_npz(**classes_set(), x_x=np.ones((10, 4))), test_fraction=0.2).faults
+    assert fault.code == "bad_columns"
+    assert "'x_x'" in fault.message
+
+
+def test_bytes_in_training_are_bytes_in_test(write_npz):
+    arrays = split_set()
+    arrays["x_train"] = arrays["x_train"].astype(np.uint8)
+    arrays["x_test"] = arrays["x_test"].astype(np.uint16)
+    assert [fault.code for fault in refusal(write_npz(**arrays)).faults] == ["bad_dtype"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (np.array(["cat", "dog"] * 5), "numpy.unique"),
+        (np.array([b"cat", b"dog"] * 5), "numpy.unique"),
+        (np.array(["cat", None] * 5, dtype=object), "numpy.unique"),
+        (np.zeros(10, np.complex64), "real and imaginary"),
+        (np.zeros(10, "M8[s]"), "int64"),
+    ],
+)
+def test_an_array_of_another_type_is_refused_with_the_way_to_numbers(write_npz, labels, hint):
+    (fault,) = refusal(write_npz(**{**classes_set(), "y": labels}), test_fraction=0.2).faults
+    assert fault.code == "bad_dtype"
+    assert hint in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"), [([0] * 8 + [1] * 2, True), ([0] * 6 + [1] * 4, False), ([0, 1] * 5, False)]
+)
+def test_a_class_that_most_samples_have_is_a_warning(write_npz, labels, told):
+    found = inspect(write_npz(**{**classes_set(), "y": np.array(labels)}), "npz", FIFTH)["warnings"]
+    assert any("80% of the samples" in warning for warning in found) == told

@@ -109,3 +109,18 @@ def test_real_targets_stay_real(write_npz):
     dataset = load_dataset("mine", write_npz(**arrays))
     assert dataset.classes is None
     assert dataset.train.targets.dtype is torch.float32
+
+
+def test_inputs_come_in_the_order_of_the_network_in_training_and_in_test(write_npz):
+    arrays = {
+        f"x{key}_train": np.full((4, 2), value) for key, value in {"": 1, "_mask": 2, "_ids": 3}.items()
+    }
+    arrays |= {
+        f"x{key}_test": np.full((4, 2), value) for key, value in {"_ids": 3, "": 1, "_mask": 2}.items()
+    }
+    arrays |= {"y_train": np.array([0, 1, 0, 1]), "y_test": np.array([0, 1, 0, 1])}
+    path = write_npz(**arrays)
+    for names, values in (((), [1, 2, 3]), (("ids", "segments", "mask"), [3, 1, 2])):
+        loaded = load_dataset("mine", path, inputs=names)
+        for part in (loaded.train, loaded.test):
+            assert [int(tensor[0, 0]) for tensor in part.inputs] == values

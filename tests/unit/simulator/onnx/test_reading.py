@@ -223,3 +223,27 @@ def test_types_that_nothing_runs_together_are_refused_at_upload():
     (fault,) = refusal(model.SerializeToString()).faults
     assert "Clip" in fault.message
     assert "newer opset" in fault.hint
+
+
+def looked_up():
+    """A network that gives the rows of a table of four."""
+    return model_of(
+        [node("Gather", ["table", "x"], ["y"])],
+        {"table": floats(4, 3)},
+        inputs={"x": (TensorProto.INT64, ["batch"])},
+        outputs={"y": (TensorProto.FLOAT, ["batch", 3])},
+    )
+
+
+def test_negative_indices_of_an_embedding_count_from_the_end():
+    module = import_model(looked_up().SerializeToString()).module
+    assert isinstance(module.table, torch.nn.Embedding)
+    assert torch.equal(module(torch.tensor([-1, -4, 2])), module(torch.tensor([3, 0, 2])))
+
+
+@pytest.mark.parametrize("index", [4, -5, 2**40])
+def test_an_index_without_a_row_is_named_with_the_rows_that_there_are(index):
+    module = import_model(looked_up().SerializeToString()).module
+    with pytest.raises(IntakeError, match=f"{index}.*has 4 rows") as refused:
+        module(torch.tensor([0, index]))
+    assert refused.value.code == "index_out_of_range"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.db.tables import Job, Model
+from app.db.tables import Dataset, Job, Model
 from app.engine.kinds.inference.content_keys import ContentKeys, content_keys
 from simulator.config import Variant, effective, resolve
 from simulator.config.job import JobSpec
@@ -13,7 +13,7 @@ SILENT = {"forward": {"out_noise": 0.0}}
 RANGES = {"pre_post": {"input_range": {"enable": True}}}
 
 
-def keys(config=None, *, finetune=None, evaluate=None, **changes) -> ContentKeys:
+def keys(config=None, *, finetune=None, evaluate=None, model=None, dataset=None, **changes) -> ContentKeys:
     spec = JobSpec.model_validate(
         {
             "evaluate": {"t_inference": [1], "variants": ["direct", "hwa", "control"], **(evaluate or {})},
@@ -29,7 +29,7 @@ def keys(config=None, *, finetune=None, evaluate=None, **changes) -> ContentKeys
         effective_config=effective(config),
         seed=spec.seed,
     )
-    return content_keys(job, spec, Model(sha256="0" * 64), None)
+    return content_keys(job, spec, model or Model(sha256="0" * 64), dataset)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,16 @@ def test_samples_count_where_some_run_through_the_chip(kind, counts):
         for samples in (64, 512)
     )
     assert (few[Variant.DIRECT] != many[Variant.DIRECT]) == counts
+
+
+def test_inputs_in_another_order_than_the_file_s_are_other_numbers():
+    def stored(*further):
+        model = Model(
+            sha256="0" * 64, report={"inputs": [{"name": name} for name in ("ids", "segments", "mask")]}
+        )
+        inputs = [{"name": name} for name in ("x", *further)]
+        dataset = Dataset(sha256="1" * 64, format="npz", options={}, report={"inputs": inputs})
+        return keys(model=model, dataset=dataset).results[Variant.DIGITAL]
+
+    assert stored("segments", "mask") == stored("one", "other")
+    assert stored("mask", "segments") != stored("segments", "mask")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import Baseline, Cell, Job
@@ -64,3 +65,21 @@ def test_other_results_are_not_warned_of(
 ) -> None:
     found(database, job_id, digital, *cells)
     assert conclude(database, job_id) == []
+
+
+def test_outputs_that_are_not_finite_are_told_by_variant(database: Database, job_id: str) -> None:
+    found(database, job_id, 0.95, ("direct", 1.0, 0.9), ("direct", 60.0, 0.9), ("hwa", 1.0, 0.9))
+    with database.transaction() as session:
+        for cell in session.scalars(select(Cell).where(Cell.variant == "direct", Cell.t_inference == 60.0)):
+            cell.loss = None
+    [warning] = conclude(database, job_id)
+    assert (warning["code"], warning["pointer"]) == ("non_finite_outputs", "/rpu_config")
+    assert warning["message"].startswith("outputs of direct are not finite in 1 of 2 cells")
+
+
+def test_a_network_that_is_not_finite_itself_is_told(database: Database, job_id: str) -> None:
+    found(database, job_id, 0.95, ("direct", 1.0, 0.9))
+    with database.transaction() as session:
+        session.scalars(select(Baseline)).one().loss = None
+    [warning] = conclude(database, job_id)
+    assert (warning["code"], warning["pointer"]) == ("non_finite_outputs", "/model")
