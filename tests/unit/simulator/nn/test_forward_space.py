@@ -19,7 +19,7 @@ from torch import nn
 from simulator.config import InferenceRPUConfig, IOParameters
 from simulator.config.support import unsupported
 from simulator.nn import convert_to_analog, drift_analog_weights, program_analog_weights
-from simulator.nn.tile import AnalogTile
+from simulator.nn.tile import passes
 from simulator.rng import Purpose, as_default, generator
 from simulator.tile import analog_product, compile_plan, fast, forward, input_range
 from tests.golden import oracle
@@ -265,10 +265,10 @@ def test_the_quick_ways_are_taken(monkeypatch):
         method = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *args, **named: taken.append(name) or method(*args, **named))
 
-    told(AnalogTile, "_run_in_one_step")
+    told(passes, "run_in_one_step")
     told(input_range.RangeLearner, "gradient")
     told(forward.MatVec, "map_output")
-    expected = {"in one step": "_run_in_one_step", "from few inputs": "gradient", "on patches": "map_output"}
+    expected = {"in one step": "run_in_one_step", "from few inputs": "gradient", "on patches": "map_output"}
     for way, step in expected.items():
         name, node = QUICK_WAYS[way]
         taken.clear()
