@@ -44,14 +44,14 @@ def number(value: float | None, metric: str) -> str:
     """Return a value of a metric: accuracies in percent, the others with four digits."""
     if value is None:
         return "-"
-    return f"{100 * value:.2f} %" if "accuracy" in metric else f"{value:.4g}"
+    return f"{100 * value:z.2f} %" if "accuracy" in metric else f"{value:z.4g}"
 
 
 def signed(value: float | None, metric: str) -> str:
     """Return a difference of a metric: of accuracies in percentage points."""
     if value is None:
         return "-"
-    return f"{100 * value:+.2f}" if "accuracy" in metric else f"{value:+.4g}"
+    return f"{100 * value:+z.2f}" if "accuracy" in metric else f"{value:+z.4g}"
 
 
 def interval(bounds: Sequence[float] | None, metric: str) -> str:
@@ -59,8 +59,8 @@ def interval(bounds: Sequence[float] | None, metric: str) -> str:
     if not bounds:
         return "-"
     if "accuracy" in metric:
-        return f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}"
-    return f"{bounds[0]:.4g} to {bounds[1]:.4g}"
+        return f"{100 * bounds[0]:z.2f} to {100 * bounds[1]:z.2f}"
+    return f"{bounds[0]:z.4g} to {bounds[1]:z.4g}"
 
 
 def interval_of_mean(point: Mapping[str, Any], metric: str) -> str:

@@ -224,7 +224,12 @@ class JobService:
             raise InvalidRequest(message, errors=[Fault(pointer="", code="nothing_to_add", message=message)])
         longer = {**evaluate, "t_inference": times, "repeats": repeats}
         kept = [one for one in before if one["type"] not in {other["type"] for other in new}]
-        request = _request_of(job, evaluate=longer, analyses=[*kept, *new])
+        request = _request_of(
+            job,
+            otherwise="the job with what is added to it is not valid",
+            evaluate=longer,
+            analyses=[*kept, *new],
+        )
         return replace(self.accept(request, settings, sizes), extends=job.id)
 
     def _take_over(
@@ -308,8 +313,16 @@ class JobService:
 _MOVED_BY_EXTEND = ("/evaluate/t_inference", "/evaluate/repeats", "/analyses")
 
 
-def _request_of(job: Job, **changes: Any) -> JobCreate:
+_NO_LONGER = "the job that this would make is not one that this version of the service takes"
+
+
+def _request_of(job: Job, *, otherwise: str = _NO_LONGER, **changes: Any) -> JobCreate:
     """Return the request that a job was made from, with some of its fields replaced.
+
+    Args:
+        job: that was made.
+        otherwise: what is wrong if it breaks a limit.
+        changes: the fields.
 
     Raises:
         InvalidRequest: it breaks a limit, of which there may be more than on the day the job was made.
@@ -319,10 +332,7 @@ def _request_of(job: Job, **changes: Any) -> JobCreate:
         return JobCreate.model_validate_json(json.dumps(spec))
     except ValidationError as error:
         faults = [_placed(fault) for fault in from_pydantic(error.errors(include_url=False), spec)]
-    raise InvalidRequest(
-        "the job that this would make is not one that this version of the service takes",
-        errors=faults,
-    )
+    raise InvalidRequest(otherwise, errors=faults)
 
 
 def _written_config(job: Job) -> dict[str, Any]:

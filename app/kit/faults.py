@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.kit.problems import MAX_FAULTS, Fault, more_faults, shortened
@@ -99,7 +99,9 @@ def _fault(where: str, error: Any) -> Fault:
     if remedy is not None:
         message, hint = remedy
         return Fault(pointer=where, code=_CODES.get(error["type"], error["type"]), message=message, hint=hint)
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = _of_length(error["type"], context) or (
+        error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    )
     guess = None
     if error["type"] in _CHOICES and isinstance(error["input"], str):
         guess = nearest(error["input"][:100], _QUOTED.findall(error["ctx"]["expected"]))
@@ -109,6 +111,20 @@ def _fault(where: str, error: Any) -> Fault:
         message=shortened(message),
         hint=f"did you mean {guess!r}?" if guess else None,
     )
+
+
+_BOUNDS = {"too_short": ("at least", "min_length"), "too_long": ("at most", "max_length")}
+
+
+def _of_length(kind: str, context: Mapping[str, Any]) -> str | None:
+    """Say how many items are wanted, for faults of a list's or an object's length."""
+    if kind not in _BOUNDS:
+        return None
+    words, bound = _BOUNDS[kind]
+    what = "field" if context.get("field_type") == "Dictionary" else "item"
+    has = context.get("actual_length")
+    wanted = f"this has to have {words} {context[bound]} {what}{'' if context[bound] == 1 else 's'}"
+    return wanted if has is None else f"{wanted}, not {has}"
 
 
 _LISTS = frozenset({"tuple_type", "list_type", "set_type"})

@@ -38,7 +38,7 @@ def metric(value: float | None, name: str) -> str:
     """Return a metric's value: an accuracy as a percentage, others with four digits."""
     if value is None:
         return "not finite"
-    return f"{100 * value:.1f} %" if name == "accuracy" else f"{value:.4g}"
+    return f"{100 * value:z.1f} %" if name == "accuracy" else f"{value:z.4g}"
 
 
 def interval(bounds: Sequence[float] | None, name: str) -> str:
@@ -47,8 +47,8 @@ def interval(bounds: Sequence[float] | None, name: str) -> str:
         return ""
     low, high = bounds
     if name == "accuracy":
-        return f"{100 * low:.1f} to {100 * high:.1f}"
-    return f"{low:.4g} to {high:.4g}"
+        return f"{100 * low:z.1f} to {100 * high:z.1f}"
+    return f"{low:z.4g} to {high:z.4g}"
 
 
 def mean_interval(bounds: Sequence[float] | None, name: str) -> str:
@@ -65,7 +65,7 @@ def difference(value: float | None, name: str) -> str:
     """Return the difference of two values of a metric, with its sign."""
     if value is None:
         return "not finite"
-    return f"{100 * value:+.2f} points" if name == "accuracy" else f"{value:+.4g}"
+    return f"{100 * value:+z.2f} points" if name == "accuracy" else f"{value:+z.4g}"
 
 
 def count(number: float) -> str:

@@ -37,7 +37,16 @@ def in_service(answer: Mapping[str, Any]) -> str | None:
     parts = [f"{what} {' and '.join(when)}" for what, when in times.items()]
     kinds = {kind for rule in schedule for kind in rule["do"]}
     without = "" if ServiceKind.COMPENSATE in kinds else "; drift is not compensated"
-    return f"In service: {'; '.join(parts)}{without}."
+    return f"In service: {'; '.join(parts)}{without}.{_what_never_comes(schedule, answer)}"
+
+
+def _what_never_comes(schedule: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> str:
+    """Say that services begin after the last evaluated time, if some do; else nothing."""
+    times_s = [point["t_inference"] for series in answer["series"] for point in series["points"]]
+    firsts_s = [rule["every"] if rule["every"] is not None else min(rule["at"]) for rule in schedule]
+    if not times_s or max(firsts_s) <= max(times_s):
+        return ""
+    return f" What begins after the last evaluated time, {in_words(max(times_s))}, changes nothing here."
 
 
 def between_times(answer: Mapping[str, Any]) -> str | None:

@@ -36,6 +36,14 @@ def test_a_preset_by_its_name_alone(client, job):
     assert "HermesPreset" in refused(client, job, rpu_config="x")["hint"]
 
 
+def test_a_list_without_items(client, job):
+    fault = refused(client, job, evaluate=evaluate(job, t_inference=[]))
+    assert fault["code"] == "too_short"
+    assert fault["message"] == "this has to have at least 1 item, not 0"
+    fault = refused(client, job, tags=[f"t{number}" for number in range(21)])
+    assert fault["message"] == "this has to have at most 20 items, not 21"
+
+
 def test_one_value_where_a_list_is_wanted(client, job):
     fault = refused(client, job, evaluate=evaluate(job, t_inference=3600))
     assert (fault["message"], fault["hint"]) == ("this has to be a list", "write [3600]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.pages import words
+from driftline import words as client_words
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,13 @@ def test_metrics():
     assert words.interval((0.9471, 0.954), "accuracy") == "94.7 to 95.4"
     assert words.interval(None, "accuracy") == ""
     assert words.difference(-0.0123, "accuracy") == "-1.23 points"
+
+
+def test_nothing_has_no_sign():
+    assert words.difference(-1e-9, "accuracy") == "+0.00 points"
+    assert words.metric(-1e-9, "accuracy") == "0.0 %"
+    assert client_words.signed(-1e-9, "accuracy") == "+0.00"
+    assert client_words.interval((-1e-9, 0.5), "accuracy") == "0.00 to 50.00"
 
 
 def test_values_of_configurations():

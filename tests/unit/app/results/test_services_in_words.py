@@ -26,6 +26,19 @@ def finished(client, maintenance, *, digital: bool = True) -> str:
     return job_id
 
 
+def evaluated(*times_s):
+    return {"series": [{"points": [{"t_inference": time_s} for time_s in times_s]}]}
+
+
+def test_services_that_begin_after_the_last_evaluated_time_are_said_to_change_nothing():
+    rules = [{"every": DAY_S, "at": None, "do": ["compensate"]}]
+    late = [*rules, {"every": None, "at": [2 * YEAR_S, 3 * YEAR_S], "do": ["reprogram"]}]
+    said = in_service({"maintenance": late, **evaluated(1.0, YEAR_S)})
+    assert said.endswith(" What begins after the last evaluated time, 1 year, changes nothing here.")
+    for answer in ({"maintenance": rules, **evaluated(1.0, YEAR_S)}, {"maintenance": late, "series": []}):
+        assert "changes nothing" not in in_service(answer)
+
+
 @pytest.mark.parametrize(
     ("schedule", "said"),
     [
@@ -49,7 +62,7 @@ def finished(client, maintenance, *, digital: bool = True) -> str:
     ],
 )
 def test_a_schedule_is_a_sentence(schedule, said):
-    answer = {} if schedule is None else {"maintenance": schedule}
+    answer = {} if schedule is None else {"maintenance": schedule, **evaluated(1.0, 3 * YEAR_S)}
     assert in_service(answer) == said
     assert (between_times(answer) is None) == (not schedule)
 
