@@ -13,7 +13,7 @@ from app.configs.service import meaning_of
 from app.cost.pricing import cost_of, not_priced
 from app.cost.requests import CostCreate
 from app.cost.schemas import CheckedProfile, PeakView, ProfileView
-from app.cost.sizes import SizeReader, filled, sized
+from app.cost.sizes import SizeReader
 from app.engine.specification import dataset_report
 from app.kit.faults import from_pydantic
 from app.kit.problems import Fault, InvalidRequest
@@ -122,9 +122,7 @@ class CostService:
             raise InvalidRequest("the cost cannot be estimated as it was asked for", errors=faults)
         report = model.report
         if dataset is not None:
-            report = sized(report, dataset)
-            counts = self._sizes.counts(model, dataset)
-            report = report if counts is None else filled(report, counts)
+            report, _ = self._sizes.report_of(model, dataset)
         try:
             return cost_of(report, config, rules, request.hardware)
         except BitsNotPricedError as error:

@@ -79,7 +79,16 @@ class SizeReader:
         self._found: dict[tuple[str, str], Counts | None] = {}
         self._lock = Lock()
 
-    def counts(self, model: Model, dataset: Mapping[str, Any]) -> Counts | None:
+    def report_of(self, model: Model, dataset: Mapping[str, Any]) -> tuple[dict[str, Any], Counts | None]:
+        """Return a model's report for samples of a dataset, and the counts that were not in it yet.
+
+        Belongs into a worker thread.
+        """
+        counts = self._counts(model, dataset)
+        report = sized(model.report, dataset) if counts is None else filled(model.report, counts)
+        return report, counts
+
+    def _counts(self, model: Model, dataset: Mapping[str, Any]) -> Counts | None:
         """Return what a model's file leaves open and samples of a dataset fill. Belongs into a worker thread.
 
         Returns:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.configs.schemas import is_reference
 from app.configs.service import meaning_of, pointer_in
 from app.cost.pricing import cost_of, not_priced
-from app.cost.sizes import Counts, SizeReader, filled, sized
+from app.cost.sizes import Counts, SizeReader
 from app.db.tables import Dataset, Model
 from app.engine.kinds.analyses.plan import analysis_cells, first_items
 from app.engine.kinds.analyses.subject import Subject
@@ -92,10 +92,7 @@ def check(request: JobCreate, jobs: JobRepository, sizes: SizeReader, *, max_cel
     _warn_about_finetune(request, found)
     _warn_about_calibration(request, found)
     if found.model is not None and found.dataset_report is not None and not found.faults:
-        found.report = sized(found.model.report, found.dataset_report)
-        found.counts = sizes.counts(found.model, found.dataset_report)
-        if found.counts is not None:
-            found.report = filled(found.report, found.counts)
+        found.report, found.counts = sizes.report_of(found.model, found.dataset_report)
         _price(request, found)
     return found
 
