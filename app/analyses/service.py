@@ -12,10 +12,9 @@ from app.db.tables import Job
 from app.engine.kinds.analyses.losses import Measured
 from app.engine.kinds.analyses.plan import analysis_items, analysis_rows
 from app.engine.kinds.analyses.subject import Subject
-from app.engine.specification import spec_of, task_of
+from app.engine.specification import classes_of, spec_of, task_of
 from app.engine.states import FINAL, ItemState, JobState
 from app.kit.problems import NotFound
-from app.results.repository import ResultRepository
 from simulator.config.analyses import AnalysisConfig
 
 
@@ -46,7 +45,7 @@ class AnalysisService:
                 f"POST /v1/jobs/{job.id}/extend asks for one: {', '.join(ANSWERS)}"
             )
         task = task_of(job)
-        classes = ResultRepository(self._session).classes(job.dataset_ref) if task.has_classes else None
+        classes = classes_of(self._session, job.dataset_ref) if task.has_classes else None
         return Asked(
             job_id=job.id,
             title=job.name or f"job {job.id}",

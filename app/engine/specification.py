@@ -49,3 +49,9 @@ def dataset_report(session: Session, dataset_ref: str) -> dict[str, Any] | None:
         return builtin
     dataset = session.get(Dataset, dataset_ref)
     return None if dataset is None else dataset.report
+
+
+def classes_of(session: Session, dataset_ref: str) -> int | None:
+    """Return how many classes a dataset has; None for other targets, and where it was deleted."""
+    report = dataset_report(session, dataset_ref)
+    return None if report is None else report.get("classes")

@@ -12,11 +12,10 @@ from app.cost.jobs import NoCostError, job_cost
 from app.db.blobs import BlobStore
 from app.db.tables import Job
 from app.engine.kinds.inference.repeats import chips_of
-from app.engine.specification import task_of
+from app.engine.specification import classes_of, task_of
 from app.results import words
 from app.results.lifetime import Life, lives
 from app.results.reader import ResultReader, Summary
-from app.results.repository import ResultRepository
 from app.results.thresholds import Threshold, ThresholdQuery, threshold_of
 from simulator.config import Variant
 from simulator.config.evaluation import RepeatsUntil
@@ -54,7 +53,7 @@ class JobFacts:
         analog = [one for one in evaluate.get("variants", ()) if one != Variant.DIGITAL]
         cells = len(analog) * len(evaluate.get("t_inference", ())) * chips_of(session, job)
         task = task_of(job)
-        classes = ResultRepository(session).classes(job.dataset_ref) if task.has_classes else None
+        classes = classes_of(session, job.dataset_ref) if task.has_classes else None
         return cls(job.id, job.state, task, cells, classes, _cost(session, job, blobs))
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Artifact, Baseline, Job
-from app.engine.specification import dataset_report
 
 
 class ResultRepository:
@@ -20,11 +19,6 @@ class ResultRepository:
     def job(self, job_id: str) -> Job | None:
         """Return the job."""
         return self._session.get(Job, job_id)
-
-    def classes(self, dataset_ref: str) -> int | None:
-        """Return how many classes a dataset has; None for other targets, and where it was deleted."""
-        report = dataset_report(self._session, dataset_ref)
-        return None if report is None else report.get("classes")
 
     def artifact(self, job_id: str, name: str) -> Artifact | None:
         """Return one of the job's files."""

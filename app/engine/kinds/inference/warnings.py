@@ -8,7 +8,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Baseline, Cell, Job
-from app.engine.specification import dataset_report, task_of
+from app.engine.specification import classes_of, task_of
 from app.engine.states import warn
 from simulator.config import Variant
 from simulator.config.tasks import TASKS, Metric
@@ -23,7 +23,7 @@ def warn_of_chance(session: Session, job: Job) -> None:
     """Add a warning where chips of a variant are near chance at the first time, which analyses explain."""
     if TASKS[task_of(job)].metric is not Metric.ACCURACY:
         return
-    classes = _classes(session, job)
+    classes = classes_of(session, job.dataset_ref)
     digital = session.scalars(
         select(Baseline.metric).where(Baseline.job_id == job.id, Baseline.variant == Variant.DIGITAL)
     ).one_or_none()
@@ -80,8 +80,3 @@ def warn_of_non_finite(session: Session, job: Job) -> None:
             "and there is no loss. Look for values of the configuration that are too large or too small"
         )
         warn(session, job, pointer="/rpu_config", code=NON_FINITE, message=message)
-
-
-def _classes(session: Session, job: Job) -> int | None:
-    report = dataset_report(session, job.dataset_ref)
-    return None if report is None else report.get("classes")
