@@ -42,11 +42,11 @@ class Project(Base):
     limits: Mapped[dict[str, Any] | None] = mapped_column(Json)
     # Of the workers' time, relative to other projects'.
     share: Mapped[float] = mapped_column(Double, default=1.0, server_default="1")
-    # Accounts of `app.engine.turns`, in estimated seconds: of the project, which was at `begun_s` when its
-    # last item was claimed, and the clock of its jobs.
+    # Accounts of `app.engine.turns`, in seconds: of the project, which was at `begun_s` when its last item
+    # was claimed, and of what passed its oldest job.
     served_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     begun_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
-    jobs_clock_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    passing_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
@@ -180,11 +180,11 @@ class Job(Owned, Base):
     execution: Mapped[dict[str, Any]] = mapped_column(Json)
     seed: Mapped[int] = mapped_column(BigInteger)
     priority: Mapped[int] = mapped_column(Integer, default=0)
-    # Seconds: estimated ones of a sample-forward, and of the job without what it took over; and those that it
-    # was given (its account in `app.engine.turns`).
+    # Estimated seconds: of a sample-forward, of the job without what it took over, and of what was left of it
+    # when an item of it was last claimed or stopped (its place in `app.engine.turns`).
     sample_s: Mapped[float] = mapped_column(Double, default=1e-4, server_default="0.0001")
     estimated_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
-    served_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    left_s: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     dataset_ref: Mapped[str] = mapped_column(Text)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"), index=True)
@@ -208,7 +208,7 @@ class Job(Owned, Base):
 
 
 # The order in which jobs have their turns: a claim reads the first few.
-Index("ix_jobs_project_state_turn", Job.project, Job.state, Job.priority.desc(), Job.served_s, Job.id)
+Index("ix_jobs_project_state_turn", Job.project, Job.state, Job.priority.desc(), Job.left_s, Job.id)
 
 
 class JobResultKey(OfJob, Base):

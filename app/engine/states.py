@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Event, Job
 from app.db.types import utc_now
-from app.engine import turns
 from app.engine.webhooks.outbox import announce
 
 
@@ -92,7 +91,6 @@ def move(session: Session, job: Job, to: JobState, *, failure: dict[str, Any] | 
     if to in FINAL:
         job.finished_at = now
         job.phase = None
-        turns.settle(session, job)
     data: dict[str, Any] = {}
     if failure is not None:
         job.failure = failure

@@ -126,8 +126,8 @@ class JobService:
             record(self._session, job, "job.warning", warning)
         if not fresh:
             self._take_over(job, spec, work, keys, blobs)
-        quotas.require_room_for_seconds(max(0, job.progress_total - job.progress_done) * job.sample_s)
-        job.estimated_s = max(0, job.progress_total - job.progress_done) * job.sample_s
+        job.estimated_s = job.left_s = turns.left_s(job)
+        quotas.require_room_for_seconds(job.estimated_s)
         return job
 
     def _keep_counts(self, accepted: Accepted) -> None:

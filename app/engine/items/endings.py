@@ -72,6 +72,7 @@ def end_round(session: Session, job: Job, next_round: NextRound) -> list[str]:
     session.add_all(more)
     job.progress_total += sum(item.progress_total for item in more)
     job.progress_done += sum(item.progress_done or 0 for item in more)
+    job.left_s = turns.left_s(job)
     record(session, job, "job.round", {"items": [item.key for item in more]})
     if all(item.state == ItemState.SUCCEEDED for item in more):  # earlier jobs have computed all of it
         session.flush()
