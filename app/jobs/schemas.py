@@ -109,8 +109,8 @@ class JobCreate(JobSpec):
         ge=-100,
         le=100,
         strict=True,
-        description="Of a project's jobs, those of higher priority come first; of equal ones, the one with the "
-        "least work left.",
+        description="Of a project's jobs, those of higher priority come first; of equal ones, the one with "
+        "the least work left.",
     )
 
     _config: InferenceRPUConfig | None = PrivateAttr(default=None)
