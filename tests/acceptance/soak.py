@@ -251,7 +251,7 @@ def main() -> int:
             data_dir=Path(folder), database_url=asked.database_url, redis_url=asked.redis_url
         )
         with LocalService(settings, workers=2) as service, watched(service):
-            found = soak(service, Rhythm(asked.seed, (2.0, 8.0)), jobs=asked.jobs, say=_say)
+            found = soak(service, Rhythm(asked.seed, (4.0, 16.0)), jobs=asked.jobs, say=_say)
     _say(f"{len(found.accepted)} jobs, {found.jobs_a_second:.2f} a second; killed: {dict(found.kills)}")
     for when, (resident, descriptors, connections) in (("at 3/4", found.before), ("at the end", found.after)):
         _say(f"API {when}: {resident:.0f} MiB, {descriptors} descriptors, {connections} connections")
