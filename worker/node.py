@@ -168,12 +168,16 @@ class Node:
         return outcome
 
     def _ring_for_others(self) -> None:
-        """Ring once for every item that became claimable and was not rung for."""
-        with self.database.transaction() as session:
-            waiting = sweeps.unrung(session, older_than_s=self.settings.sweep_s)
-        # This thread takes one of them itself.
-        if len(waiting) > 1:
-            self.doorbell.ring(len(waiting) - 1)
+        """Ring for items that became claimable, once for every one that a free worker could take."""
+        with self.database.reading() as session:
+            free = sweeps.free_slots(session, silence_s=self.settings.worker_silence_s)
+        self._ring(free, own=1)  # this thread takes one item itself
+
+    def _ring(self, most: int, *, own: int = 0) -> None:
+        if most > own:
+            with self.database.transaction() as session:
+                waiting = sweeps.unrung(session, older_than_s=self.settings.sweep_s, most=most)
+            self.doorbell.ring(max(0, len(waiting) - own))
 
     # --- housekeeping --------------------------------------------------------------------------------------
 
@@ -270,6 +274,7 @@ class Node:
             return  # only a worker that takes work rings: its messages are few
         with self.database.reading() as session:  # mostly there is nothing, and no need of the write lock
             count = sweeps.count_waiting(session, self._able.names())
+            free = sweeps.free_slots(session, silence_s=self.settings.worker_silence_s)
         if not count:
             return
         self._own_threads = [thread for thread in self._own_threads if thread.is_alive()]
@@ -277,10 +282,7 @@ class Node:
             thread = threading.Thread(target=self.work, name="sweep-work", daemon=True)
             self._own_threads.append(thread)
             thread.start()
-        with self.database.transaction() as session:
-            waiting = sweeps.unrung(session, older_than_s=self.settings.sweep_s)
-        if waiting:
-            self.doorbell.ring(len(waiting))
+        self._ring(free)
 
     def _tidy(self) -> None:
         self.blobs.drop_abandoned()

@@ -91,7 +91,7 @@ class Doorbell:
     def ring(self, times: int = 1) -> None:
         """Send messages soon, from another thread."""
         with self._changed:
-            if self._closed:
+            if self._closed or not times:
                 return
             self._wanted = min(self._wanted + times, _MOST_RINGS)
             if self._thread is None:

@@ -24,7 +24,6 @@ from app.db.tables import Job
 from app.settings import Settings
 from driftline import Driftline
 from driftline.resources.jobs import FINAL_STATES
-from tests.waiting import until
 from worker.local import LocalService
 
 from .conftest import MODEL, children_of, kill, processes, runners_of, watched
@@ -32,6 +31,7 @@ from .conftest import MODEL, children_of, kill, processes, runners_of, watched
 SEEDS = 4  # jobs of equal seeds must find the same
 _TARGETS = ("runner", "runner", "runner", "zygote", "worker", "api")
 _ENDS_S = 600.0
+_LOOK_S = 1.0
 
 
 @dataclass
@@ -188,21 +188,26 @@ def _is_zygote(pid: int) -> bool:
 
 def _await_end(service: LocalService, jobs: int, say: Callable[[str], object]) -> None:
     """Wait until all jobs have ended; it is the time without any end that must not be long."""
-    left = jobs
-    while left:
-        left = until(lambda before=left: _fewer_open(service, before), "a job to end", _ENDS_S)[0]
-    say(f"{jobs} jobs have ended")
-
-
-def _fewer_open(service: LocalService, before: int) -> tuple[int] | None:
     engine = sa.create_engine(service._settings.resolved_database_url)
-    try:
+    query = sa.select(sa.func.count()).select_from(Job).where(Job.state.not_in(FINAL_STATES))
+
+    def open_jobs() -> int:
         with engine.connect() as connection:
-            query = sa.select(sa.func.count()).select_from(Job).where(Job.state.not_in(FINAL_STATES))
-            left = int(connection.execute(query).scalar_one())
+            return int(connection.execute(query).scalar_one())
+
+    least, since = jobs + 1, time.monotonic()
+    try:
+        while (left := open_jobs()) > 0:
+            if left < least:
+                least, since = left, time.monotonic()
+                if left % 50 == 0:
+                    say(f"{jobs - left} of {jobs} jobs have ended")
+            if time.monotonic() - since > _ENDS_S:
+                raise AssertionError(f"no job has ended in {_ENDS_S:.0f} s; {left} are open")
+            time.sleep(_LOOK_S)
     finally:
         engine.dispose()
-    return (left,) if left < before else None
+    say(f"{jobs} jobs have ended")
 
 
 def _footprint(service: LocalService, driftline: Driftline) -> tuple[float, int, int]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from app.db.session import database_time_s
-from app.db.tables import WorkItem
+from app.db.tables import Worker, WorkItem
 from app.db.types import database_now_s
 from app.engine.items.changes import Failure, end, items_of_job, settle_cancelling, spend_attempt
 from app.engine.states import FINAL, ItemState, JobState, lock
@@ -50,14 +50,21 @@ def _has_expired() -> ColumnElement[bool]:
     return and_(WorkItem.state == ItemState.RUNNING, WorkItem.lease_expires_s < database_now_s())
 
 
-def unrung(session: Session, *, older_than_s: float) -> list[str]:
-    """Return the jobs of queued items without a recent message, one entry an item; record the new message."""
+def unrung(session: Session, *, older_than_s: float, most: int) -> list[str]:
+    """Return the jobs of queued items without a recent message, one entry an item; record the new message.
+
+    Args:
+        session: of a transaction.
+        older_than_s: a message is recent for so long.
+        most: how many, which are the free slots: a busy worker claims the next item without a message, and
+            messages that nobody takes would pile up in the broker.
+    """
     now = database_time_s(session)
     rows = session.execute(
         select(WorkItem.id, WorkItem.job_id)
         .where(WorkItem.state == ItemState.QUEUED, WorkItem.rung_at_s < now - older_than_s)
         .order_by(*_IN_TURN)
-        .limit(1000)
+        .limit(most)
         .with_for_update(skip_locked=True)
     ).all()
     if rows:
@@ -68,6 +75,16 @@ def unrung(session: Session, *, older_than_s: float) -> list[str]:
             .execution_options(synchronize_session=False)
         )
     return [row.job_id for row in rows]
+
+
+def free_slots(session: Session, *, silence_s: float) -> int:
+    """Return how many more items the workers could do that take work, and were not silent for so long."""
+    alive = select(Worker.id, Worker.concurrency).where(
+        Worker.heartbeat_at_s > database_now_s() - silence_s, Worker.idle_reason.is_(None)
+    )
+    running = select(WorkItem.lease_owner, func.count()).where(WorkItem.state == ItemState.RUNNING)
+    held = dict(session.execute(running.group_by(WorkItem.lease_owner)).all())
+    return sum(max(0, row.concurrency - held.get(row.id, 0)) for row in session.execute(alive))
 
 
 def count_waiting(session: Session, able: Collection[str]) -> int:

@@ -4,10 +4,11 @@ import threading
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
-from app.db.session import Database
-from app.db.tables import Cell, Event, Job, WorkItem
+from app.db.session import Database, database_time_s
+from app.db.tables import Cell, Event, Job, Worker, WorkItem
+from app.db.types import utc_now
 from app.engine import recording
 from app.engine.abilities import abilities
 from app.engine.housekeeping import LostItems
@@ -283,12 +284,40 @@ def test_events_are_numbered_by_the_jobs_version(database: Database, make_job: M
 def test_a_bell_rings_again_only_after_a_while(database: Database, make_job: MakeJob) -> None:
     job_id = make_job(("evaluate:0", []))
     with database.transaction() as session:
-        assert job_id in sweeps.unrung(session, older_than_s=60)
+        assert job_id in sweeps.unrung(session, older_than_s=60, most=1000)
     with database.transaction() as session:
-        assert job_id not in sweeps.unrung(session, older_than_s=60)
+        assert job_id not in sweeps.unrung(session, older_than_s=60, most=1000)
         session.execute(update(WorkItem).where(WorkItem.job_id == job_id).values(rung_at_s=0.0))
     with database.transaction() as session:
-        assert job_id in sweeps.unrung(session, older_than_s=60)
+        assert job_id in sweeps.unrung(session, older_than_s=60, most=1000)
+
+
+def test_a_bell_rings_for_no_more_items_than_workers_are_free_to_take(
+    database: Database, make_job: MakeJob
+) -> None:
+    make_job(*[(f"evaluate:{n}", []) for n in range(20)])
+    busy = make_job(("evaluate:0", []))
+    take(database, busy, owner="half busy")
+    with database.transaction() as session:
+        before = sweeps.free_slots(session, silence_s=20)
+        now_s = database_time_s(session)
+        for name, heard_at_s, idle_reason in (
+            ("half busy", now_s, None), ("free", now_s, None), ("gone", now_s - 30, None), ("full", now_s, "no room"),
+        ):  # fmt: skip
+            session.add(
+                Worker(
+                    id=name, hostname="h", pid=1, concurrency=2, started_at=utc_now(), heartbeat_at_s=heard_at_s,
+                    idle_reason=idle_reason,
+                )
+            )  # fmt: skip
+    try:
+        with database.transaction() as session:
+            free = sweeps.free_slots(session, silence_s=20)
+            assert free - before == 3  # one of the first, two of the second, none of those that take nothing
+            assert len(sweeps.unrung(session, older_than_s=60, most=free)) == free
+    finally:
+        with database.transaction() as session:
+            session.execute(delete(Worker).where(Worker.id.in_(["half busy", "free", "gone", "full"])))
 
 
 def evaluation(database: Database, make_job: MakeJob, *, priority: int = 0, variants: str = "aaa") -> str:
