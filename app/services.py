@@ -15,6 +15,7 @@ from app.db.schema import SchemaGuard
 from app.db.session import Database
 from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
+from app.jobs.news import NewsReader
 from app.kit.access import Access
 from app.kit.inspection import Inspector
 from app.kit.permits import Permits
@@ -49,6 +50,11 @@ class Services:
     def sizes(self) -> SizeReader:
         """What looks at models with the sizes of datasets' samples."""
         return SizeReader(self.inspector, self.blobs)
+
+    @cached_property
+    def news(self) -> NewsReader:
+        """What reads for event streams."""
+        return NewsReader(self.database.all_projects)
 
     @cached_property
     def permits(self) -> Permits:

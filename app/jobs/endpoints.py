@@ -19,6 +19,7 @@ from app.jobs import views
 from app.jobs.event_formats import EVENTS_CONTENT, EVENTS_MEDIA_TYPES, EventsFormat, EventsQuery
 from app.jobs.events import EventStream
 from app.jobs.listing import JobsQuery
+from app.jobs.news import Since
 from app.jobs.repository import HEAVY
 from app.jobs.schemas import (
     LONGEST_WAIT_S,
@@ -35,6 +36,7 @@ from app.jobs.schemas import (
 )
 from app.jobs.service import Accepted, JobService
 from app.kit import sse
+from app.kit.access import current_project
 from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
 from app.kit.fields import IdPath, known_id
 from app.kit.files import FILE_RESPONSE, file_response
@@ -309,10 +311,9 @@ async def list_job_events(
     if negotiated(request, EVENTS_MEDIA_TYPES, what="events") is EventsFormat.STREAM:
         settings = services.settings
         stream = EventStream(
-            services.database,
+            services.news,
             services.watch,
-            job_id,
-            query.after if last_event_id is None else last_event_id,
+            Since(current_project(), job_id, query.after if last_event_id is None else last_event_id),
             permit=services.permits.of(request),
             heartbeat_s=settings.stream_heartbeat_s,
             lifetime_s=settings.stream_lifetime_s,
