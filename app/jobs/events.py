@@ -9,10 +9,11 @@ from typing import Final
 import anyio
 
 from app.engine.watch import JobWatch
-from app.jobs.news import News, NewsReader, Since
+from app.jobs.news import News, Since
 from app.kit import sse
 from app.kit.fields import not_found
 from app.kit.permits import Permit
+from app.kit.together import Together
 
 RETRY_MS: Final = 1000
 
@@ -31,7 +32,7 @@ class EventStream:
 
     def __init__(
         self,
-        reader: NewsReader,
+        reader: Together[Since, News | None],
         watch: JobWatch,
         since: Since,
         *,
@@ -53,7 +54,7 @@ class EventStream:
         Raises:
             NotFound: there is no such job.
         """
-        self._read = await self._reader.since(self._since)
+        self._read = await self._reader.ask(self._since)
         if self._read is None:
             raise not_found("job", self._since.job_id)
         return self._read.has_ended and not self._read.frames
@@ -66,7 +67,7 @@ class EventStream:
             if self._permit.fault is not None:
                 yield sse.comment(f"the stream ends: {self._permit.fault.detail}")
                 return
-            news, self._read = self._read or await self._reader.since(self._since), None
+            news, self._read = self._read or await self._reader.ask(self._since), None
             if news is None:
                 return
             if news.frames:

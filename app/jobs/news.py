@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.db.session import Database
+from sqlalchemy.orm import Session
+
 from app.db.tables import Event
 from app.jobs import views
 from app.jobs.repository import JobMark, JobRepository
 from app.kit import sse
-from app.kit.together import Together
 
 EVENTS_AT_ONCE: Final = 200  # of one job
-JOBS_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,10 @@ class Since:
     """What a stream has of its job.
 
     Attributes:
-        project: whose jobs the stream sees; None is every project's.
         job_id: the job.
         after: the number of the last event that the stream has.
     """
 
-    project: str | None
     job_id: str
     after: int
 
@@ -51,44 +48,14 @@ class News:
     may_be_more: bool
 
 
-class NewsReader:
-    """Reads what is new, together for all who ask in the same moment. Belongs to one event loop.
-
-    Args:
-        database: with the jobs of all projects.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._together = Together(self._read, most=JOBS_AT_ONCE)
-
-    async def since(self, since: Since) -> News | None:
-        """Return what is new, of one snapshot: an ended job's events are all there. None is no such job.
-
-        Raises:
-            SQLAlchemyError: the database failed.
-        """
-        return await self._together.ask(since)
-
-    def _read(self, asked: Sequence[Since]) -> dict[Since, News | None]:
-        by_project: dict[str | None, list[Since]] = {}
-        for since in asked:
-            by_project.setdefault(since.project, []).append(since)
-        news: dict[Since, News | None] = {}
-        for project, theirs in by_project.items():
-            news |= self._read_of_project(project, theirs)
-        return news
-
-    def _read_of_project(self, project: str | None, asked: Sequence[Since]) -> dict[Since, News | None]:
-        """Answer streams of one project, in a session that sees no other one."""
-        with self._database.within(lambda: project).reading() as session:
-            repository = JobRepository(session)
-            jobs = repository.marks({since.job_id for since in asked})
-            known = [since for since in asked if since.job_id in jobs]
-            events = _events(repository, jobs, known)
-        return dict.fromkeys(asked) | {
-            since: _news(jobs[since.job_id], since, events[since]) for since in known
-        }
+def read_news(session: Session, asked: Sequence[Since]) -> dict[Since, News | None]:
+    """Return what is new for each stream; None where there is no such job."""
+    repository = JobRepository(session)
+    jobs = repository.marks({since.job_id for since in asked})
+    events = _events(repository, jobs, [since for since in asked if since.job_id in jobs])
+    return {
+        since: _news(jobs[since.job_id], since, events[since]) if since in events else None for since in asked
+    }
 
 
 def _events(

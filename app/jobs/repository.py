@@ -160,6 +160,10 @@ class JobRepository:
         """Return the job."""
         return self._session.get(Job, job_id)
 
+    def several(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Return those jobs that there are, by id."""
+        return {job.id: job for job in self._session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+
     def marks(self, job_ids: Collection[str]) -> dict[str, JobMark]:
         """Return the marks of those jobs that there are, by id."""
         query = select(Job.id, Job.state, Job.version, Job.progress_done).where(Job.id.in_(job_ids))
