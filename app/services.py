@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends
+from sqlalchemy.orm import Session
 from starlette.requests import HTTPConnection
 
 from app.cost.sizes import SizeReader
 from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
+from app.db.tables import Job
 from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
+from app.jobs.news import News, Since, read_news
+from app.jobs.repository import JobRepository
 from app.kit.access import Access
 from app.kit.inspection import Inspector
 from app.kit.permits import Permits
+from app.kit.together import Together
+from app.kit.transactions import require_schema
 from app.kit.uploads import UploadPlaces
 from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
+
+_JOBS_AT_ONCE = 50  # that are read together
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,22 @@ class Services:
     def sizes(self) -> SizeReader:
         """What looks at models with the sizes of datasets' samples."""
         return SizeReader(self.inspector, self.blobs)
+
+    @cached_property
+    def jobs(self) -> Together[str, Job | None]:
+        """Reads jobs for those who poll."""
+
+        def read(session: Session, job_ids: Sequence[str]) -> dict[str, Job | None]:
+            require_schema(self)
+            found = JobRepository(session).several(job_ids)
+            return {job_id: found.get(job_id) for job_id in job_ids}
+
+        return Together(self.database, read, most=_JOBS_AT_ONCE)
+
+    @cached_property
+    def news(self) -> Together[Since, News | None]:
+        """Reads for event streams."""
+        return Together(self.database, read_news, most=_JOBS_AT_ONCE)
 
     @cached_property
     def permits(self) -> Permits:

@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.db.tables import Job
+from app.engine.states import JobState
 from app.jobs import views
 from app.jobs.event_formats import EVENTS_CONTENT, EVENTS_MEDIA_TYPES, EventsFormat, EventsQuery
 from app.jobs.events import EventStream
 from app.jobs.listing import JobsQuery
+from app.jobs.news import Since
 from app.jobs.repository import HEAVY
 from app.jobs.schemas import (
     LONGEST_WAIT_S,
@@ -35,13 +37,13 @@ from app.jobs.schemas import (
 )
 from app.jobs.service import Accepted, JobService
 from app.kit import sse
-from app.kit.etag import NOT_MODIFIED, ConditionalDep, PreconditionDep, etag_of
-from app.kit.fields import IdPath, known_id
+from app.kit.etag import NOT_MODIFIED, Conditional, ConditionalDep, PreconditionDep, etag_of
+from app.kit.fields import IdPath, known_id, not_found
 from app.kit.files import FILE_RESPONSE, file_response
 from app.kit.idempotency import IDEMPOTENCY_PROBLEMS, REPLAYED_HEADER, Once, OnceDep, json_answer
 from app.kit.negotiation import negotiated
 from app.kit.pagination import MOST_INTEGER, PAGE_HEADERS, Page, cut, link_next
-from app.kit.polling import POLL_AGAIN_S, retry_later
+from app.kit.polling import POLL_AGAIN_S, later, retry_later
 from app.kit.problems import (
     Conflict,
     InvalidJson,
@@ -52,10 +54,10 @@ from app.kit.problems import (
     UnsupportedMediaType,
     problem_responses,
 )
-from app.kit.routing import StrictRoute
+from app.kit.routing import StrictRoute, plainly
 from app.kit.transactions import ReadSession, WriteSession, after_commit, snapshot
 from app.monitoring.logs import about
-from app.services import Services, ServicesDep
+from app.services import Services, ServicesDep, services_of
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +207,19 @@ def list_jobs(
     return JSONResponse({"items": items, "next_cursor": next_cursor}, headers=dict(response.headers))
 
 
+async def _get_job_plainly(request: Request) -> Response | None:
+    """Answer a poll: a GET of a job without `wait`."""
+    if "prefer" in request.headers:
+        return None
+    job, queue = await _job_and_queue(await services_of(request), request.path_params["job_id"])
+    headers = {"ETag": views.job_tag(job, queue), **later(ended=views.has_ended(job))}
+    if Conditional(request.headers.get("if-none-match")).holds(headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return json_answer(views.job_view(job, queue), 200, headers)
+
+
 @router.get("/{job_id}", response_model=JobView, responses={**problem_responses(NotFound), **NOT_MODIFIED})
+@plainly(_get_job_plainly)
 async def get_job(
     job_id: IdPath,
     request: Request,
@@ -224,22 +238,31 @@ async def get_job(
     if preferred is not None and not wait:
         wait = min(float(preferred[1]), LONGEST_WAIT_S)
         response.headers["Preference-Applied"] = f"wait={wait:g}"
-    job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
+    job, queue = await _job_and_queue(services, job_id)
     if wait and not views.has_ended(job) and conditional.holds(views.job_tag(job, queue)):
         permit = services.permits.of(request)
         with anyio.move_on_after(wait) as waiting, permit.ending(waiting.cancel):
             await services.watch.beyond(job.id, job.version)
         if permit.fault is not None:
             raise permit.fault
-        job, queue = await run_in_threadpool(_read_job_and_queue, services, job_id)
+        job, queue = await _job_and_queue(services, job_id)
     retry_later(response, ended=views.has_ended(job))
     return conditional.not_modified(views.job_tag(job, queue), response) or views.job_view(job, queue)
+
+
+async def _job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
+    job = await services.jobs.ask(known_id("job", job_id))
+    if job is None:
+        raise not_found("job", job_id)
+    if job.state != JobState.QUEUED:
+        return job, None
+    return await run_in_threadpool(_read_job_and_queue, services, job_id)
 
 
 def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
     with snapshot(services) as session:
         service = JobService(session)
-        job = service.get(known_id("job", job_id))
+        job = service.get(job_id)
         return job, service.queue(job, services.settings)
 
 
@@ -309,10 +332,9 @@ async def list_job_events(
     if negotiated(request, EVENTS_MEDIA_TYPES, what="events") is EventsFormat.STREAM:
         settings = services.settings
         stream = EventStream(
-            services.database,
+            services.news,
             services.watch,
-            job_id,
-            query.after if last_event_id is None else last_event_id,
+            Since(job_id, query.after if last_event_id is None else last_event_id),
             permit=services.permits.of(request),
             heartbeat_s=settings.stream_heartbeat_s,
             lifetime_s=settings.stream_lifetime_s,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.ids import first_id_at
@@ -104,6 +105,16 @@ class JobFilter:
 
 
 @dataclass(frozen=True)
+class JobMark:
+    """What of a job tells whether it has changed; the names are those of its columns."""
+
+    id: str
+    state: str
+    version: int
+    progress_done: int
+
+
+@dataclass(frozen=True)
 class KnownResults:
     """What earlier jobs have computed of a job.
 
@@ -114,6 +125,16 @@ class KnownResults:
 
     cells: Mapping[Variant, int]
     done: frozenset[str]
+
+
+@lru_cache(maxsize=100)  # building it anew would take longer than the query
+def _events_of(count: int) -> Select[Event]:
+    """Return the query for the events of so many jobs, `job_n`, after numbers, `after_n`."""
+    conditions = (
+        and_(Event.job_id == bindparam(f"job_{place}"), Event.seq > bindparam(f"after_{place}"))
+        for place in range(count)
+    )
+    return select(Event).where(or_(*conditions)).order_by(Event.job_id, Event.seq)
 
 
 class JobRepository:
@@ -138,6 +159,15 @@ class JobRepository:
     def get(self, job_id: str) -> Job | None:
         """Return the job."""
         return self._session.get(Job, job_id)
+
+    def several(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Return those jobs that there are, by id."""
+        return {job.id: job for job in self._session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+
+    def marks(self, job_ids: Collection[str]) -> dict[str, JobMark]:
+        """Return the marks of those jobs that there are, by id."""
+        query = select(Job.id, Job.state, Job.version, Job.progress_done).where(Job.id.in_(job_ids))
+        return {row.id: JobMark(*row) for row in self._session.execute(query)}
 
     def listing(
         self,
@@ -186,6 +216,20 @@ class JobRepository:
         """Return events of the job after a number, in order."""
         query = select(Event).where(Event.job_id == job_id, Event.seq > after_seq)
         return self._session.scalars(query.order_by(Event.seq).limit(limit)).all()
+
+    def events_of(self, after: Mapping[str, int]) -> dict[str, list[Event]]:
+        """Return the events of several jobs, those of each after a number, in order.
+
+        Args:
+            after: the numbers by job.
+        """
+        found: dict[str, list[Event]] = {job_id: [] for job_id in after}
+        values: dict[str, str | int] = {}
+        for place, (job_id, seq) in enumerate(after.items()):
+            values |= {f"job_{place}": job_id, f"after_{place}": seq}
+        for event in self._session.scalars(_events_of(len(after)), values) if after else ():
+            found[event.job_id].append(event)
+        return found
 
     def artifacts(self, job_id: str) -> Sequence[Artifact]:
         """Return the job's files by name."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.db.tables import Artifact, Epoch, Event, Job
 from app.engine.states import FINAL, JobState
+from app.jobs.repository import JobMark
 from app.jobs.schemas import (
     ArtifactsView,
     ArtifactView,
@@ -23,12 +24,12 @@ from app.jobs.schemas import (
 from app.kit.etag import etag_of
 
 
-def has_ended(job: Job) -> bool:
+def has_ended(job: Job | JobMark) -> bool:
     """Return whether the job's state is final."""
     return job.state in FINAL
 
 
-def version_tag(job: Job, *representation: str) -> str:
+def version_tag(job: Job | JobMark, *representation: str) -> str:
     """Return the entity tag of the job's present version, in one representation."""
     return etag_of("|".join((job.id, str(job.version), *representation)))
 
@@ -38,7 +39,7 @@ def job_view(job: Job, queue: QueueView | None = None) -> JobView:
     return JobView(**{name: read(job) for name, read in _FIELDS.items()}, queue=queue)
 
 
-def job_tag(job: Job, queue: QueueView | None) -> str:
+def job_tag(job: Job | JobMark, queue: QueueView | None) -> str:
     """Return the entity tag of the job with its progress and what it waits for."""
     waits = () if queue is None else (queue.model_dump_json(),)
     return version_tag(job, str(job.progress_done), *waits)

@@ -6,9 +6,9 @@ The answer to a GET has an entity tag: the endpoint's own, or one of its content
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from email.message import Message
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from fastapi import Depends, Query, params
 from fastapi.routing import APIRoute
@@ -24,7 +24,29 @@ from app.kit.problems import Fault, NotFound, UnsupportedMediaType, shortened
 from app.kit.query import NoParameters, QueryModel
 from app.kit.transactions import application_of
 
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
 _READ_AT_ONCE_BYTES = 32 * 1024  # larger bodies are parsed off the event loop
+
+
+_Plain = Callable[[Request], Awaitable[Response | None]]
+_PLAINLY = "driftline_plainly"  # the attribute of an endpoint that has a plain way
+
+
+def plainly(answer: _Plain) -> Callable[[EndpointT], EndpointT]:
+    """Have an endpoint's requests without a query answered in a plain way, where there is one.
+
+    What FastAPI does to find and check an endpoint's arguments takes longer than a poll is worth.
+
+    Args:
+        answer: answers as the endpoint would, entity tag included; None leaves the request to the endpoint.
+    """
+
+    def with_plain_way(endpoint: EndpointT) -> EndpointT:
+        setattr(endpoint, _PLAINLY, answer)
+        return endpoint
+
+    return with_plain_way
 
 
 class StrictRequest(Request):
@@ -71,14 +93,19 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, on a strict request that is let in, its answer with an entity tag."""
         handle = super().get_route_handler()
+        answer_plainly: _Plain | None = getattr(self.endpoint, _PLAINLY, None)
         wanted = scope_in(self.openapi_extra or {})
 
         async def strict(request: Request) -> Response:
-            if "\0" in request.url.path:
+            if "\0" in request.scope["path"]:
                 raise NotFound("there is nothing at a path with a NUL character")
             if wanted is not None:
                 request = await admit(request, application_of(request).access, wanted)
-            answer = tagged(request, await handle(StrictRequest(request.scope, request.receive)))
+            answer = None
+            if answer_plainly is not None and not request.scope["query_string"]:
+                answer = await answer_plainly(request)
+            if answer is None:
+                answer = tagged(request, await handle(StrictRequest(request.scope, request.receive)))
             answer.headers.update(request.scope.get(LIMIT_FIELDS, {}))
             return answer
 
