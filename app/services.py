@@ -19,7 +19,8 @@ from app.db.tables import Job
 from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
 from app.jobs.news import News, Since, read_news
-from app.jobs.repository import JobRepository
+from app.jobs.polls import Poll, read_polls
+from app.jobs.repository import JobMark
 from app.kit.access import Access
 from app.kit.inspection import Inspector
 from app.kit.permits import Permits
@@ -60,13 +61,12 @@ class Services:
         return SizeReader(self.inspector, self.blobs)
 
     @cached_property
-    def jobs(self) -> Together[str, Job | None]:
-        """Reads jobs for those who poll."""
+    def polls(self) -> Together[Poll, Job | JobMark | None]:
+        """Reads for those who poll."""
 
-        def read(session: Session, job_ids: Sequence[str]) -> dict[str, Job | None]:
+        def read(session: Session, polls: Sequence[Poll]) -> dict[Poll, Job | JobMark | None]:
             require_schema(self)
-            found = JobRepository(session).several(job_ids)
-            return {job_id: found.get(job_id) for job_id in job_ids}
+            return read_polls(session, polls)
 
         return Together(self.database, read, most=_JOBS_AT_ONCE)
 

@@ -21,7 +21,8 @@ from app.jobs.event_formats import EVENTS_CONTENT, EVENTS_MEDIA_TYPES, EventsFor
 from app.jobs.events import EventStream
 from app.jobs.listing import JobsQuery
 from app.jobs.news import Since
-from app.jobs.repository import HEAVY
+from app.jobs.polls import Poll
+from app.jobs.repository import HEAVY, JobMark
 from app.jobs.schemas import (
     LONGEST_WAIT_S,
     ArtifactsView,
@@ -122,46 +123,6 @@ def _submit(
     return once.do_checked(check, store, find=JobService(session).jobs.get)
 
 
-@router.post(
-    "/{job_id}/retry",
-    status_code=202,
-    response_model=JobView,
-    responses={202: {"headers": REPLAYED_HEADER}, **problem_responses(*IDEMPOTENCY_PROBLEMS, NotFound)},
-)
-def retry_job(job_id: IdPath, session: WriteSession, services: ServicesDep, once: OnceDep) -> Response:
-    """Submit a failed or cancelled job again, as a new job; what it had computed is taken over."""
-    known_id("job", job_id)
-    settings, sizes = services.settings, services.sizes
-    return _submit(session, services, once, lambda reader: reader.accept_retry(job_id, settings, sizes))
-
-
-@router.post(
-    "/{job_id}/extend",
-    status_code=202,
-    response_model=JobView,
-    responses={
-        202: {"headers": REPLAYED_HEADER},
-        **problem_responses(*IDEMPOTENCY_PROBLEMS, NotFound, InvalidJson, TooLarge, UnsupportedMediaType),
-    },
-)
-def extend_job(
-    job_id: IdPath,
-    more: Annotated[JobExtend, Body()],
-    session: WriteSession,
-    services: ServicesDep,
-    once: OnceDep,
-) -> Response:
-    """Submit a finished job with more repeats or times, as a new job; only the new cells are computed."""
-    known_id("job", job_id)
-    settings, sizes = services.settings, services.sizes
-    return _submit(
-        session,
-        services,
-        once,
-        lambda reader: reader.accept_extension(job_id, more, settings, sizes),
-    )
-
-
 def _log_submission(job: Job) -> None:
     with about(job=job.id):
         log.info("it was submitted and is %s", job.state)
@@ -208,14 +169,12 @@ def list_jobs(
 
 
 async def _get_job_plainly(request: Request) -> Response | None:
-    """Answer a poll: a GET of a job without `wait`."""
+    """Answer as `get_job` a request that does not wait."""
     if "prefer" in request.headers:
         return None
-    job, queue = await _job_and_queue(await services_of(request), request.path_params["job_id"])
-    headers = {"ETag": views.job_tag(job, queue), **later(ended=views.has_ended(job))}
-    if Conditional(request.headers.get("if-none-match")).holds(headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return json_answer(views.job_view(job, queue), 200, headers)
+    conditional = Conditional(request.headers.get("if-none-match"))
+    job, queue = await _polled(await services_of(request), request.path_params["job_id"], conditional)
+    return _job_answer(job, queue, conditional)
 
 
 @router.get("/{job_id}", response_model=JobView, responses={**problem_responses(NotFound), **NOT_MODIFIED})
@@ -223,35 +182,36 @@ async def _get_job_plainly(request: Request) -> Response | None:
 async def get_job(
     job_id: IdPath,
     request: Request,
-    response: Response,
     services: ServicesDep,
     conditional: ConditionalDep,
     query: Annotated[JobQuery, Query()],
     prefer: Annotated[str | None, Header(description="`wait=n` is as `?wait=n`, of at most 60 s.")] = None,
-) -> JobView | Response:
+) -> Response:
     """Return a job; its entity tag changes with every cell, epoch and state.
 
     With `wait`, a client that holds the newest version gets its answer when there is another one, or a 304
     when the time is up. A job that has ended has no other version to wait for.
     """
-    preferred, wait = _WAIT.search(prefer or ""), query.wait
+    preferred, wait, headers = _WAIT.search(prefer or ""), query.wait, {}
     if preferred is not None and not wait:
         wait = min(float(preferred[1]), LONGEST_WAIT_S)
-        response.headers["Preference-Applied"] = f"wait={wait:g}"
-    job, queue = await _job_and_queue(services, job_id)
+        headers["Preference-Applied"] = f"wait={wait:g}"
+    job, queue = await _polled(services, job_id, conditional)
     if wait and not views.has_ended(job) and conditional.holds(views.job_tag(job, queue)):
         permit = services.permits.of(request)
         with anyio.move_on_after(wait) as waiting, permit.ending(waiting.cancel):
             await services.watch.beyond(job.id, job.version)
         if permit.fault is not None:
             raise permit.fault
-        job, queue = await _job_and_queue(services, job_id)
-    retry_later(response, ended=views.has_ended(job))
-    return conditional.not_modified(views.job_tag(job, queue), response) or views.job_view(job, queue)
+        job, queue = await _polled(services, job_id, conditional)
+    return _job_answer(job, queue, conditional, **headers)
 
 
-async def _job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
-    job = await services.jobs.ask(known_id("job", job_id))
+async def _polled(
+    services: Services, job_id: str, conditional: Conditional
+) -> tuple[Job | JobMark, QueueView | None]:
+    """Return a job with what it waits for; its mark is enough where the client holds this version."""
+    job = await services.polls.ask(Poll(known_id("job", job_id), conditional))
     if job is None:
         raise not_found("job", job_id)
     if job.state != JobState.QUEUED:
@@ -259,11 +219,60 @@ async def _job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueVie
     return await run_in_threadpool(_read_job_and_queue, services, job_id)
 
 
+def _job_answer(
+    job: Job | JobMark, queue: QueueView | None, conditional: Conditional, **headers: str
+) -> Response:
+    headers |= {"ETag": views.job_tag(job, queue), **later(ended=views.has_ended(job))}
+    if isinstance(job, JobMark) or conditional.holds(headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return json_answer(views.job_view(job, queue), 200, headers)
+
+
 def _read_job_and_queue(services: Services, job_id: str) -> tuple[Job, QueueView | None]:
     with snapshot(services) as session:
         service = JobService(session)
         job = service.get(job_id)
         return job, service.queue(job, services.settings)
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=JobView,
+    responses={202: {"headers": REPLAYED_HEADER}, **problem_responses(*IDEMPOTENCY_PROBLEMS, NotFound)},
+)
+def retry_job(job_id: IdPath, session: WriteSession, services: ServicesDep, once: OnceDep) -> Response:
+    """Submit a failed or cancelled job again, as a new job; what it had computed is taken over."""
+    known_id("job", job_id)
+    settings, sizes = services.settings, services.sizes
+    return _submit(session, services, once, lambda reader: reader.accept_retry(job_id, settings, sizes))
+
+
+@router.post(
+    "/{job_id}/extend",
+    status_code=202,
+    response_model=JobView,
+    responses={
+        202: {"headers": REPLAYED_HEADER},
+        **problem_responses(*IDEMPOTENCY_PROBLEMS, NotFound, InvalidJson, TooLarge, UnsupportedMediaType),
+    },
+)
+def extend_job(
+    job_id: IdPath,
+    more: Annotated[JobExtend, Body()],
+    session: WriteSession,
+    services: ServicesDep,
+    once: OnceDep,
+) -> Response:
+    """Submit a finished job with more repeats or times, as a new job; only the new cells are computed."""
+    known_id("job", job_id)
+    settings, sizes = services.settings, services.sizes
+    return _submit(
+        session,
+        services,
+        once,
+        lambda reader: reader.accept_extension(job_id, more, settings, sizes),
+    )
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses(NotFound, Conflict))

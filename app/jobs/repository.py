@@ -127,7 +127,13 @@ class KnownResults:
     done: frozenset[str]
 
 
-@lru_cache(maxsize=100)  # building it anew would take longer than the query
+# Made once: making a query anew takes as long as such a short one itself.
+_AMONG = Job.id.in_(bindparam("ids", expanding=True))
+_JOBS = select(Job).where(_AMONG)
+_MARKS = select(Job.id, Job.state, Job.version, Job.progress_done).where(_AMONG)
+
+
+@lru_cache(maxsize=100)
 def _events_of(count: int) -> Select[Event]:
     """Return the query for the events of so many jobs, `job_n`, after numbers, `after_n`."""
     conditions = (
@@ -162,12 +168,15 @@ class JobRepository:
 
     def several(self, job_ids: Collection[str]) -> dict[str, Job]:
         """Return those jobs that there are, by id."""
-        return {job.id: job for job in self._session.scalars(select(Job).where(Job.id.in_(job_ids)))}
+        if not job_ids:
+            return {}
+        return {job.id: job for job in self._session.scalars(_JOBS, {"ids": job_ids})}
 
     def marks(self, job_ids: Collection[str]) -> dict[str, JobMark]:
         """Return the marks of those jobs that there are, by id."""
-        query = select(Job.id, Job.state, Job.version, Job.progress_done).where(Job.id.in_(job_ids))
-        return {row.id: JobMark(*row) for row in self._session.execute(query)}
+        if not job_ids:
+            return {}
+        return {row.id: JobMark(*row) for row in self._session.execute(_MARKS, {"ids": job_ids})}
 
     def listing(
         self,

@@ -68,6 +68,7 @@ class Gate:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
+        self._is_published = is_published(settings)
         self._database = database
         key = settings.admin_key
         self._admin_sha256 = None if key is None else sha256_of(key.get_secret_value())
@@ -108,8 +109,7 @@ class Gate:
 
     async def is_open(self, connection: HTTPConnection) -> bool:
         """Return whether the service takes requests without a key from where this one came."""
-        settings = self._settings
-        if self._admin_sha256 is not None or is_published(settings) or not came_to_loopback(connection.scope):
+        if self._admin_sha256 is not None or self._is_published or not came_to_loopback(connection.scope):
             return False
         if not self._has_keys and time.monotonic() >= self._no_keys_until:
             self._has_keys = await run_in_threadpool(has_keys, self._database)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends, Header, Response
@@ -64,11 +66,15 @@ async def _precondition(
 PreconditionDep = Annotated[Precondition, Depends(_precondition)]
 
 
+@dataclass(frozen=True)
 class Conditional:
     """The request's `If-None-Match`."""
 
-    def __init__(self, if_none_match: str | None) -> None:
-        self._tags = [tag.removeprefix("W/") for tag in _tags(if_none_match)]
+    if_none_match: str | None
+
+    @cached_property
+    def _tags(self) -> list[str]:
+        return [tag.removeprefix("W/") for tag in _tags(self.if_none_match)]
 
     def holds(self, etag: str) -> bool:
         """Return whether the client holds this version already."""

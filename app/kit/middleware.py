@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import anyio
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,10 +37,9 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        given = request.headers.get(HEADER, "")
+        given = Headers(scope=scope).get(HEADER, "")
         request_id = given if _ACCEPTED.fullmatch(given) else new_id()
-        request.state.request_id = request_id
+        scope.setdefault("state", {})["request_id"] = request_id
         answered = False
 
         async def send_with_id(message: Message) -> None:
@@ -107,7 +106,7 @@ class LingerMiddleware:
             await self._app(scope, receive, send)
             return
         begun = ended = closing = False
-        expects = "expect" in Request(scope).headers
+        expects = any(name == b"expect" for name, _ in scope["headers"])
 
         async def receive_and_note() -> Message:
             nonlocal begun, ended

@@ -106,7 +106,8 @@ class StrictRoute(APIRoute):
                 answer = await answer_plainly(request)
             if answer is None:
                 answer = tagged(request, await handle(StrictRequest(request.scope, request.receive)))
-            answer.headers.update(request.scope.get(LIMIT_FIELDS, {}))
+            if fields := request.scope.get(LIMIT_FIELDS):
+                answer.headers.update(fields)
             return answer
 
         return strict

@@ -174,6 +174,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip().lower().rstrip("/") for name in text.split(",") if name.strip())
 
 
+@lru_cache(maxsize=64)
 def _name_of(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")

@@ -19,6 +19,7 @@ from app.kit.problems import BadRequest, Fault, respond
 from simulator.config.base import nearest
 
 HEAD_ASKED = "driftline.head"  # in the scope of a GET that stands for a HEAD
+_LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 _SMALLEST = 1000
 _LONGEST_PATH = 200
 _LEVEL = 5  # half the size of level 1, a third of the time of level 9
@@ -63,8 +64,8 @@ class FramingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        headers = Headers(scope=scope) if scope["type"] == "http" else {}
-        if "content-length" not in headers or "transfer-encoding" not in headers:
+        names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else set()
+        if not names.issuperset(_LENGTHS):
             await self._app(scope, receive, send)
             return
         message = "Content-Length and Transfer-Encoding together leave open where the body ends"
@@ -106,14 +107,21 @@ class CompressionMiddleware:
                     headers["etag"] = packed_tag
             await send(message)
 
-        held = ",".join(Request(scope).headers.getlist("if-none-match"))
-        asked = Request(scope).headers.getlist("accept-encoding")
-        chosen = "gzip" if _takes_gzip(",".join(asked)) else "identity"
-        rest = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
-        scope = {**scope, "headers": [*rest, (b"accept-encoding", chosen.encode())]}
+        held = ",".join(_lines(scope, b"if-none-match"))
+        asked = _lines(scope, b"accept-encoding")
+        takes_gzip = _takes_gzip(",".join(asked))
+        if takes_gzip != any("gzip" in line for line in asked[:1]):  # which is all that Starlette looks at
+            rest = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+            chosen = b"gzip" if takes_gzip else b"identity"
+            scope = {**scope, "headers": [*rest, (b"accept-encoding", chosen)]}
         await self._app(scope, receive, send_tagged)
 
 
+def _lines(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+@lru_cache(maxsize=64)  # clients are of few kinds
 def _takes_gzip(accept_encoding: str) -> bool:
     """Return whether a client accepts gzip: it names gzip or accepts anything, and does not rule gzip out."""
     weights: dict[str, float] = {}
