@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from sqlalchemy.orm import Session
@@ -15,23 +15,19 @@ from app.cost.sizes import SizeReader
 from app.db.blobs import BlobStore
 from app.db.schema import SchemaGuard
 from app.db.session import Database
-from app.db.tables import Job
 from app.engine.broker import Doorbell
 from app.engine.watch import JobWatch
-from app.jobs.news import News, Since, read_news
-from app.jobs.polls import Poll, read_polls
-from app.jobs.repository import JobMark
 from app.kit.access import Access
 from app.kit.inspection import Inspector
 from app.kit.permits import Permits
-from app.kit.together import Together
+from app.kit.together import AnswerT, QuestionT, Together
 from app.kit.transactions import require_schema
 from app.kit.uploads import UploadPlaces
 from app.monitoring.metrics import ApiMetrics
 from app.results.reader import ResultReader
 from app.settings import Settings
 
-_JOBS_AT_ONCE = 50  # that are read together
+_READ_TOGETHER = 50  # questions at most
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,7 @@ class Services:
     results: ResultReader
     access: Access
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
+    _together: dict[Any, Together[Any, Any]] = field(default_factory=dict)
 
     @cached_property
     def uploads(self) -> UploadPlaces:
@@ -60,20 +57,27 @@ class Services:
         """What looks at models with the sizes of datasets' samples."""
         return SizeReader(self.inspector, self.blobs)
 
-    @cached_property
-    def polls(self) -> Together[Poll, Job | JobMark | None]:
-        """Reads for those who poll."""
+    def together(
+        self,
+        read: Callable[[Session, Sequence[QuestionT]], Mapping[QuestionT, AnswerT]],
+        *,
+        requires_schema: bool = True,
+    ) -> Together[QuestionT, AnswerT]:
+        """Return what does reads of one kind together; it is the same one for the same function.
 
-        def read(session: Session, polls: Sequence[Poll]) -> dict[Poll, Job | JobMark | None]:
-            require_schema(self)
-            return read_polls(session, polls)
+        Args:
+            read: answers questions in a session (`Together`).
+            requires_schema: whether it refuses to read from a database whose schema is another one.
+        """
 
-        return Together(self.database, read, most=_JOBS_AT_ONCE)
+        def checked(session: Session, questions: Sequence[QuestionT]) -> Mapping[QuestionT, AnswerT]:
+            if requires_schema:
+                require_schema(self)
+            return read(session, questions)
 
-    @cached_property
-    def news(self) -> Together[Since, News | None]:
-        """Reads for event streams."""
-        return Together(self.database, read_news, most=_JOBS_AT_ONCE)
+        if read not in self._together:
+            self._together[read] = Together(self.database, checked, most=_READ_TOGETHER)
+        return self._together[read]
 
     @cached_property
     def permits(self) -> Permits:

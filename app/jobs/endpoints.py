@@ -20,8 +20,8 @@ from app.jobs import views
 from app.jobs.event_formats import EVENTS_CONTENT, EVENTS_MEDIA_TYPES, EventsFormat, EventsQuery
 from app.jobs.events import EventStream
 from app.jobs.listing import JobsQuery
-from app.jobs.news import Since
-from app.jobs.polls import Poll
+from app.jobs.news import Since, read_news
+from app.jobs.polls import Poll, read_polls
 from app.jobs.repository import HEAVY, JobMark
 from app.jobs.schemas import (
     LONGEST_WAIT_S,
@@ -211,7 +211,7 @@ async def _polled(
     services: Services, job_id: str, conditional: Conditional
 ) -> tuple[Job | JobMark, QueueView | None]:
     """Return a job with what it waits for; its mark is enough where the client holds this version."""
-    job = await services.polls.ask(Poll(known_id("job", job_id), conditional))
+    job = await services.together(read_polls).ask(Poll(known_id("job", job_id), conditional))
     if job is None:
         raise not_found("job", job_id)
     if job.state != JobState.QUEUED:
@@ -341,7 +341,7 @@ async def list_job_events(
     if negotiated(request, EVENTS_MEDIA_TYPES, what="events") is EventsFormat.STREAM:
         settings = services.settings
         stream = EventStream(
-            services.news,
+            services.together(read_news, requires_schema=False),
             services.watch,
             Since(job_id, query.after if last_event_id is None else last_event_id),
             permit=services.permits.of(request),

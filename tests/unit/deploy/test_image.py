@@ -45,7 +45,9 @@ def test_nothing_else_is_let_through():
 
 def test_every_package_is_copied():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = {name.removesuffix("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    packages = {
+        name.removesuffix("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]
+    }
     assert packages == {source for source in COPIED if (ROOT / source).is_dir()}
 
 
