@@ -96,7 +96,9 @@ def running(folder: Path, database_url: str) -> Iterator[Service]:
         port = listener.getsockname()[1]
     environment = {**os.environ, "DATABASE_URL": database_url, "DRIFTLINE_DATA_DIR": str(folder)}
     command = [sys.executable, "-m", "app", "--port", str(port)]
-    process = subprocess.Popen([*command, "--log-level", "warning"], env=environment)
+    log = folder / "api.log"
+    with log.open("ab") as told:
+        process = subprocess.Popen(command, env=environment, stdout=told, stderr=told)
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 30
@@ -105,7 +107,7 @@ def running(folder: Path, database_url: str) -> Iterator[Service]:
                 httpx.get(f"{url}/healthz/live")
                 break
             if time.monotonic() > deadline:
-                raise TimeoutError("the service did not start")
+                raise TimeoutError(f"the service did not start:\n{log.read_text()}")
             time.sleep(0.1)
         yield Service(url, process.pid)
     finally:
