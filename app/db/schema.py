@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 from app.db.session import Database
 
 # The newest migration; a test compares it with the folder.
-REVISION = "0018"
+REVISION = "0019"
 _LOOK_S = 30.0
 
 

@@ -154,7 +154,7 @@ class Job(Owned, Base):
     # Each filter of the list has its rows in the order of the list, which is that of the ids.
     __table_args__ = (
         Index("ix_jobs_state_id", "state", "id"),
-        Index("ix_jobs_project_id", "project", "id"),
+        Index("ix_jobs_project_id_name", "project", "id", "name"),
         Index("ix_jobs_project_state_id", "project", "state", "id"),
         Index("ix_jobs_config_hash_id", "config_hash", "id"),
         Index("ix_jobs_model_id_id", "model_id", "id"),
