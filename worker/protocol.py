@@ -93,6 +93,14 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
     connection.sendall(json.dumps(message).encode() + b"\n")
 
 
+def receive(connection: socket.socket) -> bytes:
+    """Wait for bytes and return them; none when the other side is gone, even with something unread."""
+    try:
+        return connection.recv(65536)
+    except ConnectionError:  # it died before it read what was sent to it
+        return b""
+
+
 def report(connection: socket.socket, cells: int, samples: int) -> None:
     """Tell the supervisor what was found since the last report; without one nobody counts."""
     if cells or samples:

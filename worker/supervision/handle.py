@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from worker.protocol import Abilities, LineReader, send
+from worker.protocol import Abilities, LineReader, receive, send
 
 _START_S = 120.0
 
@@ -82,7 +82,7 @@ class ZygoteHandle:
         with self.connect() as connection:
             connection.settimeout(_START_S)
             send(connection, {"abilities": {}})
-            while data := connection.recv(65536):
+            while data := receive(connection):
                 for message in reader.feed(data):
                     found = message["abilities"]
                     return Abilities(tuple(found["devices"]), tuple(found["loops"]), found["missing"])

@@ -31,6 +31,7 @@ from worker.protocol import (
     EXIT_STORAGE_FULL,
     LineReader,
     RunRequest,
+    receive,
     send,
 )
 from worker.supervision.handle import ZygoteHandle
@@ -297,11 +298,12 @@ class _Run:
         now = time.monotonic()
         limit = self._limit = self._limit or _Deadline(now + settings.item_timeout_s)
         beat_at = now + settings.heartbeat_s
-        send(connection, {"run": request.to_json()})
+        with contextlib.suppress(ConnectionError):  # whoever has just died is noticed below
+            send(connection, {"run": request.to_json()})
         while True:
             wait = max(0.0, min(beat_at - time.monotonic(), _LOOK_S))
             if select.select([connection], [], [], wait)[0]:
-                data = connection.recv(65536)
+                data = receive(connection)
                 if not data:
                     return None
                 status = self._hear(reader.feed(data))

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-from worker.protocol import Abilities, LineReader, report, requests, send
+from worker.protocol import Abilities, LineReader, receive, report, requests, send
 
 _STDIN = 0
 _OPTIONAL = ("psycopg", "simulator.tile.fast.kernels")  # an extra; and what the worker says is missing
@@ -96,10 +96,7 @@ class Zygote:
         client = self._clients.get(descriptor)
         if client is None:
             return
-        try:
-            data = client.connection.recv(65536)
-        except ConnectionError:
-            data = b""
+        data = receive(client.connection)
         if not data:
             self._forget(client)
             return
